@@ -1,0 +1,276 @@
+"""The protocols between the layers. Implementations are elsewhere; each proves itself by a suite in ``testing``.
+
+Two groups:
+
+- the **nouns** that the platform offers (`Functions`, `Blobs`, `Buffers`, `KeyValues`, `Runs`, together `Platform`).
+  The cluster implements them in process, the client over HTTP; verbs and magics know only these;
+- the **seams** inside (`GuestMemory`, `CallServices`, `Compiler`), through which lower layers reach what is above them.
+
+All methods block; none may be called on an event loop's thread. All are safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .model import (
+    BlobRecord,
+    BufferRecord,
+    CallRequest,
+    CallResult,
+    Declaration,
+    FunctionRecord,
+    MapReduce,
+    RunRecord,
+)
+
+Bytes = bytes | bytearray | memoryview
+
+
+# -- nouns ------------------------------------------------------------------------------------------------------------
+
+
+class Functions(Protocol):
+    """Names that point to executable blobs."""
+
+    def put(self, name: str, content: bytes, declaration: Declaration = ..., content_type: str = ...) -> FunctionRecord:
+        """Register `content` under `name`, replacing what was there; durable on return.
+
+        Raises
+        ------
+        InvalidModuleError, MissingImportError
+            The module cannot run here. Nothing was stored.
+        """
+        ...
+
+    def get(self, name: str) -> FunctionRecord:
+        """Look a function up; FunctionNotFoundError names the nearest ones."""
+        ...
+
+    def list(self) -> Sequence[FunctionRecord]:
+        """List all functions, sorted by name."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the name; its blob stays."""
+        ...
+
+
+class Blobs(Protocol):
+    """Immutable bytes by the SHA-256 of their content."""
+
+    def put(self, content: Bytes, content_type: str = ...) -> BlobRecord:
+        """Store `content`; durable on return; idempotent."""
+        ...
+
+    def stat(self, blob_id: str) -> BlobRecord:
+        """Look a blob up without reading it."""
+        ...
+
+    def read(self, blob_id: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Read bytes ``[start, stop)``; a range beyond the end is cut off there."""
+        ...
+
+
+class Buffers(Protocol):
+    """Stored, named buffers."""
+
+    def put(
+        self, name: str, content: Bytes, content_type: str = ..., headers: Mapping[str, str] | None = None
+    ) -> BufferRecord:
+        """Store `content` under `name`, replacing what was there; durable on return; readers never see half of it."""
+        ...
+
+    def stat(self, name: str) -> BufferRecord:
+        """Look a buffer up without reading it."""
+        ...
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Read bytes ``[start, stop)``; a range beyond the end is cut off there."""
+        ...
+
+    def list(self) -> Sequence[BufferRecord]:
+        """List all buffers, sorted by name."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the buffer."""
+        ...
+
+
+class KeyValues(Protocol):
+    """Durable bytes by key. Keys are 1 to 4,096 bytes, values up to 64 MiB; both are binary-safe."""
+
+    def set(self, key: bytes, value: Bytes) -> None:
+        """Store; durable on return."""
+        ...
+
+    def get(self, key: bytes) -> bytes:
+        """Read; KeyNotFoundError if there is none."""
+        ...
+
+    def list(self, prefix: bytes = b"", *, limit: int = 1000, after: bytes | None = None) -> Sequence[bytes]:
+        """List up to `limit` keys that begin with `prefix` and come after `after`, in bytewise order."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Remove; KeyNotFoundError if there is none."""
+        ...
+
+
+class Runs(Protocol):
+    """Executions of plans."""
+
+    def start(self, plan: MapReduce) -> RunRecord:
+        """Begin a run in the background and return at once.
+
+        Raises
+        ------
+        FunctionNotFoundError, BufferNotFoundError
+            The plan names something that is not there. Nothing was started.
+        """
+        ...
+
+    def get(self, run_id: str) -> RunRecord:
+        """Tell how far a run is."""
+        ...
+
+    def output(self, run_id: str) -> bytes:
+        """Give the output of a finished run; raises its error if it failed."""
+        ...
+
+    def list(self) -> Sequence[RunRecord]:
+        """List the recent runs, newest first."""
+        ...
+
+    def cancel(self, run_id: str) -> RunRecord:
+        """End a run; one that has ended stays as it is."""
+        ...
+
+
+class Platform(Protocol):
+    """The whole platform as a caller sees it, in process or over HTTP."""
+
+    @property
+    def functions(self) -> Functions: ...
+    @property
+    def blobs(self) -> Blobs: ...
+    @property
+    def buffers(self) -> Buffers: ...
+    @property
+    def kv(self) -> KeyValues: ...
+    @property
+    def runs(self) -> Runs: ...
+
+    def call_sync(self, request: CallRequest) -> CallResult:
+        """Run a function and wait for its end. KeyboardInterrupt cancels it."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Tell what runs: version, instance id, storage, counts."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; idempotent."""
+        ...
+
+
+# -- seams ------------------------------------------------------------------------------------------------------------
+
+
+class GuestMemory(Protocol):
+    """A guest's linear memory during one call.
+
+    Pointers and lengths are taken modulo 2**32, as the guest passed them. Every access is checked against the present
+    size; one outside raises ``GuestErrno(EFAULT)`` and changes nothing.
+    """
+
+    def read(self, pointer: int, length: int) -> bytes: ...
+    def write(self, pointer: int, content: Bytes) -> None: ...
+    def check(self, pointer: int, length: int) -> None: ...
+    def read_u32(self, pointer: int) -> int: ...
+    def read_u64(self, pointer: int) -> int: ...
+    def write_u8(self, pointer: int, value: int) -> None: ...
+    def write_u16(self, pointer: int, value: int) -> None: ...
+    def write_u32(self, pointer: int, value: int) -> None: ...
+    def write_u64(self, pointer: int, value: int) -> None: ...
+
+
+class CallServices(Protocol):
+    """What a guest may reach outside its call; the orchestrator implements it. Grants are checked by the guest API."""
+
+    @property
+    def functions(self) -> Functions: ...
+    @property
+    def blobs(self) -> Blobs: ...
+    @property
+    def buffers(self) -> Buffers: ...
+    @property
+    def kv(self) -> KeyValues: ...
+
+    def nested(self, parent: Any, request: CallRequest, numbers: tuple[int, ...]) -> Any:
+        """Resolve a call made by a guest into a child ``CallContext``.
+
+        The child draws on what is left of its parent's limits. `numbers` are the arguments of a direct call. Raises
+        the errors of resolving, and LimitExceededError beyond the call depth.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a compiler made.
+
+    Parameters
+    ----------
+    content
+        The module.
+    diagnostics
+        Warnings, with the line numbers of the source; empty when there were none.
+    """
+
+    content: bytes
+    content_type: str
+    diagnostics: str
+
+
+class Compiler(Protocol):
+    """Turns the source of one language into a module."""
+
+    language: str
+    suffixes: tuple[str, ...]
+
+    def compile(
+        self,
+        source: str,
+        *,
+        filename: str,
+        first_line: int = 1,
+        flags: Sequence[str] = (),
+        progress: Callable[[str], None] | None = None,
+    ) -> Compiled:
+        """Compile one source text.
+
+        Parameters
+        ----------
+        filename, first_line
+            What the diagnostics call the source, and the number of its first line.
+        flags
+            Handed to the compiler as they are.
+        progress
+            Told, in a sentence, what takes long (such as the first build of a C library).
+
+        Raises
+        ------
+        CompileFailedError
+            The source is wrong; `diagnostics` says where.
+        MissingExtraError
+            The compiler is not installed.
+        """
+        ...
+
+    def describe(self) -> str | None:
+        """Name the compiler and its version, or None when it is not installed."""
+        ...

@@ -1,0 +1,1 @@
+"""Exchange buffers: bytes on their way between a caller and a guest."""

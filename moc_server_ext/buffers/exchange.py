@@ -1,0 +1,99 @@
+"""Exchange buffers in memory: headers, a status code and bytes in parts; one writer, one reader.
+
+A part is consumed only after the reader has taken it (:meth:`ExchangeBuffer.peek`, then
+:meth:`ExchangeBuffer.advance`), so that a failed copy loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..abc import Bytes
+from ..errors import ExchangeBufferError, MocError
+
+_EMPTY = memoryview(b"")
+
+
+class ExchangeBuffer:
+    """Bytes on their way from one writer to one reader.
+
+    Not thread-safe: writer and reader take turns.
+
+    Parameters
+    ----------
+    content
+        What is in it from the start; it is then closed for writing. None leaves it open.
+    limit_bytes
+        How many bytes may be written in all.
+    exceeded
+        Makes the error for a write beyond the limit, from the size that was asked for.
+    """
+
+    __slots__ = ("_closed", "_exceeded", "_headers", "_index", "_limit", "_offset", "_parts", "_size", "status_code")
+
+    def __init__(
+        self, content: Bytes | None = None, *, limit_bytes: int = 0, exceeded: Callable[[int], MocError] | None = None
+    ) -> None:
+        self._parts: list[Bytes] = [content] if content else []
+        self._size = len(content) if content else 0
+        self._closed = content is not None
+        self._limit = limit_bytes
+        self._exceeded = exceeded
+        self._headers: dict[str, str] | None = None
+        self._index = 0
+        self._offset = 0
+        self.status_code: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Header names in lower case and their values."""
+        if self._headers is None:
+            self._headers = {}
+        return self._headers
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far, whether read or not."""
+        return self._size
+
+    def write(self, part: Bytes) -> None:
+        """Append one part. The buffer keeps `part` itself, so the caller must not change it afterwards.
+
+        Raises
+        ------
+        ExchangeBufferError
+            The buffer is closed. Nothing was written.
+        MocError
+            The error of `exceeded`, beyond the limit. Nothing was written.
+        """
+        if self._closed:
+            raise ExchangeBufferError("The exchange buffer is closed: its writer has ended it.")
+        size = self._size + len(part)
+        if size > self._limit and self._exceeded is not None:
+            raise self._exceeded(size)
+        if part:
+            self._parts.append(part)
+            self._size = size
+
+    def close(self) -> None:
+        """End the writing; idempotent."""
+        self._closed = True
+
+    def peek(self) -> memoryview:
+        """Give what is left of the next unread part, without consuming it; empty at the end."""
+        if self._index == len(self._parts):
+            return _EMPTY
+        return memoryview(self._parts[self._index])[self._offset :]
+
+    def advance(self, count: int) -> None:
+        """Consume `count` bytes of the part that :meth:`peek` gave."""
+        self._offset += count
+        if self._index < len(self._parts) and self._offset >= len(self._parts[self._index]):
+            self._index += 1
+            self._offset = 0
+
+    def getvalue(self) -> bytes:
+        """Give all bytes written, whether read or not."""
+        if len(self._parts) == 1 and isinstance(self._parts[0], bytes):
+            return self._parts[0]
+        return b"".join(self._parts)

@@ -1,0 +1,1 @@
+"""Engines: each runs the functions of one content type."""

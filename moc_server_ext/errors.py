@@ -1,0 +1,623 @@
+"""Every error of the platform, in one tree.
+
+Each class builds its own message from typed fields (what happened, to which thing, what was found, what was expected,
+what to do next) and carries the ``code`` and HTTP status under which it leaves through the API. :func:`from_json`
+rebuilds the same class on the client's side, so that ``except FunctionNotFoundError`` works through every door.
+
+::
+
+    MocError
+    ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
+    │                        EntryPointNotFound
+    ├── ConflictError        AddressInUse
+    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage
+    ├── AccessDeniedError    Unauthorized, NotGranted
+    ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format
+    ├── ExchangeBufferError
+    ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
+    ├── PlanError            TaskFailed
+    ├── UnavailableError     Overloaded, ServerUnreachable, MissingExtra
+    └── HookError
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+__all__ = [
+    "AccessDeniedError",
+    "AddressInUseError",
+    "BlobNotFoundError",
+    "BufferNotFoundError",
+    "CancelledError",
+    "CompileFailedError",
+    "ConflictError",
+    "CorruptStorageError",
+    "EntryPointNotFoundError",
+    "ExchangeBufferError",
+    "FunctionNotFoundError",
+    "GuestError",
+    "GuestExitError",
+    "HookError",
+    "HostCallError",
+    "InvalidArgumentsError",
+    "InvalidInputError",
+    "InvalidModuleError",
+    "KeyNotFoundError",
+    "LimitExceededError",
+    "LockedStorageError",
+    "MissingExtraError",
+    "MissingImportError",
+    "MocError",
+    "NotFoundError",
+    "NotGrantedError",
+    "OverloadedError",
+    "PlanError",
+    "ReadOnlyStorageError",
+    "RunNotFoundError",
+    "ServerUnreachableError",
+    "StorageError",
+    "StorageFormatError",
+    "StorageFullError",
+    "TaskFailedError",
+    "TrapError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UnknownLanguageError",
+    "from_json",
+    "nearest",
+    "oxford",
+]
+
+_CLASSES: dict[str, type[MocError]] = {}
+
+
+class MocError(Exception):
+    """The root: anything that moc refuses or fails to do.
+
+    Attributes
+    ----------
+    code
+        Stable word for programs (``function_not_found``); part of the web API.
+    http_status
+        Status under which the error leaves through HTTP.
+    message
+        One or two sentences for people.
+    details
+        The typed fields, JSON-compatible.
+    """
+
+    code: ClassVar[str] = "error"
+    http_status: ClassVar[int] = 500
+
+    message: str
+    details: dict[str, Any]
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "code" in cls.__dict__:
+            _CLASSES[cls.code] = cls
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses take fields of their own, so the default (cls, args) would not unpickle.
+        return from_json, ({"code": self.code, "message": self.message, "details": self.details},)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the shape of the web API: ``{"code", "message", "details"}``."""
+        return {"code": self.code, "message": self.message, "details": self.details}
+
+    @classmethod
+    def _rebuild(cls, message: str, details: Mapping[str, Any]) -> Self:
+        error = cls.__new__(cls)
+        MocError.__init__(error, message, **dict(details))
+        return error
+
+
+def from_json(body: Mapping[str, Any]) -> MocError:
+    """Rebuild the error whose :meth:`MocError.to_json` gave `body`; an unknown code gives a plain :class:`MocError`."""
+    details = body.get("details")
+    return _CLASSES.get(str(body.get("code")), MocError)._rebuild(
+        str(body.get("message", "The server gave no message.")), details if isinstance(details, Mapping) else {}
+    )
+
+
+def oxford(words: Sequence[str], conjunction: str = "or") -> str:
+    """Join words as prose does: ``a``, ``a or b``, ``a, b or c``."""
+    quoted = [repr(word) for word in words]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {conjunction} {quoted[-1]}"
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Give the `count` names of `known` that are most like `name`, best first."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+
+
+# -- not found --------------------------------------------------------------------------------------------------------
+
+
+class NotFoundError(MocError):
+    """What was asked for is not there."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class FunctionNotFoundError(NotFoundError):
+    """No function has this name in this cluster."""
+
+    code = "function_not_found"
+
+    def __init__(self, name: str, *, nearest: Sequence[str] = ()) -> None:
+        hint = f"Did you mean {oxford(nearest)}?" if nearest else "`moc functions` lists what there is."
+        super().__init__(f"No function is named {name!r}. {hint}", name=name, nearest=list(nearest))
+
+
+class EntryPointNotFoundError(NotFoundError):
+    """The module does not export this function, or no entry point could be chosen."""
+
+    code = "entry_point_not_found"
+
+    def __init__(self, function: str, entry: str | None, *, exports: Sequence[str]) -> None:
+        found = f"It exports {oxford(exports, 'and')}." if exports else "It exports no function."
+        if entry is None:
+            text = f"Function {function!r} needs an entry point: it has neither `_start` nor one obvious export."
+            text += f" {found} Name one with --entry."
+        else:
+            text = f"Function {function!r} has no entry point {entry!r}. {found}"
+        super().__init__(text, function=function, entry=entry, exports=list(exports))
+
+
+class BlobNotFoundError(NotFoundError):
+    """No blob has this id."""
+
+    code = "blob_not_found"
+
+    def __init__(self, blob_id: str) -> None:
+        super().__init__(f"No blob has the id {blob_id!r}. A blob id is a SHA-256 in 64 hex digits.", blob_id=blob_id)
+
+
+class BufferNotFoundError(NotFoundError):
+    """No stored buffer has this name."""
+
+    code = "buffer_not_found"
+
+    def __init__(self, name: str, *, nearest: Sequence[str] = ()) -> None:
+        hint = f"Did you mean {oxford(nearest)}?" if nearest else "`moc buffers` lists what there is."
+        super().__init__(f"No buffer is named {name!r}. {hint}", name=name, nearest=list(nearest))
+
+
+class KeyNotFoundError(NotFoundError):
+    """The key-value store has no such key."""
+
+    code = "key_not_found"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The key-value store has no key {key!r}. `moc kv list` lists the keys.", key=key)
+
+
+class RunNotFoundError(NotFoundError):
+    """No run has this id, or it is forgotten."""
+
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"No run has the id {run_id!r}. `moc runs` lists the recent ones.", run_id=run_id)
+
+
+# -- conflict and invalid input ---------------------------------------------------------------------------------------
+
+
+class ConflictError(MocError):
+    """The request is well formed, but the present state does not allow it."""
+
+    code = "conflict"
+    http_status = 409
+
+
+class AddressInUseError(ConflictError):
+    """Another process listens on this port."""
+
+    code = "address_in_use"
+
+    def __init__(self, host: str, port: int, *, option: str) -> None:
+        super().__init__(
+            f"Port {port} on {host} is taken by another process. Stop it, or choose another port with {option}.",
+            host=host,
+            port=port,
+            option=option,
+        )
+
+
+class InvalidInputError(MocError):
+    """A value from outside is not what it must be; nothing was changed."""
+
+    code = "invalid_input"
+    http_status = 400
+
+
+class InvalidModuleError(InvalidInputError):
+    """The bytes are not a WebAssembly module that this platform can run."""
+
+    code = "invalid_module"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name!r} is not a WebAssembly module that can run here: {reason}", name=name, reason=reason)
+
+
+class InvalidArgumentsError(InvalidInputError):
+    """A direct call got the wrong number or type of arguments."""
+
+    code = "invalid_arguments"
+
+    def __init__(self, function: str, entry: str, *, expected: Sequence[str], found: Sequence[str]) -> None:
+        takes = f"({', '.join(expected)})"
+        got = f"({', '.join(found)})"
+        super().__init__(
+            f"{entry!r} of function {function!r} takes {len(expected)} argument{'' if len(expected) == 1 else 's'} "
+            f"{takes} and was given {len(found)}: {got}.",
+            function=function,
+            entry=entry,
+            expected=list(expected),
+            found=list(found),
+        )
+
+
+class CompileFailedError(InvalidInputError):
+    """The compiler refused the source.
+
+    ``details["diagnostics"]`` is the compiler's own text, with the line numbers of the source that the person wrote.
+    """
+
+    code = "compile_failed"
+
+    def __init__(self, language: str, name: str, diagnostics: str) -> None:
+        first = next((line for line in diagnostics.splitlines() if "error" in line), diagnostics.strip())
+        super().__init__(
+            f"{name!r} does not compile as {language}: {first.strip()}",
+            language=language,
+            name=name,
+            diagnostics=diagnostics,
+        )
+
+
+class UnknownLanguageError(InvalidInputError):
+    """No compiler is known for this language or file suffix."""
+
+    code = "unknown_language"
+
+    def __init__(self, language: str, *, known: Sequence[str]) -> None:
+        super().__init__(
+            f"No compiler is known for {language!r}. Known languages: {', '.join(known)}.",
+            language=language,
+            known=list(known),
+        )
+
+
+# -- access -----------------------------------------------------------------------------------------------------------
+
+
+class AccessDeniedError(MocError):
+    """The caller may not do this. Never says whether the thing exists."""
+
+    code = "access_denied"
+    http_status = 403
+
+
+class UnauthorizedError(AccessDeniedError):
+    """The request carries no valid token."""
+
+    code = "unauthorized"
+    http_status = 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This address needs a valid token: send the header `Authorization: Bearer TOKEN`. "
+            "`moc status` on the server's machine tells where the token is kept."
+        )
+
+
+class NotGrantedError(AccessDeniedError):
+    """A guest asked for something that its function was not granted."""
+
+    code = "not_granted"
+
+    def __init__(self, function: str, grant: str) -> None:
+        super().__init__(
+            f"Function {function!r} has no grant {grant!r}. Register it again with `moc push --grant {grant} …`.",
+            function=function,
+            grant=grant,
+        )
+
+
+# -- storage ----------------------------------------------------------------------------------------------------------
+
+
+class StorageError(MocError):
+    """The storage directory cannot do what was asked; what was acknowledged before is still there."""
+
+    code = "storage_error"
+
+
+class ReadOnlyStorageError(StorageError):
+    """The storage directory cannot be written."""
+
+    code = "storage_read_only"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"The storage {path!r} cannot be written: {reason}. Choose another with --storage or MOC_STORAGE.",
+            path=path,
+            reason=reason,
+        )
+
+
+class CorruptStorageError(StorageError):
+    """Stored bytes are missing or are not what was stored."""
+
+    code = "storage_corrupt"
+
+    def __init__(self, what: str, found: str) -> None:
+        super().__init__(f"Stored data is damaged: {what}: {found}. Restore it from a backup.", what=what, found=found)
+
+
+class StorageFullError(StorageError):
+    """There is no room left. Nothing of the refused write is visible, and what was there before is untouched."""
+
+    code = "storage_full"
+    http_status = 507
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"The disk is full: {what} was not stored, and nothing of it is visible. Make room and try again.",
+            what=what,
+        )
+
+
+class LockedStorageError(StorageError):
+    """Another process owns the storage directory."""
+
+    code = "storage_locked"
+    http_status = 409
+
+    def __init__(self, path: str, *, pid: int | None = None, url: str | None = None) -> None:
+        who = f"process {pid}" if pid else "another process"
+        how = f"Reach it with --url {url}" if url else "Close that process"
+        super().__init__(
+            f"The storage {path!r} is owned by {who}. {how}, or choose another directory "
+            "with --storage or MOC_STORAGE.",
+            path=path,
+            pid=pid,
+            url=url,
+        )
+
+
+class StorageFormatError(StorageError):
+    """The storage was written by a newer moc, or is no moc storage."""
+
+    code = "storage_format"
+
+    def __init__(self, path: str, *, found: object, expected: int) -> None:
+        super().__init__(
+            f"The storage {path!r} has format {found!r}; this moc reads up to format {expected}. "
+            "Upgrade my-own-cluster, or choose another directory with --storage or MOC_STORAGE.",
+            path=path,
+            found=found,
+            expected=expected,
+        )
+
+
+class ExchangeBufferError(MocError):
+    """An exchange buffer was used against its rules: written after it was closed, or by a second writer."""
+
+    code = "exchange_buffer"
+
+
+# -- guests -----------------------------------------------------------------------------------------------------------
+
+
+class GuestError(MocError):
+    """A guest failed. Its output up to there is lost; nothing outside the call was changed by the failure itself."""
+
+    code = "guest_error"
+    http_status = 422
+
+    @property
+    def backtrace(self) -> list[str]:
+        """The guest's own frames, innermost first: ``name`` or ``name at file:line``."""
+        return list(self.details.get("backtrace", []))
+
+    @property
+    def stderr(self) -> str:
+        """The last lines that the guest wrote to stderr."""
+        return str(self.details.get("stderr", ""))
+
+    def explain(self) -> str:
+        """Give the message, then the guest's backtrace and stderr, as several lines."""
+        parts = [self.message]
+        if self.backtrace:
+            parts += ["guest backtrace (innermost first):", *(f"  {frame}" for frame in self.backtrace)]
+        if self.stderr:
+            parts += ["guest stderr (its end):", *(f"  {line}" for line in self.stderr.splitlines())]
+        return "\n".join(parts)
+
+
+class TrapError(GuestError):
+    """The guest did something that WebAssembly stops: unreachable, out of bounds, division by zero."""
+
+    code = "guest_trap"
+
+    def __init__(
+        self, function: str, reason: str, *, backtrace: Sequence[str] = (), stderr: str = "", note: str = ""
+    ) -> None:
+        where = f" in {backtrace[0]}" if backtrace else ""
+        super().__init__(
+            f"Function {function!r} trapped{where}: {reason}.{' ' + note if note else ''}",
+            function=function,
+            reason=reason,
+            backtrace=list(backtrace),
+            stderr=stderr,
+        )
+
+
+class LimitExceededError(GuestError):
+    """The guest reached one of its limits."""
+
+    code = "limit_exceeded"
+
+    def __init__(
+        self,
+        function: str,
+        limit: str,
+        allowed: float,
+        *,
+        found: float | None = None,
+        backtrace: Sequence[str] = (),
+        stderr: str = "",
+    ) -> None:
+        wanted = "" if found is None else f" (it asked for {found:,})"
+        super().__init__(
+            f"Function {function!r} reached its limit {limit} = {allowed:,}{wanted}. "
+            f"Raise it at registration with `moc push --limit {limit}=…`.",
+            function=function,
+            limit=limit,
+            allowed=allowed,
+            found=found,
+            backtrace=list(backtrace),
+            stderr=stderr,
+        )
+
+
+class CancelledError(GuestError):
+    """The call was cancelled before it ended."""
+
+    code = "cancelled"
+
+    def __init__(self, function: str) -> None:
+        super().__init__(f"The call of function {function!r} was cancelled.", function=function)
+
+
+class MissingImportError(GuestError):
+    """The module imports something that nothing here provides."""
+
+    code = "missing_import"
+
+    def __init__(self, function: str, module: str, name: str, *, available: Sequence[str], reason: str = "") -> None:
+        why = reason or "which no guest API provides"
+        listed = ", ".join(available)
+        super().__init__(
+            f"Function {function!r} imports `{module}.{name}`, {why}. Available: {listed}.",
+            function=function,
+            module=module,
+            name=name,
+            available=list(available),
+        )
+
+
+class HostCallError(GuestError):
+    """A host function failed for a reason that is not the guest's."""
+
+    code = "host_call"
+
+    def __init__(self, function: str, host_function: str, reason: str) -> None:
+        super().__init__(
+            f"Host function {host_function!r}, called by function {function!r}, failed: {reason}",
+            function=function,
+            host_function=host_function,
+            reason=reason,
+        )
+
+
+class GuestExitError(GuestError):
+    """A function called from Python ended with a non-zero exit code (elsewhere that is a result, not an error)."""
+
+    code = "guest_exit"
+
+    def __init__(self, function: str, exit_code: int, *, stderr: str = "") -> None:
+        super().__init__(
+            f"Function {function!r} ended with exit code {exit_code}.",
+            function=function,
+            exit_code=exit_code,
+            stderr=stderr,
+        )
+
+
+# -- plans, availability, hooks ---------------------------------------------------------------------------------------
+
+
+class PlanError(MocError):
+    """A plan cannot be made or run."""
+
+    code = "plan_error"
+    http_status = 422
+
+
+class TaskFailedError(PlanError):
+    """One task of a run failed, which ended the run. No output was stored."""
+
+    code = "task_failed"
+
+    def __init__(self, stage: str, function: str, index: int, cause: MocError) -> None:
+        super().__init__(
+            f"Task {index} of stage {stage!r} (function {function!r}) failed: {cause.message}",
+            stage=stage,
+            function=function,
+            index=index,
+            cause=cause.to_json(),
+        )
+
+
+class UnavailableError(MocError):
+    """Something needed is not there right now, or is not installed."""
+
+    code = "unavailable"
+    http_status = 503
+
+
+class OverloadedError(UnavailableError):
+    """The server has as much work as it accepts; try again after ``retry_after_seconds``."""
+
+    code = "overloaded"
+
+    def __init__(self, retry_after_seconds: float = 1) -> None:
+        super().__init__(
+            f"The server is busy and took no further call. Try again in {retry_after_seconds:g} s.",
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class ServerUnreachableError(UnavailableError):
+    """No server answers at the address, or it is not a moc server."""
+
+    code = "server_unreachable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"No moc server answers at {url}: {reason}. Start one with `moc serve`, or check --url and MOC_URL.",
+            url=url,
+            reason=reason,
+        )
+
+
+class MissingExtraError(UnavailableError):
+    """An optional part is not installed."""
+
+    code = "missing_extra"
+    http_status = 501
+
+    def __init__(self, what: str, *, extra: str) -> None:
+        super().__init__(
+            f"{what} is not installed. Install it with: pip install 'my-own-cluster[{extra}]'", what=what, extra=extra
+        )
+
+
+class HookError(MocError):
+    """A plugin's hook failed."""
+
+    code = "hook_error"

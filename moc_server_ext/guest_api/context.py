@@ -1,0 +1,133 @@
+"""The call context: the state of one execution, and all that its host functions can reach.
+
+Host functions get it as their first argument. Handles of exchange buffers are numbers issued here, so that those of
+other calls are unknown by construction.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from ..abc import CallServices, GuestMemory
+from ..buffers.exchange import ExchangeBuffer
+from ..errors import LimitExceededError, MocError
+from ..model import Invocation
+from .errno import Errno, GuestErrno
+
+INPUT_BUFFER_ID = 1
+OUTPUT_BUFFER_ID = 2
+
+
+class CallContext:
+    """One execution of one invocation.
+
+    Parameters
+    ----------
+    input, output
+        Input buffer 0 (stdin) and the output buffer (stdout); an output buffer with the limits of the invocation is
+        made when none is given.
+    services
+        What lies outside of the call; None where there is nothing (a bare engine in a test).
+    parent
+        The context whose guest made this call.
+
+    Attributes
+    ----------
+    memory
+        The guest's memory; set by the engine once there is an instance.
+    wasi
+        The state of the WASI host (arguments, descriptors, files); set by the engine in posix mode.
+    stderr
+        What the guest wrote to stderr or logged.
+    deadline
+        ``time.monotonic()`` at which the call's time is over; a child's is at most its parent's.
+    """
+
+    __slots__ = ("_buffers", "_call_id", "_next_id", "deadline", "depth", "input", "invocation", "memory", "output",
+                 "parent", "services", "stderr", "wasi")  # fmt: skip
+
+    memory: GuestMemory
+    wasi: Any
+    depth: int
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        input: ExchangeBuffer,
+        output: ExchangeBuffer | None = None,
+        *,
+        services: CallServices | None = None,
+        parent: CallContext | None = None,
+    ) -> None:
+        self.invocation = invocation
+        self.input = input
+        self.output = self.new_buffer("output_bytes") if output is None else output
+        self.services = services
+        self.parent = parent
+        self.depth = 1 if parent is None else parent.depth + 1
+        self.stderr = bytearray()
+        self.deadline = time.monotonic() + invocation.limits.timeout_seconds
+        if parent is not None:
+            self.deadline = min(self.deadline, parent.deadline)
+        self._call_id = ""
+        self._buffers: dict[int, ExchangeBuffer] | None = None
+        self._next_id = OUTPUT_BUFFER_ID + 1
+
+    @property
+    def call_id(self) -> str:
+        """An unguessable id, made when first asked for."""
+        if not self._call_id:
+            self._call_id = secrets.token_hex(8)
+        return self._call_id
+
+    def limit_exceeded(self, limit: str, found: float | None = None) -> LimitExceededError:
+        """Make the error that says which limit this call reached."""
+        return LimitExceededError(self.invocation.function, limit, getattr(self.invocation.limits, limit), found=found)
+
+    def new_buffer(self, limit: str) -> ExchangeBuffer:
+        """Make a buffer, open for writing, that is bounded by the limit of this name."""
+
+        def exceeded(found: int) -> MocError:
+            return self.limit_exceeded(limit, found)
+
+        return ExchangeBuffer(limit_bytes=getattr(self.invocation.limits, limit), exceeded=exceeded)
+
+    def write_stderr(self, text: bytes) -> None:
+        """Append to stderr; beyond its limit the call ends."""
+        if len(self.stderr) + len(text) > self.invocation.limits.stderr_bytes:
+            raise self.limit_exceeded("stderr_bytes", len(self.stderr) + len(text))
+        self.stderr += text
+
+    # -- handles of exchange buffers ----------------------------------------------------------------------------------
+
+    @property
+    def buffers(self) -> dict[int, ExchangeBuffer]:
+        """The buffers that this call's guest knows, by handle."""
+        if self._buffers is None:
+            self._buffers = {INPUT_BUFFER_ID: self.input, OUTPUT_BUFFER_ID: self.output}
+        return self._buffers
+
+    def buffer(self, handle: int) -> ExchangeBuffer:
+        """Look a handle up; GuestErrno(EBADF) when this call issued no such handle."""
+        try:
+            return self.buffers[handle]
+        except KeyError:
+            raise GuestErrno(Errno.EBADF) from None
+
+    def add_buffer(self, buffer: ExchangeBuffer) -> int:
+        """Issue a handle; GuestErrno(EMFILE) beyond the call's limit of buffers."""
+        if len(self.buffers) >= self.invocation.limits.buffers + 2:
+            raise GuestErrno(Errno.EMFILE)
+        handle = self._next_id
+        self._next_id += 1
+        self.buffers[handle] = buffer
+        return handle
+
+    def free_buffer(self, handle: int) -> None:
+        """Forget a buffer of this call; GuestErrno(EBADF) for unknown handles, EPERM for the input and the output."""
+        if handle in (INPUT_BUFFER_ID, OUTPUT_BUFFER_ID):
+            raise GuestErrno(Errno.EPERM)
+        if self.buffers.pop(handle, None) is None:
+            raise GuestErrno(Errno.EBADF)

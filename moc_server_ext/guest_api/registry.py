@@ -1,0 +1,128 @@
+"""Host functions, declared once: name, types and behaviour of what guests may import.
+
+A :class:`GuestModule` is one import module (``core``, ``wasi_snapshot_preview1``). The engine turns it into definitions
+of a linker; the bindings generators and the documentation read the same declarations.
+
+Two kinds of body, told apart by ``waits``:
+
+still (``waits=False``)
+    ``body(call, *numbers) -> number``. Runs to its end inside the guest's call and must never wait: no storage, no
+    network, no lock that another guest may hold.
+waiting (``waits=True``)
+    ``body(call, *numbers) -> Work``. Copies what it needs out of guest memory and returns at once; the driver runs the
+    work outside of the guest and gives its number to the guest.
+
+A body refuses with :class:`~.errno.GuestErrno` (the guest gets the number and goes on) or ends the call by raising any
+other exception, of which a ``MocError`` reaches the caller as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from ..model import Signature
+
+I32 = int
+I64 = Annotated[int, "i64"]
+F64 = Annotated[float, "f64"]
+
+Body = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a waiting host function still has to do, outside of the guest.
+
+    Parameters
+    ----------
+    run
+        May block and takes no arguments; its number is the result that the guest sees. It may write into guest memory
+        and raise what a body may raise. It never enters WebAssembly.
+    """
+
+    run: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class NestedCall:
+    """A call that a guest makes: the driver runs the child as a guest of its own, then gives `finish`'s number back.
+
+    Parameters
+    ----------
+    prepare
+        Resolves the callee, outside of the guest, into the child's ``CallContext``; may block, and raise what a body
+        may.
+    finish
+        Takes the child's ``CallResult``, or the ``MocError`` with which it failed.
+    """
+
+    prepare: Callable[[], Any]
+    finish: Callable[[Any], int]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFunction:
+    """One function that guests may import."""
+
+    name: str
+    signature: Signature
+    parameters: tuple[str, ...]
+    body: Body
+    waits: bool
+
+    @property
+    def summary(self) -> str:
+        """First line of the documentation."""
+        return (inspect.getdoc(self.body) or "").partition("\n")[0]
+
+
+class GuestModule:
+    """An import module offered to guests.
+
+    Parameters
+    ----------
+    name, aliases
+        The import module names under which guests find it.
+    negative_errors
+        Whether a :class:`GuestErrno` leaves as ``-errno`` (guest API) or ``errno`` (WASI).
+    """
+
+    def __init__(self, name: str, *, aliases: tuple[str, ...] = (), negative_errors: bool = True) -> None:
+        self.name = name
+        self.aliases = aliases
+        self.negative_errors = negative_errors
+        self.functions: dict[str, HostFunction] = {}
+
+    def function(self, name: str, *, waits: bool = False) -> Callable[[Body], Body]:
+        """Declare a host function; its WebAssembly types are read from the annotations.
+
+        ``int`` is ``i32`` (given signed), `I64` is ``i64``, `F64` is ``f64``; a return annotation of None or NoReturn
+        means no result, and a waiting function always gives one ``i32``.
+        """
+
+        def declare(body: Body) -> Body:
+            hints = typing.get_type_hints(body, include_extras=True)
+            result = hints.pop("return", None)
+            parameters = tuple(inspect.signature(body).parameters)[1:]
+            if waits:
+                results: tuple[str, ...] = ("i32",)
+            else:
+                results = () if result in (None, type(None), typing.NoReturn) else (_wasm_type(result),)
+            signature = Signature(tuple(_wasm_type(hints[each]) for each in parameters), results)
+            self.functions[name] = HostFunction(name, signature, parameters, body, waits)
+            return body
+
+        return declare
+
+
+def _wasm_type(hint: Any) -> str:
+    if hint is int:
+        return "i32"
+    for mark in getattr(hint, "__metadata__", ()):
+        if mark in ("i64", "f32", "f64"):
+            return str(mark)
+    raise TypeError(f"{hint!r} is no type of a host function")
