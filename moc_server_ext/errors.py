@@ -10,14 +10,15 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage
+    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, Usage
     ├── AccessDeniedError    Unauthorized, NotGranted
-    ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format
+    ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
     ├── PlanError            TaskFailed
     ├── UnavailableError     Overloaded, ServerUnreachable, MissingExtra
-    └── HookError
+    ├── HookError
+    └── InternalError
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
     "BlobNotFoundError",
+    "BodyTooLargeError",
     "BufferNotFoundError",
     "CancelledError",
     "CompileFailedError",
@@ -42,19 +44,23 @@ __all__ = [
     "GuestExitError",
     "HookError",
     "HostCallError",
+    "InternalError",
     "InvalidArgumentsError",
     "InvalidInputError",
     "InvalidModuleError",
     "KeyNotFoundError",
     "LimitExceededError",
     "LockedStorageError",
+    "MethodNotAllowedError",
     "MissingExtraError",
     "MissingImportError",
     "MocError",
+    "NotAStorageError",
     "NotFoundError",
     "NotGrantedError",
     "OverloadedError",
     "PlanError",
+    "RangeNotSatisfiableError",
     "ReadOnlyStorageError",
     "RunNotFoundError",
     "ServerUnreachableError",
@@ -66,6 +72,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UnknownLanguageError",
+    "UsageError",
     "from_json",
     "nearest",
     "oxford",
@@ -300,6 +307,52 @@ class UnknownLanguageError(InvalidInputError):
         )
 
 
+class UsageError(InvalidInputError):
+    """A verb was typed with options or arguments that it does not take. Nothing was done."""
+
+    code = "usage"
+
+    def __init__(self, reason: str, *, command: str) -> None:
+        sentence = reason if reason.endswith((".", "?", "!")) else f"{reason}."
+        super().__init__(f"{sentence} `{command} -h` shows how it is used.", command=command)
+
+
+class BodyTooLargeError(InvalidInputError):
+    """A request's body is larger than the server accepts; nothing of it was stored."""
+
+    code = "body_too_large"
+    http_status = 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The request's body is larger than the {limit_bytes:,} bytes that this server accepts. "
+            "Send less, or start the server with a higher MocExtension.max_body_bytes.",
+            limit_bytes=limit_bytes,
+        )
+
+
+class RangeNotSatisfiableError(InvalidInputError):
+    """The bytes that a Range header asks for lie beyond the end."""
+
+    code = "range_not_satisfiable"
+    http_status = 416
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The range begins behind the end: there are {size:,} bytes.", size=size)
+
+
+class MethodNotAllowedError(InvalidInputError):
+    """The address exists, but not for this HTTP method."""
+
+    code = "method_not_allowed"
+    http_status = 405
+
+    def __init__(self, method: str, *, allowed: Sequence[str]) -> None:
+        super().__init__(
+            f"This address does not take {method}; it takes {', '.join(allowed)}.", method=method, allowed=list(allowed)
+        )
+
+
 # -- access -----------------------------------------------------------------------------------------------------------
 
 
@@ -413,6 +466,22 @@ class StorageFormatError(StorageError):
         )
 
 
+class NotAStorageError(StorageFormatError):
+    """The directory holds something else, or is none (nothing is `found` in it). Nothing was touched."""
+
+    code = "not_a_storage"
+
+    def __init__(self, path: str, *, found: Sequence[str]) -> None:
+        some = ", ".join(repr(each) for each in found[:3]) + (", …" if len(found) > 3 else "")
+        reason = f"it has no FORMAT.json, and it holds {some}" if found else "it is not a directory"
+        MocError.__init__(
+            self,
+            f"{path!r} is no moc storage: {reason}. Choose an empty or a new directory with --storage or MOC_STORAGE.",
+            path=path,
+            found=list(found[:3]),
+        )
+
+
 class ExchangeBufferError(MocError):
     """An exchange buffer was used against its rules: written after it was closed, or by a second writer."""
 
@@ -480,11 +549,16 @@ class LimitExceededError(GuestError):
         found: float | None = None,
         backtrace: Sequence[str] = (),
         stderr: str = "",
+        advice: str | None = None,
     ) -> None:
         wanted = "" if found is None else f" (it asked for {found:,})"
+        if advice is None:
+            advice = (
+                "That is the lowest of the server's (`moc status` shows it), of the function's "
+                f"(`moc push --limit {limit}=…`) and of the call's."
+            )
         super().__init__(
-            f"Function {function!r} reached its limit {limit} = {allowed:,}{wanted}. "
-            f"Raise it at registration with `moc push --limit {limit}=…`.",
+            f"Function {function!r} reached its limit {limit} = {allowed:,}{wanted}. {advice}",
             function=function,
             limit=limit,
             allowed=allowed,
@@ -572,6 +646,17 @@ class TaskFailedError(PlanError):
             cause=cause.to_json(),
         )
 
+    @property
+    def cause(self) -> MocError:
+        """The error of the task itself, such as a TrapError or a GuestExitError."""
+        return from_json(self.details.get("cause", {}))
+
+    def explain(self) -> str:
+        """Give the message, then the guest's backtrace and stderr, as several lines."""
+        cause = self.cause
+        below = cause.explain().splitlines()[1:] if isinstance(cause, GuestError) else []
+        return "\n".join([self.message, *below])
+
 
 class UnavailableError(MocError):
     """Something needed is not there right now, or is not installed."""
@@ -621,3 +706,14 @@ class HookError(MocError):
     """A plugin's hook failed."""
 
     code = "hook_error"
+
+
+class InternalError(MocError):
+    """The server failed in a way that nobody foresaw; its log has the traceback."""
+
+    code = "internal"
+
+    def __init__(self, incident: str) -> None:
+        super().__init__(
+            f"The server failed unexpectedly. Its log tells more about incident {incident}.", incident=incident
+        )

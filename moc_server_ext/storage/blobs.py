@@ -1,0 +1,84 @@
+"""Blobs: immutable bytes by the SHA-256 of their content.
+
+Each is an array ``blobs/<blob id>`` of the Zarr hierarchy; a large one is the object file of the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..abc import Bytes
+from ..errors import BlobNotFoundError
+from ..model import DEFAULT_CONTENT_TYPE, BlobRecord, parse_blob_id
+from .arrays import ByteArrays
+from .content import INLINE_BYTES_MAX
+from .objects import Objects
+from .writes import WriteGroup, Writer
+
+
+class StoredBlobs:
+    """The blobs of one storage directory: :class:`moc_server_ext.abc.Blobs`. Thread-safe."""
+
+    def __init__(self, arrays: ByteArrays, objects: Objects, writer: Writer) -> None:
+        self._arrays = arrays
+        self._objects = objects
+        self._writer = writer
+
+    def put(
+        self, content: Bytes, content_type: str = DEFAULT_CONTENT_TYPE, *, group: WriteGroup | None = None
+    ) -> BlobRecord:
+        """Store `content`; durable on return (with `group`: once that is committed); idempotent.
+
+        Equal content under another content type replaces the content type and nothing else.
+
+        Raises
+        ------
+        StorageFullError, ReadOnlyStorageError, StorageError
+            What was there before is unchanged.
+        """
+        content = bytes(content)
+        blob_id = hashlib.sha256(content).hexdigest()
+        record = BlobRecord(blob_id, len(content), content_type)
+        if self._find(blob_id) == record and self._is_whole(record):
+            return record
+        with self._writer.joined(group) as joined:
+            self._arrays.put(
+                joined,
+                blob_id,
+                content,
+                {"content_type": content_type},
+                object_id=lambda: blob_id,
+                keep_object=True,
+            )
+        return record
+
+    def stat(self, blob_id: str) -> BlobRecord:
+        """Look a blob up without reading it.
+
+        Raises
+        ------
+        BlobNotFoundError, InvalidInputError
+            There is none; `blob_id` is no blob id.
+        """
+        record = self._find(parse_blob_id(blob_id))
+        if record is None:
+            raise BlobNotFoundError(blob_id)
+        return record
+
+    def read(self, blob_id: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Read bytes ``[start, stop)``, cut off at the end; a blob that is read whole is checked.
+
+        Raises
+        ------
+        BlobNotFoundError, CorruptStorageError, InvalidInputError
+            There is none; its bytes are damaged; `blob_id` is no blob id, or the range is negative.
+        """
+        return self._arrays.read(parse_blob_id(blob_id), start, stop, lambda: BlobNotFoundError(blob_id))
+
+    def _find(self, blob_id: str) -> BlobRecord | None:
+        found = self._arrays.find(blob_id)
+        return None if found is None else BlobRecord(blob_id, found[0], found[1]["content_type"])
+
+    def _is_whole(self, record: BlobRecord) -> bool:
+        # So that storing a blob again mends one whose file was lost, instead of acknowledging what cannot be read.
+        return record.size <= INLINE_BYTES_MAX or self._objects.size(record.blob_id) == record.size

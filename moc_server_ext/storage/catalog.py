@@ -1,0 +1,267 @@
+"""The catalog: one SQLite database that says what there is. Whatever it does not refer to does not exist.
+
+Owns connections, transactions, the schema, and what SQLite's errors are called. What is written is the callers'.
+
+One connection writes, under one lock; readers borrow connections from a pool, never wait for the writer and see what
+was committed before they began. A commit is on the disk when it returns (write-ahead log, ``synchronous=FULL``), and
+readers see it only then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from ..errors import (
+    CorruptStorageError,
+    MocError,
+    ReadOnlyStorageError,
+    StorageError,
+    StorageFormatError,
+    StorageFullError,
+)
+from .files import FILE_MODE, sync_directory
+
+SCHEMA_VERSION: Final = 1
+_APPLICATION_ID: Final = 0x6D6F6331
+_BUSY_MILLISECONDS: Final = 5000
+
+# Small columns come first: SQLite then reads them without walking a large value's overflow pages.
+# The partial indexes list the object files that are referred to, for the sweep after a crash.
+_SCHEMA: Final = f"""
+    CREATE TABLE entries(
+        key TEXT PRIMARY KEY NOT NULL,
+        size INTEGER NOT NULL,
+        crc32c INTEGER NOT NULL,
+        object TEXT,
+        inline BLOB,
+        CHECK ((object IS NULL) <> (inline IS NULL))
+    ) STRICT;
+    CREATE INDEX entries_object ON entries(object) WHERE object IS NOT NULL;
+    CREATE TABLE keyvalues(
+        key BLOB PRIMARY KEY NOT NULL,
+        size INTEGER NOT NULL,
+        crc32c INTEGER NOT NULL,
+        object TEXT,
+        inline BLOB,
+        CHECK ((object IS NULL) <> (inline IS NULL))
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX keyvalues_object ON keyvalues(object) WHERE object IS NOT NULL;
+    CREATE TABLE names(
+        name TEXT PRIMARY KEY NOT NULL,
+        blob_id TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        attributes TEXT NOT NULL,
+        created_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA application_id = {_APPLICATION_ID};
+    PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+Row = tuple[Any, ...]
+
+
+class Catalog:
+    """The open catalog of one storage directory.
+
+    Thread-safe. Not usable in a forked child: SQLite's locks do not survive a fork.
+
+    Parameters
+    ----------
+    may_be_new
+        Whether a catalog that is not there is made, rather than missed.
+
+    Raises
+    ------
+    ReadOnlyStorageError, StorageFullError, CorruptStorageError, StorageFormatError
+        Nothing is left open.
+    """
+
+    def __init__(self, path: Path, *, may_be_new: bool) -> None:
+        self._may_be_new = may_be_new
+        self._path = path
+        self._writer_lock = threading.Lock()
+        self._idle_readers: deque[apsw.Connection] = deque()
+        self._closed = False
+        if may_be_new and not path.exists():
+            # SQLite would make it readable by all; its log files take over the mode of the database.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+        if not path.exists():
+            raise CorruptStorageError(f"the catalog {str(path)!r}", "it is missing")
+        try:
+            self._writer = apsw.Connection(
+                str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW | apsw.SQLITE_OPEN_EXRESCODE
+            )
+        except apsw.Error as error:
+            raise self._failure(error, "the catalog") from error
+        try:
+            self._set_up()
+        except apsw.Error as error:
+            failure = self._failure(error, "the catalog", self._writer)
+            self._writer.close()
+            raise failure from error
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _set_up(self) -> None:
+        writer = self._writer
+        _configure(writer)
+        writer.execute("PRAGMA journal_mode = WAL").fetchall()
+        writer.execute("PRAGMA synchronous = FULL").fetchall()
+        version = writer.pragma("user_version")
+        if version == 0 and not writer.execute("SELECT 1 FROM sqlite_schema").fetchall():
+            if not self._may_be_new:
+                raise CorruptStorageError(f"the catalog {str(self._path)!r}", "it is empty")
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute(_SCHEMA).fetchall()
+            writer.execute("COMMIT")
+            sync_directory(self._path.parent)
+        elif writer.pragma("application_id") != _APPLICATION_ID or not 0 < version <= SCHEMA_VERSION:
+            raise StorageFormatError(str(self._path), found=version, expected=SCHEMA_VERSION)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def rows(self, sql: str, bindings: Sequence[Any] = ()) -> list[Row]:
+        """Run one SELECT on what is committed, and give all its rows."""
+        connection = self._borrow()
+        try:
+            return connection.execute(sql, bindings).fetchall()
+        except apsw.Error as error:
+            raise self._failure(error, "the catalog", connection) from error
+        finally:
+            self._give_back(connection)
+
+    def row(self, sql: str, bindings: Sequence[Any] = ()) -> Row | None:
+        """Run one SELECT on what is committed, and give its first row."""
+        rows = self.rows(sql, bindings)
+        return rows[0] if rows else None
+
+    def _borrow(self) -> apsw.Connection:
+        self._check_open()
+        try:
+            return self._idle_readers.pop()
+        except IndexError:
+            pass
+        try:
+            connection = apsw.Connection(
+                str(self._path),
+                flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOFOLLOW | apsw.SQLITE_OPEN_EXRESCODE,
+            )
+            _configure(connection)
+        except apsw.Error as error:
+            raise self._failure(error, "the catalog") from error
+        return connection
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        self._idle_readers.append(connection)
+        if self._closed:
+            # close() may have emptied the pool before this one came back.
+            self._close_readers()
+
+    def _close_readers(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle_readers.pop().close()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the one writer. Not reentrant."""
+        with self._writer_lock:
+            self._check_open()
+            yield
+
+    @contextlib.contextmanager
+    def transaction(self, what: str) -> Iterator[apsw.Connection]:
+        """Run the block as one transaction, inside :meth:`writing`; durable when the block is left.
+
+        Parameters
+        ----------
+        what
+            What is being stored, for messages.
+
+        Raises
+        ------
+        StorageFullError, StorageError
+            Nothing of the transaction is visible. Any exception of the block does the same and goes on.
+        """
+        writer = self._writer
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            yield writer
+            writer.execute("COMMIT")
+        except apsw.Error as error:
+            failure = self._failure(error, what, writer)
+            self._roll_back()
+            raise failure from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        # Some errors (a full disk among them) make SQLite roll back by itself.
+        if self._writer.in_transaction:
+            with contextlib.suppress(apsw.Error):
+                self._writer.execute("ROLLBACK")
+
+    def writer_rows(self, sql: str, bindings: Sequence[Any] = ()) -> list[Row]:
+        """Run one SELECT on the writer's connection, inside :meth:`writing`, so that it sees the last commit."""
+        try:
+            return self._writer.execute(sql, bindings).fetchall()
+        except apsw.Error as error:
+            raise self._failure(error, "the catalog", self._writer) from error
+
+    def reclaim_log(self) -> None:
+        """Try to write the log back into the database and cut it to nothing, inside :meth:`writing`.
+
+        A full disk may have room for a small commit afterwards; whether it has, that commit will tell.
+        """
+        with contextlib.suppress(apsw.Error):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close every connection, which writes the log back; waits for a write in progress; idempotent."""
+        with self._writer_lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._close_readers()
+            self._writer.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError(f"The storage {str(self._path.parent)!r} is closed.", path=str(self._path.parent))
+
+    def _failure(self, error: apsw.Error, what: str, connection: apsw.Connection | None = None) -> MocError:
+        directory = str(self._path.parent)
+        number = connection.system_errno if connection is not None else 0
+        if isinstance(error, apsw.FullError) or (
+            isinstance(error, apsw.IOError) and number in (errno.ENOSPC, errno.EDQUOT)
+        ):
+            return StorageFullError(what)
+        if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError) or (
+            isinstance(error, apsw.CantOpenError) and not os.access(self._path, os.W_OK)
+        ):
+            return ReadOnlyStorageError(directory, str(error))
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            return CorruptStorageError(f"the catalog {str(self._path)!r}", str(error))
+        return StorageError(f"The catalog {str(self._path)!r} failed for {what}: {error}.", what=what)
+
+
+def _configure(connection: apsw.Connection) -> None:
+    connection.set_busy_timeout(_BUSY_MILLISECONDS)
+    connection.execute("PRAGMA trusted_schema = OFF").fetchall()
+    connection.execute("PRAGMA cell_size_check = ON").fetchall()

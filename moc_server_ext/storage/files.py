@@ -1,0 +1,117 @@
+"""Durable files: written aside, synchronised, renamed into place, and the rename synchronised too.
+
+Owns the order of these steps and what their failures are called. Which files there are is known elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import MocError, ReadOnlyStorageError, StorageError, StorageFullError
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def failure(error: OSError, what: str, directory: Path) -> MocError:
+    """Make the error of the platform for a failed write of `what` into the storage `directory`."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in _NO_ROOM:
+        return StorageFullError(what)
+    if error.errno in _NOT_WRITABLE:
+        return ReadOnlyStorageError(str(directory), reason)
+    return StorageError(f"Storing {what} in {str(directory)!r} failed: {reason}.", what=what, reason=reason)
+
+
+@contextlib.contextmanager
+def failures(what: str, directory: Path) -> Iterator[None]:
+    """Turn an OSError of the block into the platform's error (see :func:`failure`)."""
+    try:
+        yield
+    except OSError as error:
+        raise failure(error, what, directory) from error
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Create `path` with `content` and synchronise it; the directory entry is not synchronised.
+
+    Raises
+    ------
+    OSError
+        Nothing is left at `path`, unless it was there before (FileExistsError).
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    try:
+        try:
+            rest = memoryview(content)
+            while rest:
+                # One write may take less than it was given: Linux stops at 2 GiB, and a filling disk where it is full.
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        remove(path)
+        raise
+
+
+def sync_directory(path: Path) -> None:
+    """Make the entries of a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Make `path` (0700) and what is missing above it; what is made is durable on return; idempotent.
+
+    Raises
+    ------
+    OSError
+        Whatever exists of `path` is durable.
+    """
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(mode=DIRECTORY_MODE)
+    try:
+        sync_directory(path.parent)
+    except BaseException:
+        # Found there the next time, it would be taken for durable.
+        path.rmdir()
+        raise
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path` (0600), atomically: others see the old content or the new; durable on return.
+
+    Raises
+    ------
+    OSError
+        `path` is as it was, unless the very last step (synchronising the directory) failed.
+    """
+    aside = path.with_name(f"{path.name}.new")
+    # Left over by a process that ended in here; only the owner of the storage writes, so that nobody is using it.
+    remove(aside)
+    write_new(aside, content)
+    try:
+        os.rename(aside, path)
+    except BaseException:
+        remove(aside)
+        raise
+    sync_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file whose absence matters to nobody: not there or not removable is the same to the caller."""
+    with contextlib.suppress(OSError):
+        path.unlink()

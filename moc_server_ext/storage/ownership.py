@@ -1,0 +1,106 @@
+"""Who may open a storage directory: the check of what it is, and the lock that one process holds.
+
+The lock is ``flock`` on ``LOCK``: the kernel releases it when its holder ends, however it ends. It says nothing about
+machines that share a directory over a network: that is not supported.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import CorruptStorageError, LockedStorageError, NotAStorageError, StorageFormatError
+from .endpoint import read_endpoint
+from .files import FILE_MODE, failures, replace_file
+
+FORMAT: Final = 1
+FORMAT_FILE: Final = "FORMAT.json"
+LOCK_FILE: Final = "LOCK"
+
+# What may be in a directory that is about to become a storage: a first opening that was cut short leaves the first
+# three, a freshly made file system has the last.
+_HARMLESS: Final = frozenset({LOCK_FILE, f"{FORMAT_FILE}.new", "lost+found"})
+
+
+def check_directory(path: Path) -> None:
+    """Refuse a directory that is no storage, or that of a newer moc, without touching anything in it.
+
+    Raises
+    ------
+    NotAStorageError, StorageFormatError, CorruptStorageError
+        It holds something else; its format is newer; its ``FORMAT.json`` cannot be understood.
+    """
+    if read_format(path) is None:
+        found = sorted(each.name for each in path.iterdir() if each.name not in _HARMLESS)
+        if found:
+            raise NotAStorageError(str(path), found=found)
+
+
+def read_format(path: Path) -> dict[str, Any] | None:
+    """Read and check ``FORMAT.json``; None when the directory has none yet."""
+    try:
+        text = (path / FORMAT_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        body = json.loads(text)
+        found = body["format"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CorruptStorageError(f"{str(path / FORMAT_FILE)!r}", "it is no format description of moc") from error
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= FORMAT:
+        raise StorageFormatError(str(path), found=found, expected=FORMAT)
+    if not isinstance(body.get("instance_id"), str) or not body["instance_id"]:
+        raise CorruptStorageError(f"{str(path / FORMAT_FILE)!r}", "it has no instance id")
+    return dict(body)
+
+
+def write_format(path: Path) -> dict[str, Any]:
+    """Make the directory a storage, with an instance id of its own; for the holder of the lock."""
+    body = {"format": FORMAT, "instance_id": secrets.token_hex(16), "created_at": time.time()}
+    with failures(FORMAT_FILE, path):
+        replace_file(path / FORMAT_FILE, json.dumps(body, indent=2).encode() + b"\n")
+    return body
+
+
+class OwnerLock:
+    """The lock on a storage directory, held from the making of the object to :meth:`release`.
+
+    Not to be carried across ``fork``: the child would keep the directory locked.
+
+    Raises
+    ------
+    LockedStorageError
+        Another process (or another `OwnerLock` of this one) holds it; process and address are named if it tells them.
+    ReadOnlyStorageError, StorageFullError
+        The lock file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with failures("the lock", path):
+            self._descriptor: int | None = os.open(
+                path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
+            )
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            owner = read_endpoint(path)
+            raise LockedStorageError(
+                str(path),
+                pid=owner.pid if owner else None,
+                url=(owner.url or owner.jupyter_url) if owner else None,
+            ) from None
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let another process own the directory; idempotent."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)

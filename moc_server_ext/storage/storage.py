@@ -1,0 +1,210 @@
+"""Opening a storage directory: puts the parts together, in the order that makes it safe, and takes them apart again.
+
+::
+
+    FORMAT.json            what the directory is; its instance id
+    LOCK                   held by the one owner
+    endpoint.json          where the owner listens, if it does
+    catalog.sqlite3        what there is
+    objects/ab/<id>        immutable bytes too large for the catalog
+    tmp/                   files on their way into objects/
+    reserve                room kept free, so that a full disk can be emptied
+    token, authorization.header
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from ..errors import NotAStorageError
+from .arrays import ByteArrays
+from .blobs import StoredBlobs
+from .buffers import StoredBuffers
+from .catalog import Catalog
+from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
+from .endpoint import remove_endpoint
+from .files import DIRECTORY_MODE, failures, make_directory
+from .keyvalue import StoredKeyValues
+from .names import NameTable
+from .objects import Objects
+from .ownership import FORMAT, OwnerLock, check_directory, read_format, write_format
+from .reserve import Reserve
+from .table import ContentTable
+from .writes import WriteGroup, Writer
+from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES, METADATA, group_document
+from .zarr_view import ZarrView
+
+CATALOG_FILE: Final = "catalog.sqlite3"
+OBJECTS_DIRECTORY: Final = "objects"
+STAGING_DIRECTORY: Final = "tmp"
+RESERVE_FILE: Final = "reserve"
+
+
+class Storage:
+    """An open storage directory, owned by this process until :meth:`close`.
+
+    Thread-safe. Not usable in a forked child, and not to be pickled: another process opens the directory after this one
+    closed it, or becomes its client. Made by :meth:`open`.
+
+    Attributes
+    ----------
+    path
+        The directory, absolute and without symbolic links.
+    instance_id
+        Made with the directory, and never changed.
+    blobs, buffers, kv, names
+        What is stored.
+    zarr
+        All of it by Zarr key, read-only.
+    token, token_file, authorization_file
+        What those who listen on behalf of this storage ask for, and the files (0600) that hold it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        lock: OwnerLock,
+        instance_id: str,
+        catalog: Catalog,
+        objects: Objects,
+        reserve: Reserve,
+        token: str,
+    ) -> None:
+        self.path = path
+        self.instance_id = instance_id
+        self.token = token
+        self.token_file = path / TOKEN_FILE
+        self.authorization_file = path / AUTHORIZATION_FILE
+        self._lock = lock
+        self._catalog = catalog
+        self._objects = objects
+        self._writer = Writer(catalog, objects, reserve, path)
+        self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
+        self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
+        self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
+        self.buffers = StoredBuffers(ByteArrays(BUFFERS, "buffer", self._entries), self._writer)
+        self.kv = StoredKeyValues(self._key_values, self._writer)
+        self.names = NameTable(catalog, self.blobs, self._writer)
+        self.zarr = ZarrView(self._entries, self._key_values, objects)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the storage directory `path`, making it if there is none, and own it.
+
+        Raises
+        ------
+        LockedStorageError
+            Another process owns it.
+        NotAStorageError, StorageFormatError
+            The directory holds something else, or was written by a newer moc. Nothing in it was touched.
+        ReadOnlyStorageError, StorageFullError, CorruptStorageError, StorageError
+            It cannot be made or written, or is damaged. Nothing is left open or locked.
+        """
+        path = path.expanduser().resolve()
+        if path.exists() and not path.is_dir():
+            raise NotAStorageError(str(path), found=())
+        with failures("the storage", path):
+            make_directory(path)
+            check_directory(path)
+        lock = OwnerLock(path)
+        try:
+            return cls._open_owned(path, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _open_owned(cls, path: Path, lock: OwnerLock) -> Self:
+        # Once more, now that nobody else can change it.
+        check_directory(path)
+        instance_id: str = (read_format(path) or write_format(path))["instance_id"]
+        # Of an owner that died: it would lead clients to an address that answers no more, or to somebody else's.
+        remove_endpoint(path)
+        catalog_path = path / CATALOG_FILE
+        objects = Objects(path / OBJECTS_DIRECTORY, path / STAGING_DIRECTORY)
+        reserve = Reserve(path / RESERVE_FILE)
+        # SQLite needs some room to open the catalog, and a full disk can only be emptied by one who has opened it.
+        reserve.release()
+        with failures("the storage", path):
+            if path.stat().st_mode & 0o777 != DIRECTORY_MODE and path.stat().st_uid == os.geteuid():
+                path.chmod(DIRECTORY_MODE)
+            objects.prepare()
+            # SQLite removes its log when the last connection is closed.
+            ended_uncleanly = catalog_path.with_name(f"{CATALOG_FILE}-wal").exists()
+            # The token is made after the catalog, so that a token without a catalog means that one was lost.
+            catalog = Catalog(catalog_path, may_be_new=not (path / TOKEN_FILE).exists())
+        try:
+            storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path))
+            storage._make_groups()
+            if ended_uncleanly:
+                storage._sweep()
+            reserve.restore()
+        except BaseException:
+            catalog.close()
+            raise
+        return storage
+
+    def _make_groups(self) -> None:
+        if self._entries.size(METADATA) is not None:
+            return
+        with self.group() as group:
+            root = group_document({"moc": {"format": FORMAT, "instance_id": self.instance_id}})
+            self._entries.put(group, METADATA, root, what="the hierarchy")
+            for name in (BLOBS, BUFFERS, KEY_VALUES):
+                self._entries.put(group, f"{name}/{METADATA}", group_document({}), what="the hierarchy")
+
+    def _sweep(self) -> None:
+        with failures("the objects", self.path):
+            self._objects.sweep(self._entries.object_ids() | self._key_values.object_ids())
+
+    def group(self) -> AbstractContextManager[WriteGroup]:
+        """Collect writes that appear together or not at all: pass the group to them as ``group=``.
+
+        Committed when the block ends; a block that raises leaves nothing. Use it from one thread.
+
+        Raises
+        ------
+        MocError
+            From the end of the block: the error of one write, or of the disk. Nothing of the group is visible.
+        """
+        return self._writer.group()
+
+    def status(self) -> dict[str, Any]:
+        """Tell what is stored and how much room is left; sizes in bytes."""
+        keys, key_value_bytes = self._key_values.totals()
+        _, entry_bytes = self._entries.totals()
+        disk = os.statvfs(self.path)
+        return {
+            "path": str(self.path),
+            "format": FORMAT,
+            "instance_id": self.instance_id,
+            "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}"),
+            "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}"),
+            "keys": keys,
+            "names": len(self.names.list()),
+            "stored_bytes": entry_bytes + key_value_bytes,
+            "free_bytes": disk.f_bavail * disk.f_frsize,
+        }
+
+    def close(self) -> None:
+        """Write the log back, close every file and let another process own the directory; idempotent.
+
+        Waits for a write in progress; later calls on the parts raise StorageError.
+        """
+        self._catalog.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("An open Storage cannot be pickled: it is owned by one process. Send its path or its endpoint.")

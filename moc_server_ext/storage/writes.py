@@ -1,0 +1,189 @@
+"""How anything comes to be stored: staged files, one transaction, then the acknowledgement.
+
+The order is fixed: object files written and synchronised aside → renamed → their directories synchronised → commit →
+acknowledge → remove the files of what was replaced. A crash leaves at most files that nothing refers to.
+
+A :class:`WriteGroup` is the only way to write. Each single write is a group of its own; several writes that join one
+group appear together or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+
+from ..errors import MocError, StorageError, StorageFullError
+from .catalog import Catalog
+from .content import StoredContent
+from .files import failures
+from .objects import Objects, StagedObject, random_object_id
+from .reserve import Reserve
+
+Operation = Callable[[apsw.Connection], None]
+
+
+class WriteGroup:
+    """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`."""
+
+    def __init__(self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path) -> None:
+        self._catalog = catalog
+        self._objects = objects
+        self._reserve = reserve
+        self._directory = directory
+        self._only_removes = True
+        self._staged: list[tuple[StagedObject, Callable[[str], bool]]] = []
+        self._operations: list[tuple[str, Operation]] = []
+        self._settled: list[Callable[[], None]] = []
+        self._obsolete: list[str] = []
+        self._ended = False
+
+    def stage(
+        self,
+        content: bytes,
+        what: str,
+        *,
+        is_referenced: Callable[[str], bool],
+        object_id: Callable[[], str] = random_object_id,
+    ) -> StoredContent:
+        """Make `content` durable aside, if it needs a file of its own; nothing is visible yet.
+
+        Parameters
+        ----------
+        what
+            What is being stored, for messages.
+        is_referenced
+            Asked when the group fails, as the one writer: whether the catalog refers to this object id nevertheless.
+
+        Raises
+        ------
+        StorageFullError, ReadOnlyStorageError, StorageError
+            Nothing is left of this content. The group must be abandoned.
+        """
+        self._check_open()
+        stored = StoredContent.of(content, object_id)
+        if (name := stored.object_id) is not None:
+            with failures(what, self._directory):
+                self._staged.append((self._objects.stage(name, content), is_referenced))
+        return stored
+
+    def then(self, what: str, operation: Operation, *, removes: bool = False) -> None:
+        """Add what the transaction does. It may run twice (after a roll-back), and raise to refuse the whole group.
+
+        Parameters
+        ----------
+        removes
+            Whether it removes something: a group that does nothing else may use the reserve of a full disk.
+        """
+        self._check_open()
+        self._operations.append((what, operation))
+        self._only_removes = self._only_removes and removes
+
+    def make_obsolete(self, object_id: str) -> None:
+        """Let an object file go once the transaction is committed; for operations."""
+        self._obsolete.append(object_id)
+
+    def when_settled(self, refresh: Callable[[], None]) -> None:
+        """Call `refresh` as the one writer after the commit or the roll-back, to read what is now true."""
+        self._settled.append(refresh)
+
+    def commit(self) -> None:
+        """Write it all; durable on return.
+
+        Raises
+        ------
+        MocError
+            The error of an operation, or that of the disk. Nothing of the group is visible.
+        """
+        self._check_open()
+        self._ended = True
+        if not self._operations:
+            return
+        # The last one is what was asked for: a name comes after its blob.
+        what = self._operations[-1][0]
+        try:
+            self._commit(what)
+        finally:
+            self._discard()
+        for object_id in self._obsolete:
+            self._objects.remove(object_id)
+        self._reserve.restore()
+
+    def abandon(self) -> None:
+        """Forget it all; for a group whose block raised."""
+        self._ended = True
+        self._discard()
+
+    def _commit(self, what: str) -> None:
+        with self._catalog.writing():
+            try:
+                with failures(what, self._directory):
+                    self._objects.publish(staged for staged, _ in self._staged)
+                try:
+                    self._apply(what)
+                except StorageFullError:
+                    self._make_room()
+                    self._apply(what)
+            except BaseException as error:
+                self._withdraw(error)
+                raise
+            finally:
+                for refresh in self._settled:
+                    refresh()
+
+    def _discard(self) -> None:
+        for staged, _ in self._staged:
+            self._objects.discard(staged)
+
+    def _apply(self, what: str) -> None:
+        self._obsolete.clear()
+        with self._catalog.transaction(what) as connection:
+            for _, operation in self._operations:
+                operation(connection)
+
+    def _make_room(self) -> None:
+        """Free what may let a small commit through: the log's room, and, for removals, the reserve."""
+        if self._only_removes:
+            self._reserve.release()
+        self._catalog.reclaim_log()
+
+    def _withdraw(self, error: BaseException) -> None:
+        if isinstance(error.__cause__, apsw.IOError):
+            # The commit may yet be found in the log after a crash, so that its files must stay. The sweep takes them.
+            return
+        for staged, is_referenced in self._staged:
+            # The catalog may refer to it all the same: an equal blob was there before, or Ctrl-C came after the commit.
+            with contextlib.suppress(MocError):
+                if not is_referenced(staged.object_id):
+                    self._objects.remove(staged.object_id)
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise StorageError("This group of writes has ended; begin another.")
+
+
+class Writer:
+    """Makes groups. Thread-safe: groups of several threads are staged at the same time and committed in turn."""
+
+    def __init__(self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path) -> None:
+        self._catalog = catalog
+        self._objects = objects
+        self._reserve = reserve
+        self._directory = directory
+
+    @contextlib.contextmanager
+    def group(self) -> Iterator[WriteGroup]:
+        """Collect the writes of the block and commit them when it ends; a block that raises leaves nothing."""
+        group = WriteGroup(self._catalog, self._objects, self._reserve, self._directory)
+        try:
+            yield group
+        except BaseException:
+            group.abandon()
+            raise
+        group.commit()
+
+    def joined(self, group: WriteGroup | None) -> contextlib.AbstractContextManager[WriteGroup]:
+        """Write as a part of `group`, which commits later, or, without one, at the end of the block."""
+        return self.group() if group is None else contextlib.nullcontext(group)

@@ -1,0 +1,156 @@
+"""A process that writes is killed at random moments: all that it acknowledged is there, and nothing is half there.
+
+The writer is this file run as a program. What its n-th write does follows from n alone, so that after a kill the
+storage must hold exactly what the acknowledged writes made, or that and the one write which was under way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from moc_server_ext.storage import Storage
+
+KILLS = 50
+SIZES = (0, 10, 3_000, 65_536, 65_537, 200_000)
+
+
+def content_of(number: int) -> bytes:
+    """Give the bytes that write `number` stores: their size varies, and each depends on the number."""
+    seed = hashlib.sha256(b"%d" % number).digest()
+    return (seed * (SIZES[number % len(SIZES)] // len(seed) + 1))[: SIZES[number % len(SIZES)]]
+
+
+@dataclass
+class Model:
+    """What the storage must hold."""
+
+    kv: dict[bytes, bytes] = field(default_factory=dict)
+    buffers: dict[str, bytes] = field(default_factory=dict)
+    names: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    blobs: set[bytes] = field(default_factory=set)
+
+    def copy(self) -> Model:
+        return Model(dict(self.kv), dict(self.buffers), dict(self.names), set(self.blobs))
+
+    def apply(self, number: int) -> None:
+        content = content_of(number)
+        match number % 7:
+            case 0:
+                self.kv[b"k%d" % (number % 5)] = content
+            case 1:
+                self.buffers[f"b/{number % 5}"] = content
+            case 2:
+                self.blobs.add(content)
+            case 3:
+                self.blobs.add(content)
+                self.names[f"n{number % 3}"] = (content, number)
+            case 4:
+                self.kv[b"pair"] = content
+                self.buffers["pair"] = content
+                self.buffers["number"] = b"%d" % number
+            case 5:
+                for key in list(self.kv):
+                    del self.kv[key]
+                for name in list(self.buffers):
+                    del self.buffers[name]
+            case 6:
+                self.buffers["same"] = content
+
+
+def write(storage: Storage, number: int) -> None:
+    """Do to the storage what :meth:`Model.apply` does to the model."""
+    content = content_of(number)
+    match number % 7:
+        case 0:
+            storage.kv.set(b"k%d" % (number % 5), content)
+        case 1:
+            storage.buffers.put(f"b/{number % 5}", content)
+        case 2:
+            storage.blobs.put(content)
+        case 3:
+            storage.names.register(f"n{number % 3}", content, "application/wasm", {"number": number})
+        case 4:
+            with storage.group() as group:
+                storage.kv.set(b"pair", content, group=group)
+                storage.buffers.put("pair", content, group=group)
+                storage.buffers.put("number", b"%d" % number, group=group)
+        case 5:
+            with storage.group() as group:
+                for key in storage.kv.list():
+                    storage.kv.delete(key, group=group)
+                for record in storage.buffers.list():
+                    storage.buffers.delete(record.name, group=group)
+        case 6:
+            storage.buffers.put("same", content)
+
+
+def found(storage: Storage) -> Model:
+    """Read everything that is visible, each thing whole (which checks it)."""
+    for key in storage.zarr.list_prefix():
+        assert storage.zarr.read(key) is not None
+    return Model(
+        kv={key: storage.kv.get(key) for key in storage.kv.list()},
+        buffers={record.name: storage.buffers.read(record.name) for record in storage.buffers.list()},
+        names={
+            record.name: (storage.blobs.read(record.blob_id), record.attributes["number"])
+            for record in storage.names.list()
+        },
+        blobs={
+            storage.blobs.read(name) for name in storage.zarr.list_dir("blobs/") if name != "zarr.json"
+        },
+    )  # fmt: skip
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_is_half_there_after_50_kills(tmp_path: Path) -> None:
+    path = tmp_path / "storage"
+    chance = random.Random()
+    model, next_number, writing_rounds = Model(), 0, 0
+    for _ in range(KILLS):
+        child = subprocess.Popen(
+            [sys.executable, __file__, str(path), str(next_number)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        with child:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            assert child.stdout.readline() == b"open\n", child.stderr.read()
+            try:
+                child.wait(timeout=chance.uniform(0, 0.08))
+            except subprocess.TimeoutExpired:
+                child.kill()
+            acknowledged = [int(line) for line in child.stdout.read().splitlines(keepends=True) if line.endswith(b"\n")]
+            assert child.wait() == -9, child.stderr.read()
+        for number in acknowledged:
+            assert number == next_number
+            model.apply(number)
+            next_number += 1
+        writing_rounds += bool(acknowledged)
+        with Storage.open(path) as storage:
+            state = found(storage)
+            if state != model:
+                model.apply(next_number)
+                next_number += 1
+            assert state == model, f"after write {next_number - 1}"
+            assert list((path / "tmp").iterdir()) == []
+            objects = {each.name for each in (path / "objects").glob("*/*")}
+            large = sum(len(each) > 65_536 for each in (*model.kv.values(), *model.buffers.values(), *model.blobs))
+            assert len(objects) == large, "files that nothing refers to are swept"
+    assert writing_rounds > KILLS // 2
+
+
+def main(path: str, first: str) -> None:
+    storage = Storage.open(Path(path))
+    os.write(1, b"open\n")
+    for number in itertools.count(int(first)):
+        write(storage, number)
+        os.write(1, b"%d\n" % number)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
