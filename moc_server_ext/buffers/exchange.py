@@ -12,6 +12,9 @@ from ..abc import Bytes
 from ..errors import ExchangeBufferError, MocError
 
 _EMPTY = memoryview(b"")
+# A part costs the host more than its bytes. After so many, small ones are joined, up to a size that is cheap to grow.
+_PARTS_KEPT_APART = 1024
+_JOINED_BYTES = 256 << 10
 
 
 class ExchangeBuffer:
@@ -29,7 +32,18 @@ class ExchangeBuffer:
         Makes the error for a write beyond the limit, from the size that was asked for.
     """
 
-    __slots__ = ("_closed", "_exceeded", "_headers", "_index", "_limit", "_offset", "_parts", "_size", "status_code")
+    __slots__ = (
+        "_closed",
+        "_exceeded",
+        "_headers",
+        "_index",
+        "_limit",
+        "_offset",
+        "_parts",
+        "_size",
+        "_tail",
+        "status_code",
+    )
 
     def __init__(
         self, content: Bytes | None = None, *, limit_bytes: int = 0, exceeded: Callable[[int], MocError] | None = None
@@ -40,6 +54,7 @@ class ExchangeBuffer:
         self._limit = limit_bytes
         self._exceeded = exceeded
         self._headers: dict[str, str] | None = None
+        self._tail: bytearray | None = None
         self._index = 0
         self._offset = 0
         self.status_code: int | None = None
@@ -59,6 +74,8 @@ class ExchangeBuffer:
     def write(self, part: Bytes) -> None:
         """Append one part. The buffer keeps `part` itself, so the caller must not change it afterwards.
 
+        The reader gets the parts as they were written; only after the first thousand, small ones may come joined.
+
         Raises
         ------
         ExchangeBufferError
@@ -72,8 +89,20 @@ class ExchangeBuffer:
         if size > self._limit and self._exceeded is not None:
             raise self._exceeded(size)
         if part:
-            self._parts.append(part)
             self._size = size
+            if len(self._parts) < _PARTS_KEPT_APART:
+                self._parts.append(part)
+            else:
+                self._join(part)
+
+    def _join(self, part: Bytes) -> None:
+        # A part that is being read must not move under its reader.
+        is_read = self._index == len(self._parts) - 1
+        if self._tail is None or is_read or len(self._tail) + len(part) > _JOINED_BYTES:
+            self._tail = bytearray(part)
+            self._parts.append(self._tail)
+        else:
+            self._tail += part
 
     def close(self) -> None:
         """End the writing; idempotent."""

@@ -41,12 +41,10 @@ class CallContext:
         The state of the WASI host (arguments, descriptors, files); set by the engine in posix mode.
     stderr
         What the guest wrote to stderr or logged.
-    deadline
-        ``time.monotonic()`` at which the call's time is over; a child's is at most its parent's.
     """
 
-    __slots__ = ("_buffers", "_call_id", "_next_id", "deadline", "depth", "input", "invocation", "memory", "output",
-                 "parent", "services", "stderr", "wasi")  # fmt: skip
+    __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_next_id", "depth", "input", "invocation",
+                 "memory", "output", "parent", "services", "stderr", "wasi")  # fmt: skip
 
     memory: GuestMemory
     wasi: Any
@@ -68,9 +66,8 @@ class CallContext:
         self.parent = parent
         self.depth = 1 if parent is None else parent.depth + 1
         self.stderr = bytearray()
-        self.deadline = time.monotonic() + invocation.limits.timeout_seconds
-        if parent is not None:
-            self.deadline = min(self.deadline, parent.deadline)
+        self._deadline = time.monotonic() + invocation.limits.timeout_seconds
+        self._cancelled = False
         self._call_id = ""
         self._buffers: dict[int, ExchangeBuffer] | None = None
         self._next_id = OUTPUT_BUFFER_ID + 1
@@ -82,17 +79,49 @@ class CallContext:
             self._call_id = secrets.token_hex(8)
         return self._call_id
 
+    @property
+    def deadline(self) -> float:
+        """``time.monotonic()`` at which the call's time is over; a child's is at most its parent's, at any moment."""
+        if self.parent is None:
+            return self._deadline
+        return min(self._deadline, self.parent.deadline)
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        # A cancelled call gets no more time.
+        if not self._cancelled:
+            self._deadline = value
+
+    def extend(self, seconds: float) -> None:
+        """Move the deadline: time that the platform took for itself, such as for compiling, is not the guest's."""
+        self._deadline += seconds
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this call, or one that it is part of, was cancelled; the engine then ends it with CancelledError."""
+        return self._cancelled or (self.parent is not None and self.parent.cancelled)
+
+    def cancel(self) -> None:
+        """Ask for the end of this call and of what it called; may come from any thread, and returns at once."""
+        self._cancelled = True
+        # Whoever looks at the deadline alone ends the call as well.
+        self._deadline = 0.0
+
     def limit_exceeded(self, limit: str, found: float | None = None) -> LimitExceededError:
         """Make the error that says which limit this call reached."""
-        return LimitExceededError(self.invocation.function, limit, getattr(self.invocation.limits, limit), found=found)
+        return _limit_exceeded(self.invocation, limit, found)
 
     def new_buffer(self, limit: str) -> ExchangeBuffer:
         """Make a buffer, open for writing, that is bounded by the limit of this name."""
 
-        def exceeded(found: int) -> MocError:
-            return self.limit_exceeded(limit, found)
+        # Without the context in it: the context holds the buffer, and a ring of the two would keep input, output and
+        # files of every call in memory until the collector comes round.
+        invocation = self.invocation
 
-        return ExchangeBuffer(limit_bytes=getattr(self.invocation.limits, limit), exceeded=exceeded)
+        def exceeded(found: int) -> MocError:
+            return _limit_exceeded(invocation, limit, found)
+
+        return ExchangeBuffer(limit_bytes=getattr(invocation.limits, limit), exceeded=exceeded)
 
     def write_stderr(self, text: bytes) -> None:
         """Append to stderr; beyond its limit the call ends."""
@@ -131,3 +160,7 @@ class CallContext:
             raise GuestErrno(Errno.EPERM)
         if self.buffers.pop(handle, None) is None:
             raise GuestErrno(Errno.EBADF)
+
+
+def _limit_exceeded(invocation: Invocation, limit: str, found: float | None) -> LimitExceededError:
+    return LimitExceededError(invocation.function, limit, getattr(invocation.limits, limit), found=found)

@@ -1,0 +1,8 @@
+"""WebAssembly modules as functions: compiled, linked with the guest API, run as coroutines under limits."""
+
+from __future__ import annotations
+
+from .engine import WasmEngine
+from .warm import WarmInstance
+
+__all__ = ["WarmInstance", "WasmEngine"]

@@ -1,0 +1,160 @@
+"""Compiled modules on disk: machine code that this installation made, and nothing else.
+
+What is loaded from here runs natively, so the directory must belong to this user and be closed to others, each file
+must be a regular one of this user, and its checksum must fit; what does not is compiled again. Nothing here is worth a
+backup: a lost file costs one compilation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import stat
+import struct
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from ...errors import InvalidInputError
+from .profiles import CONFIGURATION
+
+_log = logging.getLogger(__name__)
+
+MAX_BYTES: Final = 1 << 30
+_MAGIC: Final = b"moc-cwasm 1\n"
+_HEADER: Final = struct.Struct(f"<{len(_MAGIC)}sI32s")
+_SUFFIX: Final = ".cwasm"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A compiled module.
+
+    Parameters
+    ----------
+    memories
+        How many memories the module defines.
+    """
+
+    machine_code: bytes
+    memories: int
+
+
+class DiskCache:
+    """Compiled modules by blob id; safe for several threads and processes.
+
+    Parameters
+    ----------
+    directory
+        Made with mode 0700 when it is not there.
+    max_bytes
+        Above this the files that were not used for longest go.
+
+    Raises
+    ------
+    InvalidInputError
+        Others may write into `directory`, or it belongs to someone else.
+    """
+
+    def __init__(self, directory: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._fingerprint = _fingerprint()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            whose = "belongs to another user" if found.st_uid != os.geteuid() else (
+                f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+            )  # fmt: skip
+            raise InvalidInputError(
+                f"The directory for compiled modules, {str(directory)!r}, {whose}, and what lies there would be run as "
+                f"native code. Run `chmod 700 {directory}` as its owner, or choose another directory.",
+                path=str(directory),
+            )
+
+    def get(self, blob_id: str) -> Artifact | None:
+        """Read a module; None when there is none that can be trusted."""
+        path = self._path(blob_id)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        with open(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+                return None
+            content = file.read()
+        if len(content) < _HEADER.size:
+            return None
+        magic, memories, digest = _HEADER.unpack_from(content)
+        machine_code = content[_HEADER.size :]
+        if magic != _MAGIC or digest != _digest(memories, machine_code):
+            _log.warning("the compiled module %s is damaged and will be compiled again", path)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return Artifact(machine_code, memories)
+
+    def put(self, blob_id: str, artifact: Artifact) -> None:
+        """Keep a module; readers see all of it or nothing. A full disk is logged: it costs the next compilation."""
+        header = _HEADER.pack(_MAGIC, artifact.memories, _digest(artifact.memories, artifact.machine_code))
+        temporary = None
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=self._directory, suffix=".part")
+            with open(descriptor, "wb") as file:
+                file.write(header)
+                file.write(artifact.machine_code)
+            os.replace(temporary, self._path(blob_id))
+            temporary = None
+        except OSError as error:
+            _log.warning("the compiled module %s could not be kept: %s", blob_id, error)
+        finally:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+        self._shrink()
+
+    def remove(self, blob_id: str) -> None:
+        """Forget a module."""
+        with contextlib.suppress(OSError):
+            self._path(blob_id).unlink()
+
+    def _path(self, blob_id: str) -> Path:
+        return self._directory / f"{blob_id}-{self._fingerprint}{_SUFFIX}"
+
+    def _shrink(self) -> None:
+        files: list[tuple[float, int, Path]] = []
+        for path in self._directory.glob(f"*{_SUFFIX}"):
+            # Another process may be at the same.
+            with contextlib.suppress(OSError):
+                about = path.stat()
+                files.append((about.st_mtime, about.st_size, path))
+        excess = sum(size for _, size, _ in files) - self._max_bytes
+        for _, size, path in sorted(files):
+            if excess <= 0:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()
+            excess -= size
+
+
+def _digest(memories: int, machine_code: bytes) -> bytes:
+    return hashlib.sha256(memories.to_bytes(4, "little") + hashlib.sha256(machine_code).digest()).digest()
+
+
+def _fingerprint() -> str:
+    facts = (metadata.version("wasmtime"), platform.system(), platform.machine(), _processor_features(), CONFIGURATION)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _processor_features() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return platform.processor()

@@ -1,0 +1,162 @@
+"""The engine for ``application/wasm``: checks modules, runs calls, keeps warm instances.
+
+It resolves nothing: names, modes, grants and limits come sealed in an ``Invocation``. How guests are driven is
+:mod:`.driver`'s business, where modules come from is :mod:`.modules`'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ...abc import CallServices
+from ...buffers.exchange import ExchangeBuffer
+from ...guest_api.context import CallContext
+from ...guest_api.registry import GuestModule
+from ...model import CallResult, Invocation, Mode, ModuleInterface, Number
+from .disk_cache import DiskCache
+from .driver import BlockingDriver, Load
+from .guest import CoroutineGuest
+from .machine import Machine
+from .modules import Modules
+from .prepared import Export, Prepared
+from .profiles import ProfileName
+from .values import check_numbers
+from .warm import FreshInstances, WarmGuest, WarmInstance
+
+
+class WasmEngine:
+    """Runs WebAssembly modules; safe for several threads.
+
+    Parameters
+    ----------
+    modules
+        What guests may import.
+    cache_directory
+        Where compiled modules are kept; made with mode 0700 when it is not there.
+
+    Raises
+    ------
+    InvalidInputError
+        Others may write into the cache directory.
+    """
+
+    def __init__(self, modules: Sequence[GuestModule], *, cache_directory: Path) -> None:
+        self._guest_modules = tuple(modules)
+        self._lock = threading.Lock()
+        self._machines: dict[ProfileName, Machine] = {}
+        by_name = {name: each for each in modules for name in (each.name, *each.aliases)}
+        self._modules = Modules(by_name, self._machine, DiskCache(cache_directory))
+        self._driver = BlockingDriver(self._resolve, self._finish)
+
+    def inspect(self, name: str, content: bytes) -> ModuleInterface:
+        """Compile and check a module, and tell what it exports. Never runs any of it.
+
+        Parameters
+        ----------
+        name
+            What messages call it.
+
+        Raises
+        ------
+        InvalidModuleError
+            It is no module that can run here; the message says why.
+        MissingImportError
+            It imports something that no guest API provides.
+        """
+        blob_id = hashlib.sha256(content).hexdigest()
+        return self._modules.get(name, blob_id, lambda: content).interface
+
+    def run(self, context: CallContext, load: Load) -> CallResult:
+        """Run a call to its end, on a fresh instance. Blocks; Ctrl-C on the main thread ends the call.
+
+        Parameters
+        ----------
+        load
+            Gives the module's bytes, when no compiled one is at hand.
+
+        Raises
+        ------
+        GuestError
+            The guest failed, or reached a limit; with its backtrace and the end of its stderr.
+        EntryPointNotFoundError, InvalidArgumentsError, InvalidModuleError
+            The call could not begin.
+        KeyboardInterrupt
+            The call is over, and the engine stays usable.
+        """
+        return self._driver.run(context, load)
+
+    def warm(self, invocation: Invocation, load: Load, services: CallServices | None = None) -> WarmInstance:
+        """Make an instance that answers many direct calls, with the limits of `invocation` for each.
+
+        Raises
+        ------
+        GuestError
+            The module's own initialisation failed, or reached a limit.
+        EntryPointNotFoundError, InvalidModuleError
+            There is nothing to call.
+        """
+        prepared = self._modules.get(invocation.function, invocation.blob_id, load)
+        entry = prepared.entry(invocation.function, invocation.entry)
+        if prepared.waits:
+            return FreshInstances(lambda numbers: self._run_numbers(invocation, numbers, load, services))
+        return WarmGuest(prepared, invocation, entry, services)
+
+    def close(self) -> None:
+        """Let go of all modules and end the clocks; calls that run go on to their end. Idempotent."""
+        self._modules.clear()
+        with self._lock:
+            machines = list(self._machines.values())
+            self._machines.clear()
+        for machine in machines:
+            machine.ticker.close()
+
+    def _run_numbers(
+        self, invocation: Invocation, numbers: tuple[Number, ...], load: Load, services: CallServices | None
+    ) -> CallResult:
+        context = CallContext(replace(invocation, numbers=numbers), ExchangeBuffer(b""), services=services)
+        return self.run(context, load)
+
+    def _resolve(self, context: CallContext, load: Load) -> tuple[Prepared, Export]:
+        invocation = context.invocation
+        function = invocation.function
+        began = time.monotonic()
+        prepared = self._modules.get(function, invocation.blob_id, load)
+        entry = prepared.entry(function, invocation.entry)
+        check_numbers(function, invocation.entry, entry.signature, invocation.numbers)
+        if context.parent is None:
+            # Compiling is the platform's work, not the guest's; inside of another guest's time it still counts.
+            context.extend(time.monotonic() - began)
+        return prepared, entry
+
+    @staticmethod
+    def _finish(guest: CoroutineGuest) -> CallResult:
+        context = guest.context
+        output = context.output
+        output.close()
+        result, exit_code = guest.result, guest.exit_code
+        if context.invocation.mode is Mode.POSIX:
+            if exit_code is None:
+                # `main` without the libc's start code gives its exit code back.
+                exit_code = result & 0xFF if isinstance(result, int) else 0
+            result = None
+        return CallResult(
+            call_id=context.call_id,
+            result=result,
+            exit_code=exit_code,
+            output=output.getvalue(),
+            stderr=bytes(context.stderr),
+            duration_us=(time.perf_counter_ns() - guest.began_ns) // 1000,
+            output_headers=output.headers,
+        )
+
+    def _machine(self, profile: ProfileName) -> Machine:
+        with self._lock:
+            machine = self._machines.get(profile)
+            if machine is None:
+                machine = self._machines[profile] = Machine(profile, self._guest_modules)
+            return machine

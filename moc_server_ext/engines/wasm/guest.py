@@ -1,0 +1,339 @@
+"""A guest: one store, one instance and at most one future, which only its driver polls.
+
+Everything that the library gets by reference lives in the guest's own slots, as long as its future does. While a future
+lives, the store is touched only inside callbacks. The guest knows nothing of how it is driven: a poll ends when the
+guest is done, waits for something (:attr:`Guest.waiting_for`), or has computed for a slice.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import time
+from functools import partial
+from typing import Any, Final
+
+from ...errors import CancelledError, MocError
+from ...guest_api.context import CallContext
+from ...guest_api.errno import GuestErrno
+from ...guest_api.registry import NestedCall, Work
+from ...model import Mode, Number
+from ..wasi import GuestExit, WasiState
+from . import capi
+from .failures import failure
+from .memory import LinearMemory
+from .prepared import Export, Prepared
+from .profiles import LARGE_TABLE_ELEMENTS, TABLES
+from .ticker import TICK_SECONDS
+from .trampolines import write_i32
+
+FIRST_SLICE_TICKS: Final = 2
+SLICE_TICKS: Final = 5
+_FOREVER: Final = 3600.0
+
+
+class _Slots(ctypes.Structure):
+    _fields_ = (
+        ("trap", ctypes.c_void_p),
+        ("error", ctypes.c_void_p),
+        ("instance", capi.Instance),
+        ("export", capi.Extern),
+        ("memory", capi.Extern),
+    )
+
+
+TRAP: Final = _Slots.trap.offset
+ERROR: Final = _Slots.error.offset
+INSTANCE: Final = _Slots.instance.offset
+EXPORT: Final = _Slots.export.offset
+FUNC: Final = EXPORT + capi.EXTERN_OFFSET
+MEMORY: Final = _Slots.memory.offset
+MEMORY_ITEM: Final = MEMORY + capi.EXTERN_OFFSET
+
+
+class Guest:
+    """The store of one call, and what its callbacks need; subclasses enter WebAssembly.
+
+    Parameters
+    ----------
+    memory_bytes
+        How much linear memory it may have: what the call tree has left.
+
+    Attributes
+    ----------
+    bound
+        Whether the guest's memory is known; the first host function that it calls binds it.
+    exit_code
+        What the guest gave to ``proc_exit``; None if it did not.
+    stopped
+        The error with which the next epoch tick ends the guest.
+    """
+
+    __slots__ = ("_at", "_cause", "_context_pointer", "_current", "_failed_in", "_memory", "_slots", "_store", "bound",
+                 "context", "exit_code", "memory_bytes", "prepared", "stopped")  # fmt: skip
+
+    def __init__(self, prepared: Prepared, context: CallContext, memory_bytes: int) -> None:
+        machine = prepared.machine
+        self.prepared = prepared
+        self.context = context
+        self.memory_bytes = memory_bytes
+        self.bound = False
+        self.exit_code: int | None = None
+        self.stopped: BaseException | None = None
+        self._current = machine.current
+        self._cause: BaseException | None = None
+        self._failed_in = ""
+        self._memory: LinearMemory | None = None
+        self._slots = _Slots()
+        self._at = ctypes.addressof(self._slots)
+        if prepared.uses_wasi or context.invocation.mode is Mode.POSIX:
+            context.wasi = WasiState(context)
+        store = self._store = capi.store_new(machine.pointer, None, None)
+        self._context_pointer = capi.store_context(store)
+        memories = prepared.memories
+        capi.store_limiter(store, memory_bytes // memories, LARGE_TABLE_ELEMENTS, 1, TABLES * 25, memories)
+        capi.set_epoch_deadline(self._context_pointer, FIRST_SLICE_TICKS)
+        capi.store_epoch_callback(store, machine.epoch_callback, None, None)
+
+    def close(self) -> None:
+        """Give the store back, which ends a guest that has not ended; idempotent."""
+        if self._store:
+            if self._memory is not None:
+                self._memory.detach()
+            capi.store_delete(self._store)
+            self._store = 0
+
+    # -- called back from inside --------------------------------------------------------------------------------------
+
+    def bind(self, caller: int) -> None:
+        """Find the guest's memory, for its host functions."""
+        item = self._at + MEMORY_ITEM
+        if capi.caller_export_get(caller, b"memory", 6, self._at + MEMORY) and (
+            self._slots.memory.kind == capi.EXTERN_MEMORY
+        ):
+            base = capi.memory_data(self._context_pointer, item) or 0
+            self._memory = LinearMemory(base, partial(capi.memory_data_size, self._context_pointer, item))
+        else:
+            self._memory = LinearMemory()
+        self.context.memory = self._memory
+        self.bound = True
+
+    def fail(self, cause: BaseException, host_function: str) -> int:
+        """Note why a host function ends the call, and make the trap that does so."""
+        self._cause = cause
+        self._failed_in = host_function
+        return capi.trap_new(b"ended by a host function")
+
+    def wait(self, work: Work | NestedCall, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+        """Note what the guest waits for."""
+        raise NotImplementedError
+
+    def resume(self) -> bool:
+        """Hand the number over that the guest waited for; False while there is none."""
+        raise NotImplementedError
+
+    def on_epoch(self, delta: int, kind: int) -> int:
+        """Decide at an epoch tick whether the guest goes on; gives an error's pointer to end it, or 0."""
+        raise NotImplementedError
+
+    def _continue(self, now: float, deadline: float, delta: int, kind: int, *, is_fresh: bool) -> int:
+        if self.stopped is not None or now >= deadline or self.context.cancelled:
+            self._cause = self.stopped or self.overdue()
+            return capi.error_new(b"ended by the engine")
+        left = math.ceil(min(deadline - now, _FOREVER) / TICK_SECONDS)
+        capi.store_u64(delta, max(1, min(SLICE_TICKS, left)))
+        capi.store_u8(kind, capi.EPOCH_CONTINUE if is_fresh else capi.EPOCH_YIELD)
+        return 0
+
+    def overdue(self) -> MocError:
+        """Make the error of a call whose time is over."""
+        context = self.context
+        if context.cancelled:
+            return CancelledError(context.invocation.function)
+        return context.limit_exceeded("timeout_seconds")
+
+    # -- outside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def memory_held(self) -> int:
+        """Bytes of linear memory, as far as they are known; exact while the guest is suspended."""
+        if self._memory is None:
+            return 0
+        others = (self.prepared.memories - 1) * (self.memory_bytes // self.prepared.memories)
+        return self._memory.length + others
+
+    def _find(self, export: Export) -> None:
+        name = export.name
+        if not capi.export_get(self._context_pointer, self._at + INSTANCE, name, len(name), self._at + EXPORT):
+            raise RuntimeError(f"export {name!r} vanished")
+
+    def _check(self) -> None:
+        """Raise what ended the guest, if something did; ``GuestExit`` is kept as :attr:`exit_code` and ends it well."""
+        slots = self._slots
+        if slots.trap:
+            found: Any = capi.take_trap(slots.trap)
+            slots.trap = None
+        elif slots.error:
+            found = capi.take_error(slots.error)
+            slots.error = None
+        else:
+            return
+        cause, self._cause = self._cause, None
+        if isinstance(cause, GuestExit):
+            self.exit_code = cause.exit_code
+            return
+        held = 0 if cause is not None else self._measure()
+        raise failure(self.context, found, cause, self._failed_in, held, self.memory_bytes)
+
+    def _measure(self) -> int:
+        name = b"memory"
+        at = self._at
+        if not self._slots.instance.store_id or not capi.export_get(
+            self._context_pointer, at + INSTANCE, name, len(name), at + MEMORY
+        ):
+            return 0
+        if self._slots.memory.kind != capi.EXTERN_MEMORY:
+            return 0
+        return int(capi.memory_data_size(self._context_pointer, at + MEMORY_ITEM))
+
+
+class CoroutineGuest(Guest):
+    """A guest on a fibre of its own: it can wait, and gives the thread back after each slice.
+
+    Parameters
+    ----------
+    entry
+        The export to call once there is an instance.
+    numbers
+        Its checked arguments.
+
+    Attributes
+    ----------
+    waiting_for
+        What the driver must do before it polls again; None while the guest computes.
+    result
+        The numbers that the entry point returned.
+    began_ns
+        ``time.perf_counter_ns()`` at the start.
+    """
+
+    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_resume_at", "_sign", "_slice_began", "_values",
+                 "_wanted", "began_ns", "result", "waiting_for")  # fmt: skip
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        context: CallContext,
+        memory_bytes: int,
+        entry: Export,
+        numbers: tuple[Number, ...],
+    ) -> None:
+        super().__init__(prepared, context, memory_bytes)
+        prepared.machine.ticker.enter()
+        self.began_ns = time.perf_counter_ns()
+        self.waiting_for: Work | NestedCall | None = None
+        self.result: Number | tuple[Number, ...] | None = None
+        self._answer: int | BaseException = 0
+        self._host_function = ""
+        self._sign = 1
+        self._resume_at = (0, 0)
+        self._slice_began = 0.0
+        self._values: Any = None
+        self._wanted: Export | None = None
+        self._calls = [(entry, numbers)]
+        if prepared.initialize is not None and context.invocation.mode is Mode.DIRECT:
+            self._calls.append((prepared.initialize, ()))
+        at = self._at
+        self._future = capi.instantiate_async(
+            prepared.pre_pointer, self._context_pointer, at + INSTANCE, at + TRAP, at + ERROR
+        )
+
+    def close(self) -> None:
+        """End the guest wherever it is and give its memory back; idempotent."""
+        if self._future:
+            capi.future_delete(self._future)
+            self._future = 0
+        if self._store:
+            self.prepared.machine.ticker.leave()
+        super().close()
+
+    def poll(self) -> bool:
+        """Run until the guest is done (True), waits, or has computed for a slice (False).
+
+        Raises
+        ------
+        MocError
+            The guest failed, or reached a limit. It only remains to be closed.
+        """
+        current = self._current
+        before = current.guest
+        current.guest = self
+        self._slice_began = time.monotonic()
+        try:
+            while capi.future_poll(self._future):
+                capi.future_delete(self._future)
+                self._future = 0
+                self._check()
+                if self.exit_code is not None or not self._next():
+                    return True
+            return False
+        finally:
+            current.guest = before
+
+    def _next(self) -> bool:
+        if self._wanted is not None and not self._calls:
+            self.result = self._wanted.values.get(ctypes.addressof(self._values))
+            return False
+        export, numbers = self._calls.pop()
+        self._find(export)
+        layout = export.values
+        self._wanted = export
+        self._values = layout.allocate()
+        values = ctypes.addressof(self._values)
+        layout.put(values, numbers)
+        signature = layout.signature
+        at = self._at
+        self._future = capi.func_call_async(
+            self._context_pointer, at + FUNC, values, len(signature.params), values + layout.results_offset,
+            len(signature.results), at + TRAP, at + ERROR,
+        )  # fmt: skip
+        return True
+
+    def answer(self, outcome: int | BaseException) -> None:
+        """Give the guest what it waited for: a number, or the exception with which its host function ends.
+
+        A ``GuestErrno`` becomes the guest's number; anything else ends the guest at its next poll, and so does an
+        answer that comes after the guest's time.
+        """
+        if time.monotonic() >= self.context.deadline:
+            outcome = self.overdue()
+        self._answer = self._sign * outcome.number if isinstance(outcome, GuestErrno) else outcome
+        self.waiting_for = None
+
+    def wait(self, work: Work | NestedCall, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+        """Note what the guest waits for."""
+        if self._memory is not None:
+            self._memory.freeze()
+        self._host_function = host_function
+        self._sign = sign
+        self._resume_at = (results, trap_ret)
+        self.waiting_for = work
+
+    def resume(self) -> bool:
+        """Hand the number over that the guest waited for; False while there is none."""
+        if self.waiting_for is not None:
+            return False
+        if self._memory is not None:
+            self._memory.thaw()
+        results, trap_ret = self._resume_at
+        if isinstance(self._answer, BaseException):
+            capi.store_pointer(trap_ret, self.fail(self._answer, self._host_function))
+        else:
+            write_i32(results, self._answer)
+        return True
+
+    def on_epoch(self, delta: int, kind: int) -> int:
+        """End the guest when its time is over, else give the thread back."""
+        now = time.monotonic()
+        # After a wait the deadline is stale, and is reached at once although the guest has hardly begun.
+        return self._continue(now, self.context.deadline, delta, kind, is_fresh=now - self._slice_began < TICK_SECONDS)

@@ -1,0 +1,103 @@
+"""What a compiled module takes and offers, as ``model.ModuleInterface``, and whether the guest API satisfies it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import wasmtime
+from wasmtime import _bindings
+
+from ...errors import MissingImportError, nearest, oxford
+from ...guest_api.registry import GuestModule, HostFunction
+from ...model import ModuleInterface, Signature
+
+_TYPE_NAMES: Final = ("i32", "i64", "f32", "f64", "v128")
+_KINDS: Final = {
+    wasmtime.MemoryType: "a memory",
+    wasmtime.TableType: "a table",
+    wasmtime.GlobalType: "a global",
+}
+
+
+def read_interface(module: wasmtime.Module) -> ModuleInterface:
+    """Read imports and exports of a compiled module."""
+    exports = module.exports
+    return ModuleInterface(
+        imports=tuple((each.module, each.name or "", _signature(each.type)) for each in module.imports),
+        exports={each.name: signature for each in exports if (signature := _signature(each.type)) is not None},
+        exports_memory=any(each.name == "memory" and isinstance(each.type, wasmtime.MemoryType) for each in exports),
+    )
+
+
+def _signature(type_: Any) -> Signature | None:
+    if not isinstance(type_, wasmtime.FuncType):
+        return None
+    pointer = type_.ptr()
+    return Signature(_types(_bindings.wasm_functype_params(pointer)), _types(_bindings.wasm_functype_results(pointer)))
+
+
+def _types(vector: Any) -> tuple[str, ...]:
+    # wasm_valtype_kind, which the wheel's own ValType uses, ends the process for types newer than references.
+    names = []
+    for index in range(vector.contents.size):
+        found = _bindings.wasmtime_valtype_t()
+        _bindings.wasmtime_valtype_new(vector.contents.data[index], ctypes.byref(found))
+        kind = int(found.kind)
+        _bindings.wasmtime_valtype_delete(ctypes.byref(found))
+        names.append(_TYPE_NAMES[kind] if kind < len(_TYPE_NAMES) else "ref")
+    return tuple(names)
+
+
+def resolve_imports(
+    function: str, module: wasmtime.Module, interface: ModuleInterface, modules: Mapping[str, GuestModule]
+) -> Sequence[HostFunction]:
+    """Find the host function behind each import.
+
+    Parameters
+    ----------
+    modules
+        By import module name, aliases included.
+
+    Raises
+    ------
+    MissingImportError
+        Something is imported that nothing provides, or with another type.
+    """
+    return [
+        _resolve(function, module, modules, namespace, name, signature)
+        for namespace, name, signature in interface.imports
+    ]
+
+
+def _resolve(
+    function: str,
+    module: wasmtime.Module,
+    modules: Mapping[str, GuestModule],
+    namespace: str,
+    name: str,
+    signature: Signature | None,
+) -> HostFunction:
+    provider = modules.get(namespace)
+    if signature is None:
+        kind = next((_KINDS.get(type(each.type), "a tag") for each in module.imports
+                     if each.module == namespace and each.name == name), "no function")  # fmt: skip
+        reason = f"which is {kind}, and guests can import functions only"
+        raise MissingImportError(function, namespace, name, available=sorted(modules), reason=reason)
+    if provider is None:
+        raise MissingImportError(function, namespace, name, available=sorted(modules))
+    found = provider.functions.get(name)
+    if found is None:
+        close = nearest(name, provider.functions)
+        hint = f"; did it mean {oxford(close)}?" if close else ""
+        raise MissingImportError(
+            function, namespace, name, available=sorted(provider.functions),
+            reason=f"and module {namespace!r} has no such function{hint}",
+        )  # fmt: skip
+    if found.signature != signature:
+        raise MissingImportError(
+            function, namespace, name, available=[f"{name}{found.signature}"],
+            reason=f"with the type {signature}, and it has the type {found.signature}",
+        )  # fmt: skip
+    return found

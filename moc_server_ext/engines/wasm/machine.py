@@ -1,0 +1,79 @@
+"""One ``wasmtime.Engine`` with all that belongs to it and never crosses to another: linker, callbacks, clock."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import wasmtime
+
+from ...guest_api.registry import GuestModule
+from . import capi
+from .profiles import ProfileName, make_engine
+from .ticker import Ticker
+from .trampolines import Current, define, inside
+
+
+class Machine:
+    """A place where modules are loaded, linked and run.
+
+    Parameters
+    ----------
+    profile
+        Where instances live; see :mod:`.profiles`.
+    modules
+        What guests may import.
+
+    Attributes
+    ----------
+    current
+        The guest that runs on the calling thread.
+    """
+
+    def __init__(self, profile: ProfileName, modules: Sequence[GuestModule]) -> None:
+        self.profile: ProfileName = profile
+        self.engine = make_engine(profile)
+        self.pointer = capi.address(self.engine.ptr())
+        self.current = current = Current()
+        # The clock's thread holds the engine and not the machine: what is let go of is gone at once, without a ring.
+        self.ticker = Ticker(self.engine.increment_epoch)
+        self._linker = wasmtime.Linker(self.engine)
+
+        def on_epoch(_context: int, _data: int, delta: int, kind: int) -> int:
+            return inside(current).on_epoch(delta, kind)
+
+        callback = capi.EpochCallback(on_epoch)
+        self._callbacks: list[Any] = [callback, *define(self._linker, modules, current)]
+        self.epoch_callback = capi.callback_address(callback)
+
+    def compile(self, content: bytes) -> bytes:
+        """Compile to machine code, in this process.
+
+        Raises
+        ------
+        wasmtime.WasmtimeError
+            The module is not valid, or cannot run under this profile.
+        """
+        return bytes(self._module(capi.module_new, content).serialize())
+
+    def load(self, machine_code: bytes) -> wasmtime.Module:
+        """Make a module of machine code that :meth:`compile` gave, and of nothing else: it is native code.
+
+        Raises
+        ------
+        wasmtime.WasmtimeError
+            It was made by another version or configuration, or cannot run under this profile.
+        """
+        return self._module(capi.module_deserialize, machine_code)
+
+    def _module(self, make: Any, content: bytes) -> wasmtime.Module:
+        pointer = ctypes.POINTER(wasmtime._bindings.wasmtime_module_t)()
+        error = make(self.pointer, content, len(content), ctypes.addressof(pointer))
+        if error:
+            raise capi.take_error(error)
+        return wasmtime.Module._from_ptr(pointer)
+
+    def link(self, module: wasmtime.Module) -> wasmtime.InstancePre:
+        """Satisfy the imports of a module, all of which are known to be provided."""
+        return self._linker.instantiate_pre(module)

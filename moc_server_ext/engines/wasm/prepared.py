@@ -1,0 +1,128 @@
+"""A module that is ready to be instantiated: linked, with all that a call needs looked up once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import wasmtime
+
+from ...errors import EntryPointNotFoundError, InvalidInputError
+from ...guest_api.registry import GuestModule
+from ...model import ModuleInterface, Signature
+from . import capi
+from .interface import read_interface, resolve_imports
+from .machine import Machine
+from .values import Numbers, RawNumbers, is_numeric
+
+INITIALIZE: Final = "_initialize"
+_WASI_PREFIX: Final = "wasi_"
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported function that can be called with numbers."""
+
+    name: bytes
+    signature: Signature
+
+    @cached_property
+    def values(self) -> Numbers:
+        """Layout of arguments and results of an asynchronous call."""
+        return Numbers(self.signature)
+
+    @cached_property
+    def raw(self) -> RawNumbers:
+        """Layout of arguments and results of a synchronous call."""
+        return RawNumbers(self.signature)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One module under one machine.
+
+    Parameters
+    ----------
+    memories
+        How many memories it may define; at least 1.
+    uses_wasi
+        Whether it imports anything of WASI.
+    waits
+        Whether it imports a waiting function, and so can only run as a coroutine.
+    imports_any
+        Whether it calls host functions at all.
+    size
+        Bytes of its machine code.
+    """
+
+    machine: Machine
+    pre: wasmtime.InstancePre
+    pre_pointer: int
+    interface: ModuleInterface
+    memories: int
+    uses_wasi: bool
+    waits: bool
+    imports_any: bool
+    size: int
+    initialize: Export | None
+    _exports: dict[str, Export] = field(default_factory=dict)
+
+    def entry(self, function: str, name: str) -> Export:
+        """Look an entry point up.
+
+        Raises
+        ------
+        EntryPointNotFoundError
+            No function of this name is exported.
+        InvalidInputError
+            It is, with types that are no numbers.
+        """
+        found = self._exports.get(name)
+        if found is None:
+            signature = self.interface.exports.get(name)
+            if signature is None:
+                raise EntryPointNotFoundError(function, name, exports=sorted(self.interface.exports))
+            if not is_numeric(signature):
+                raise InvalidInputError(
+                    f"{name!r} of function {function!r} has the type {signature}; "
+                    "only i32, i64, f32 and f64 can be passed.",
+                    entry=name,
+                )
+            found = self._exports[name] = Export(name.encode(), signature)
+        return found
+
+
+def prepare(
+    function: str,
+    machine: Machine,
+    module: wasmtime.Module,
+    modules: Mapping[str, GuestModule],
+    *,
+    memories: int,
+    size: int,
+) -> Prepared:
+    """Check what `module` imports and link it.
+
+    Raises
+    ------
+    MissingImportError
+        It imports something that nothing here provides.
+    """
+    interface = read_interface(module)
+    imports = resolve_imports(function, module, interface, modules)
+    initialize = interface.exports.get(INITIALIZE)
+    pre = machine.link(module)
+    return Prepared(
+        machine=machine,
+        pre=pre,
+        pre_pointer=capi.address(pre.ptr()),
+        interface=interface,
+        memories=max(1, memories),
+        uses_wasi=any(namespace.startswith(_WASI_PREFIX) for namespace, _, _ in interface.imports),
+        waits=any(each.waits for each in imports),
+        imports_any=bool(imports),
+        size=size,
+        initialize=Export(INITIALIZE.encode(), initialize) if initialize == Signature() else None,
+    )

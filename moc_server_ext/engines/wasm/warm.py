@@ -1,0 +1,145 @@
+"""Warm instances: one instance that answers many direct calls of one caller, for functions that say they are reusable.
+
+The store is synchronous, so a call costs a few microseconds. It ends at its deadline by the epoch, and Ctrl-C is seen
+at each tick. Modules that import waiting functions cannot run so; the engine gives them :class:`FreshInstances`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ...abc import CallServices
+from ...buffers.exchange import ExchangeBuffer
+from ...errors import ConflictError
+from ...guest_api.context import CallContext
+from ...model import CallResult, Invocation, Number
+from .interrupts import DeferredInterrupt
+from .prepared import Export, Prepared
+from .synchronous import SynchronousGuest
+
+
+class WarmInstance(Protocol):
+    """Answers direct calls; a context manager. Belongs to one thread at a time."""
+
+    def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
+        """Call the export once.
+
+        Raises
+        ------
+        InvalidArgumentsError
+            Count or types are wrong. The instance stays usable.
+        TrapError, LimitExceededError
+            The guest failed. The instance is retired: further calls raise ConflictError.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the instance; idempotent."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class _Closing:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the instance; idempotent."""
+
+
+class WarmGuest(_Closing):
+    """The usual :class:`WarmInstance`.
+
+    Parameters
+    ----------
+    services
+        What host functions may reach outside of the call.
+    """
+
+    def __init__(
+        self, prepared: Prepared, invocation: Invocation, entry: Export, services: CallServices | None
+    ) -> None:
+        self._imports_any = prepared.imports_any
+        self._invocation = invocation
+        self._timeout = invocation.limits.timeout_seconds
+        self._services = services
+        self._ticker = prepared.machine.ticker
+        self._layout = entry.raw
+        self._entry_name = entry.name.decode()
+        self._space = self._layout.allocate()
+        self._interrupt = DeferredInterrupt()
+        context = self._context()
+        self._guest: SynchronousGuest | None = SynchronousGuest(
+            prepared, context, invocation.limits.memory_bytes, self._interrupt
+        )
+        self._inside(self._guest.instantiate)
+        initialize = prepared.initialize
+        if initialize is not None:
+            self._guest.find(initialize)
+            self._inside(self._guest.call, initialize.raw.allocate(), 1)
+        self._guest.find(entry)
+
+    def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
+        """Call the export once; see :class:`WarmInstance`."""
+        guest = self._guest
+        if guest is None:
+            raise ConflictError("The warm instance is gone: it was closed, or its guest failed. Make a new one.")
+        layout, space = self._layout, self._space
+        layout.put(space, self._invocation.function, self._entry_name, numbers)
+        if self._imports_any:
+            guest.renew(self._context())
+        guest.exit_code = None
+        guest.deadline = time.monotonic() + self._timeout
+        self._inside(guest.call, space, layout.slots)
+        return layout.get(space) if guest.exit_code is None else None
+
+    def close(self) -> None:
+        """Let go of the instance; idempotent."""
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.close()
+
+    def _context(self) -> CallContext:
+        return CallContext(self._invocation, ExchangeBuffer(b""), services=self._services)
+
+    def _inside(self, act: Callable[..., None], *arguments: Any) -> None:
+        ticker, interrupt = self._ticker, self._interrupt
+        interrupt.hold()
+        ticker.enter()
+        try:
+            act(*arguments)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            ticker.leave()
+            interrupt.release()
+
+
+class FreshInstances(_Closing):
+    """A :class:`WarmInstance` that makes a fresh instance for each call.
+
+    Parameters
+    ----------
+    run
+        Runs the module once with these numbers.
+    """
+
+    def __init__(self, run: Callable[[tuple[Number, ...]], CallResult]) -> None:
+        self._run = run
+
+    def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
+        """Call the export once; see :class:`WarmInstance`."""
+        return self._run(numbers).result

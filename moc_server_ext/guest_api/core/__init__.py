@@ -1,0 +1,13 @@
+"""The guest API ``core`` (also under its first name, ``my-own-cluster``): exchange buffers, text, persistence, calls.
+
+Numbers are ``i32``; strings and bytes are a pointer and a length. Refusals are negative numbers, -errno. A function
+that gives bytes, a string or a map back returns the id of a new exchange buffer that holds it (a map as a JSON object);
+the guest reads it and calls ``free_buffer``. Ids of other calls are unknown, and every pointer is checked.
+"""
+
+from __future__ import annotations
+
+from . import calls, exchange, persistence, text  # noqa: F401 - these declare the functions
+from .module import CORE
+
+__all__ = ["CORE"]

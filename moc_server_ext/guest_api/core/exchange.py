@@ -1,0 +1,144 @@
+"""Exchange buffers, from the guest's side."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+from ...buffers.exchange import ExchangeBuffer
+from ...errors import ExchangeBufferError
+from ..context import INPUT_BUFFER_ID, OUTPUT_BUFFER_ID, CallContext
+from ..errno import Errno, GuestErrno
+from .module import CORE
+from .support import check_room, give, read_text
+
+_HEADERS_BYTES: Final = 64 << 10
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\uffff]{0,8192}")
+
+
+@CORE.function("get_input_buffer_id")
+def get_input_buffer_id(_call: CallContext) -> int:
+    """Give the id of the buffer that holds the call's input."""
+    return INPUT_BUFFER_ID
+
+
+@CORE.function("get_output_buffer_id")
+def get_output_buffer_id(_call: CallContext) -> int:
+    """Give the id of the buffer that takes the call's output."""
+    return OUTPUT_BUFFER_ID
+
+
+@CORE.function("create_exchange_buffer")
+def create_exchange_buffer(call: CallContext) -> int:
+    """Make an empty buffer and give its id; -EMFILE beyond the limit `buffers`."""
+    return call.add_buffer(ExchangeBuffer(limit_bytes=call.invocation.limits.scratch_bytes))
+
+
+@CORE.function("free_buffer")
+def free_buffer(call: CallContext, buffer_id: int) -> int:
+    """Forget a buffer that this call made; -EBADF for others, -EPERM for its input and output."""
+    call.free_buffer(buffer_id)
+    return 0
+
+
+@CORE.function("write_exchange_buffer")
+def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: int) -> int:
+    """Append one part to a buffer.
+
+    Parameters
+    ----------
+    buffer_id
+        Handle issued by this call; handles of other calls are unknown.
+    ptr, length
+        The part, ``[ptr, ptr + length)`` in guest memory, in bytes.
+
+    Returns
+    -------
+    int
+        Bytes written. -EBADF for an unknown buffer, -EPERM for one that is closed (such as the input), -ENOSPC when the
+        call's buffers have no room. Beyond the limit of the output the call ends.
+    """
+    buffer = call.buffer(buffer_id)
+    part = call.memory.read(ptr, length)
+    if buffer_id > OUTPUT_BUFFER_ID:
+        check_room(call, len(part))
+    try:
+        buffer.write(part)
+    except ExchangeBufferError:
+        raise GuestErrno(Errno.EPERM) from None
+    return len(part)
+
+
+@CORE.function("read_exchange_buffer")
+def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: int) -> int:
+    """Copy the next unread part of a buffer into guest memory.
+
+    Parameters
+    ----------
+    buffer_id
+        Handle issued by this call; handles of other calls are unknown.
+    ptr, capacity
+        Destination ``[ptr, ptr + capacity)`` in guest memory, in bytes. `ptr` 0 asks for the size only.
+
+    Returns
+    -------
+    int
+        Bytes copied, or for `ptr` 0 the size of the part; 0 at the end of the buffer. -EMSGSIZE when the part is larger
+        than `capacity`: nothing is consumed, and the guest may ask again with more room.
+    """
+    buffer = call.buffer(buffer_id)
+    part = buffer.peek()
+    if ptr == 0:
+        return len(part)
+    if len(part) > capacity & 0xFFFF_FFFF:
+        raise GuestErrno(Errno.EMSGSIZE)
+    call.memory.write(ptr, part)
+    # Consumed last: a write outside the guest's memory must not lose the part.
+    buffer.advance(len(part))
+    return len(part)
+
+
+@CORE.function("read_exchange_buffer_headers")
+def read_exchange_buffer_headers(call: CallContext, buffer_id: int) -> int:
+    """Give a new buffer with the headers of a buffer, as a JSON object of lower-case names."""
+    return give(call, json.dumps(call.buffer(buffer_id).headers, ensure_ascii=False).encode())
+
+
+@CORE.function("write_exchange_buffer_header")
+def write_exchange_buffer_header(
+    call: CallContext, buffer_id: int, name_ptr: int, name_length: int, value_ptr: int, value_length: int
+) -> int:
+    """Set one header of a buffer.
+
+    Returns
+    -------
+    int
+        0. -EINVAL for a name or value that HTTP does not allow (RFC 9110, 5.1 and 5.5), -E2BIG beyond 64 KiB of
+        headers, -EPERM for the input.
+    """
+    buffer = call.buffer(buffer_id)
+    if buffer_id == INPUT_BUFFER_ID:
+        raise GuestErrno(Errno.EPERM)
+    name = read_text(call, name_ptr, name_length)
+    value = read_text(call, value_ptr, value_length)
+    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        raise GuestErrno(Errno.EINVAL)
+    held = sum(len(key) + len(each) for key, each in buffer.headers.items())
+    if held + len(name) + len(value) > _HEADERS_BYTES:
+        raise GuestErrno(Errno.E2BIG)
+    buffer.headers[name.lower()] = value
+    return 0
+
+
+@CORE.function("write_exchange_buffer_status_code")
+def write_exchange_buffer_status_code(call: CallContext, buffer_id: int, status_code: int) -> int:
+    """Set the HTTP status code of a buffer; -EINVAL for what is not within 100 to 599, -EPERM for the input."""
+    buffer = call.buffer(buffer_id)
+    if buffer_id == INPUT_BUFFER_ID:
+        raise GuestErrno(Errno.EPERM)
+    if not 100 <= status_code <= 599:
+        raise GuestErrno(Errno.EINVAL)
+    buffer.status_code = status_code
+    return 0

@@ -1,0 +1,52 @@
+"""The clock of an engine."""
+
+from __future__ import annotations
+
+import threading
+
+from moc_server_ext.engines.wasm import ticker as ticker_module
+from moc_server_ext.engines.wasm.ticker import Ticker
+
+
+def clock_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "moc-epoch"]
+
+
+def test_one_thread_ticks_for_all_guests_and_ends_after_close():
+    ticked = threading.Event()
+    others = clock_threads()
+    ticker = Ticker(ticked.set)
+    assert clock_threads() == others
+    ticker.enter()
+    ticker.enter()
+    assert ticked.wait(10)
+    (thread,) = [each for each in clock_threads() if each not in others]
+    ticker.leave()
+    ticker.close()
+    ticked.clear()
+    assert ticked.wait(10), "a guest still runs"
+    ticker.leave()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_it_sleeps_when_nothing_runs_and_wakes_for_the_next_guest(monkeypatch):
+    monkeypatch.setattr(ticker_module, "_LINGER_TICKS", 1)
+    asleep = threading.Event()
+    ticked = threading.Event()
+
+    class Wake(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            asleep.set()
+            return super().wait(timeout)
+
+    ticker = Ticker(ticked.set)
+    ticker._wake = Wake()
+    for _ in range(2):
+        asleep.clear()
+        ticked.clear()
+        ticker.enter()
+        assert ticked.wait(10)
+        ticker.leave()
+        assert asleep.wait(10)
+    ticker.close()
