@@ -1,0 +1,205 @@
+"""The cluster: the composition root, where storage, engine, orchestrator and plans are put together.
+
+The Jupyter extension, the command line and the embedded client share it. It owns the life of its parts, and nothing
+else: what they do is in their own modules.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .abc import Blobs, Buffers, Functions, KeyValues, Runs
+from .model import CallRequest, CallResult, Limits
+
+if TYPE_CHECKING:
+    from .orchestrator import Orchestrator, PreparedCall
+    from .plans.runs import RunTable
+    from .storage import Storage
+
+
+def default_storage_path() -> Path:
+    """Give the storage directory that is used when none is named: ``$MOC_STORAGE``, else the user's data directory."""
+    named = os.environ.get("MOC_STORAGE")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("moc", appauthor=False))
+
+
+def default_cache_directory() -> Path:
+    """Give the directory for compiled modules: machine code that this installation made, only for this machine."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("moc", appauthor=False)) / "modules"
+
+
+class Cluster:
+    """The whole platform in this process; implements ``abc.Platform``. Thread-safe; a context manager.
+
+    Made by :meth:`open`. Only :meth:`call` may be used on an event loop's thread: all else blocks.
+
+    Attributes
+    ----------
+    storage
+        The storage directory that this cluster owns.
+    functions, blobs, buffers, kv, runs
+        The nouns.
+    """
+
+    def __init__(self, storage: Storage, orchestrator: Orchestrator, runs: RunTable, closing: ExitStack) -> None:
+        self.storage = storage
+        self._orchestrator = orchestrator
+        self._runs = runs
+        self._closing = closing
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str | None = None,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        cache_directory: Path | None = None,
+        concurrent_calls: int | None = None,
+        queued_calls: int = 256,
+    ) -> Self:
+        """Open a storage directory, which is made if need be, and own it until :meth:`close`.
+
+        Parameters
+        ----------
+        path
+            The storage directory; :func:`default_storage_path` when not given.
+        limits
+            The server's limits, which functions and calls only lower.
+        cache_directory
+            Where compiled modules are cached; the user's cache directory when not given.
+        concurrent_calls
+            How many calls run at once; twice the processors and four more when not given.
+        queued_calls
+            How many more may wait for their turn.
+
+        Raises
+        ------
+        LockedStorageError
+            Another process owns the directory. It is left as it is.
+        StorageFormatError, ReadOnlyStorageError, CorruptStorageError
+            The directory cannot be used. Nothing is held open.
+        """
+        # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
+        from .admission import Admission
+        from .engines.wasi import PREVIEW1, UNSTABLE
+        from .engines.wasm import WasmEngine
+        from .functions import FunctionTable
+        from .guest_api.core import CORE
+        from .orchestrator import Orchestrator
+        from .plans.executors.threads import processors
+        from .plans.runs import RunTable
+        from .storage import Storage
+
+        with ExitStack() as opening:
+            storage = Storage.open(default_storage_path() if path is None else Path(path).expanduser())
+            opening.callback(storage.close)
+            engine = WasmEngine(
+                [CORE, PREVIEW1, UNSTABLE], cache_directory=cache_directory or default_cache_directory()
+            )
+            opening.callback(engine.close)
+            orchestrator = Orchestrator(
+                functions=FunctionTable(storage.names, engine.inspect),
+                blobs=storage.blobs,
+                buffers=storage.buffers,
+                kv=storage.kv,
+                engine=engine,
+                limits=limits,
+                admission=Admission(concurrent_calls or 2 * processors() + 4, queued_calls),
+            )
+            opening.callback(orchestrator.close)
+            runs = RunTable(storage.buffers, orchestrator.prepare)
+            opening.callback(runs.close)
+            return cls(storage, orchestrator, runs, opening.pop_all())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- nouns --------------------------------------------------------------------------------------------------------
+
+    @property
+    def functions(self) -> Functions:
+        """Names that point to executable blobs."""
+        return self._orchestrator.functions
+
+    @property
+    def blobs(self) -> Blobs:
+        """Immutable bytes by the SHA-256 of their content."""
+        return self._orchestrator.blobs
+
+    @property
+    def buffers(self) -> Buffers:
+        """Stored, named buffers."""
+        return self._orchestrator.buffers
+
+    @property
+    def kv(self) -> KeyValues:
+        """Durable bytes by key."""
+        return self._orchestrator.kv
+
+    @property
+    def runs(self) -> Runs:
+        """Executions of plans."""
+        return self._runs
+
+    # -- verbs --------------------------------------------------------------------------------------------------------
+
+    async def call(self, request: CallRequest) -> CallResult:
+        """Run a function in a thread; cancelling the coroutine cancels the guest. Raises as :meth:`call_sync` does."""
+        return await self._orchestrator.call(request)
+
+    def call_sync(self, request: CallRequest) -> CallResult:
+        """Run a function and wait for its end. KeyboardInterrupt cancels it.
+
+        Raises
+        ------
+        FunctionNotFoundError, BlobNotFoundError, EntryPointNotFoundError, InvalidInputError
+            The request cannot be resolved. Nothing ran.
+        OverloadedError
+            As many calls run and wait as may. Nothing ran.
+        GuestError
+            The guest failed. What it changed through host functions before that stays.
+        """
+        return self._orchestrator.call_sync(request)
+
+    def prepare(self, request: CallRequest) -> PreparedCall:
+        """Resolve a request once, for many calls; raises the errors of resolving."""
+        return self._orchestrator.prepare(request)
+
+    def status(self) -> dict[str, Any]:
+        """Tell what runs: version, process, instance id, storage, counts, limits."""
+        from importlib.metadata import version
+
+        admission = self._orchestrator.admission
+        return {
+            "version": version("my-own-cluster"),
+            "pid": os.getpid(),
+            "instance_id": self.storage.instance_id,
+            "storage": self.storage.status(),
+            "functions": len(self.functions.list()),
+            "buffers": len(self.buffers.list()),
+            "runs": len(self.runs.list()),
+            "calls": {"running": admission.running, "places": admission.places, "queue": admission.queued},
+            "limits": self._orchestrator.limits.to_json(),
+        }
+
+    def close(self) -> None:
+        """End runs and calls, and let go of the storage directory; idempotent.
+
+        Calls that run are cancelled, and their end is waited for; further calls are refused with UnavailableError.
+        """
+        self._closing.close()

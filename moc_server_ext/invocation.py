@@ -1,0 +1,161 @@
+"""From what a caller says to what an engine runs: mode, entry point, arguments and environment.
+
+Pure functions over a function's exports; the rules are those that users see in the documentation. Looking
+names up, limits and grants are the orchestrator's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from .errors import EntryPointNotFoundError, InvalidArgumentsError, InvalidInputError
+from .model import Mode, Number, Signature, parse_limits
+
+START: Final = "_start"
+
+MAX_TEXT_BYTES: Final = 1 << 20
+"""Arguments and environment of one call, together."""
+
+_ALLOCATORS: Final = frozenset({"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign"})
+_INTEGER: Final = re.compile(r"[+-]?(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})")
+_FLOAT: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|[+-]?(inf|infinity)|nan", re.I)
+_BITS: Final = {"i32": 32, "i64": 64}
+
+
+def choose_mode(requested: Mode | None, declared: Mode | None, exports: Mapping[str, Signature]) -> Mode:
+    """Choose the mode: the caller's, else the declared one, else posix if ``_start`` is exported, else direct."""
+    return requested or declared or (Mode.POSIX if START in exports else Mode.DIRECT)
+
+
+def choose_entry(function: str, entry: str | None, exports: Mapping[str, Signature]) -> str:
+    """Choose the entry point.
+
+    The one that was named; else ``_start``; else the export named like the function; else the only exported function,
+    where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) does not count unless there
+    is nothing else.
+
+    Raises
+    ------
+    EntryPointNotFoundError
+        The named one is not exported, or none is the obvious one. Lists the exports.
+    """
+    if entry is not None:
+        if entry in exports:
+            return entry
+        raise EntryPointNotFoundError(function, entry, exports=_offered(exports))
+    for obvious in (START, function):
+        if obvious in exports:
+            return obvious
+    candidates = _offered(exports)
+    if len(candidates) == 1:
+        return candidates[0]
+    raise EntryPointNotFoundError(function, None, exports=candidates)
+
+
+def check_posix_entry(function: str, entry: str, signature: Signature) -> None:
+    """Refuse to start an export in posix mode that takes numbers."""
+    if signature.params:
+        raise InvalidInputError(
+            f"{entry!r} of function {function!r} takes ({', '.join(signature.params)}), so it cannot start in posix "
+            "mode. Call it with --mode direct.",
+            function=function,
+            entry=entry,
+        )
+
+
+def parse_numbers(
+    function: str, entry: str, signature: Signature, arguments: Sequence[str | Number]
+) -> tuple[Number, ...]:
+    """Read the arguments of a direct call by the types of its entry point.
+
+    Integers are decimal or ``0x…``, and may be given signed or unsigned: an ``i32`` takes -2^31 to 2^32-1 (and gives
+    the signed value). Floats are decimal, ``inf`` or ``nan``.
+
+    Raises
+    ------
+    InvalidArgumentsError
+        Their number or the type of one is wrong.
+    """
+    if len(arguments) == len(signature.params):
+        numbers = [_parse_number(each, kind) for each, kind in zip(arguments, signature.params, strict=True)]
+        if None not in numbers:
+            return tuple(number for number in numbers if number is not None)
+    raise InvalidArgumentsError(
+        function, entry, expected=signature.params, found=[str(each)[:40] for each in arguments]
+    )
+
+
+def check_arguments(arguments: Sequence[str]) -> int:
+    """Check what a guest will find in ``argv``, and give its size in bytes."""
+    return sum(_check_text(each, "argument") for each in arguments)
+
+
+def check_env(env: Mapping[str, str]) -> int:
+    """Check a guest's environment variables, and give their size in bytes."""
+    size = 0
+    for name, value in env.items():
+        if not name or "=" in name:
+            raise InvalidInputError(f"{name[:64]!r} cannot name an environment variable: expected NAME=VALUE.")
+        size += _check_text(name, "environment variable's name") + _check_text(value, f"value of {name[:64]!r}")
+    return size
+
+
+def check_text_size(size: int) -> None:
+    """Refuse arguments and environment that are too large together."""
+    if size > MAX_TEXT_BYTES:
+        raise InvalidInputError(
+            f"Arguments and environment take {size:,} bytes; at most {MAX_TEXT_BYTES:,} are allowed. "
+            "Give large data as the call's input.",
+            found=size,
+            allowed=MAX_TEXT_BYTES,
+        )
+
+
+def check_limits(limits: Mapping[str, Number]) -> dict[str, Number]:
+    """Check the names and values of limits that came from outside."""
+    return parse_limits([f"{name}={value}" for name, value in limits.items()])
+
+
+def _offered(exports: Mapping[str, Signature]) -> list[str]:
+    """The exports that a person may have meant; all of them when nothing else is left."""
+    own = [each for each in exports if each != "_initialize" and not each.startswith("__")]
+    return [each for each in own if each not in _ALLOCATORS] or own or list(exports)
+
+
+def _check_text(text: str, what: str) -> int:
+    if "\0" in text:
+        raise InvalidInputError(f"The {what} {text[:64]!r} contains a NUL character, which no guest can receive.")
+    try:
+        return len(text.encode()) + 1
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"The {what} {text[:64]!r} is not valid Unicode text.") from None
+
+
+def _parse_number(given: str | Number, kind: str) -> Number | None:
+    """Read one number; None when it is none of this type."""
+    bits = _BITS.get(kind)
+    if bits is not None:
+        if isinstance(given, str):
+            if not _INTEGER.fullmatch(given):
+                return None
+            given = int(given, 16 if "x" in given.lower() else 10)
+        if not isinstance(given, int) or not -(1 << bits - 1) <= given < 1 << bits:
+            return None
+        return given - (1 << bits) if given >= 1 << bits - 1 else int(given)
+    if kind not in ("f32", "f64"):
+        return None
+    if isinstance(given, str):
+        if not _FLOAT.fullmatch(given):
+            return None
+        given = float(given)
+    try:
+        number = float(given)
+        if kind == "f32" and math.isfinite(number):
+            struct.pack("<f", number)
+    except OverflowError:
+        return None
+    return number

@@ -1,0 +1,384 @@
+"""The orchestrator: the one way in.
+
+Every door (HTTP, CLI, magics, Python, plans, guests) hands a :class:`~.model.CallRequest` to it. A name is resolved
+once into a sealed :class:`~.model.Invocation` (blob, entry point, mode, grants, limits), which an engine runs in a call
+context of its own. What the words of a request mean is in :mod:`.invocation`; running guests is the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, Self
+
+from .abc import Blobs, Buffers, CallServices, KeyValues
+from .admission import Admission
+from .buffers.exchange import ExchangeBuffer
+from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
+from .functions import BLOB_ID, FunctionTable
+from .guest_api.context import CallContext
+from .invocation import (
+    check_arguments,
+    check_env,
+    check_limits,
+    check_posix_entry,
+    check_text_size,
+    choose_entry,
+    choose_mode,
+    parse_numbers,
+)
+from .model import (
+    CallRequest,
+    CallResult,
+    Declaration,
+    FunctionRecord,
+    Invocation,
+    Limits,
+    Mode,
+    ModuleInterface,
+    Number,
+    Signature,
+)
+from .scope import CallScope
+
+_TARGETS_KEPT = 1024
+_CLOSE_STEP_SECONDS = 0.05
+
+
+class WarmInstance(Protocol):
+    """An instance that serves several direct calls, one at a time."""
+
+    def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
+        """Call the entry point; after an error of the guest the instance is of no further use."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs one content type."""
+
+    def inspect(self, name: str, content: bytes) -> ModuleInterface:
+        """Read what a module takes and offers, without running it."""
+        ...
+
+    def run(self, context: CallContext, load: Callable[[], bytes]) -> CallResult:
+        """Run a call to its end; `load` gives the module if it is not cached."""
+        ...
+
+    def warm(self, invocation: Invocation, load: Callable[[], bytes], services: CallServices) -> WarmInstance:
+        """Make an instance for direct calls, whose host functions reach `services`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a request resolves to before its own arguments: kept, so that resolving is one look-up for most calls."""
+
+    record: FunctionRecord | None
+    template: Invocation
+    signature: Signature
+    load: Callable[[], bytes]
+
+
+class Orchestrator:
+    """Resolves, admits and runs calls; also what guests reach outside of their call (``abc.CallServices``).
+
+    Thread-safe.
+
+    Parameters
+    ----------
+    limits
+        The server's limits; functions and calls only lower them.
+    """
+
+    def __init__(
+        self,
+        *,
+        functions: FunctionTable,
+        blobs: Blobs,
+        buffers: Buffers,
+        kv: KeyValues,
+        engine: Engine,
+        limits: Limits,
+        admission: Admission,
+    ) -> None:
+        self.functions = functions
+        self.blobs = blobs
+        self.buffers = buffers
+        self.kv = kv
+        self.admission = admission
+        self.engine = engine
+        self.limits = limits
+        self._targets: dict[tuple[str, Mode | None, str | None], _Target] = {}
+        self._live: set[CallContext] = set()
+
+    # -- doors --------------------------------------------------------------------------------------------------------
+
+    def call_sync(self, request: CallRequest) -> CallResult:
+        """Run a function and wait for its end. KeyboardInterrupt cancels it.
+
+        Raises
+        ------
+        FunctionNotFoundError, BlobNotFoundError, EntryPointNotFoundError, InvalidInputError
+            The request cannot be resolved. Nothing ran.
+        OverloadedError
+            The server has as much work as it accepts. Nothing ran.
+        GuestError
+            The guest failed. What it changed through host functions before that stays.
+        """
+        target = self._target(request)
+        invocation = self._seal(target, request)
+        with self.admission:
+            return self._run(CallContext(invocation, ExchangeBuffer(request.input), services=self), target.load)
+
+    async def call(self, request: CallRequest) -> CallResult:
+        """Do as :meth:`call_sync` does, in a thread; cancelling the coroutine cancels the guest."""
+        scope = CallScope()
+        try:
+            return await asyncio.to_thread(self._call_in_scope, request, scope)
+        except asyncio.CancelledError:
+            scope.cancel()
+            raise
+
+    def prepare(self, request: CallRequest) -> PreparedCall:
+        """Resolve a request once, for many calls; the errors of resolving come from here."""
+        target = self._target(request)
+        return PreparedCall(self, self._seal(target, request, numbers_follow=True), target)
+
+    def run_resolved(
+        self, invocation: Invocation, load: Callable[[], bytes], input: bytes, scope: CallScope | None
+    ) -> CallResult:
+        """Run what was resolved before, without queueing."""
+        self.admission.check_open()
+        context = CallContext(invocation, ExchangeBuffer(input), services=self)
+        if scope is None:
+            return self._run(context, load)
+        with scope.holding(context):
+            return self._run(context, load)
+
+    # -- for guests ---------------------------------------------------------------------------------------------------
+
+    def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[int, ...] = ()) -> CallContext:
+        """Resolve a call made by a guest into a child context.
+
+        The child has the grants of its own declaration and at most the limits of its parent. In direct mode `numbers`
+        are its arguments, converted to the types of its entry point; in posix mode those of the request are.
+
+        Raises
+        ------
+        LimitExceededError
+            The call tree is as deep as it may be.
+        MocError
+            The errors of resolving.
+        """
+        if parent.depth >= parent.invocation.limits.call_depth:
+            raise parent.limit_exceeded("call_depth", parent.depth + 1)
+        target = self._target(request)
+        # The guest names both kinds of arguments in one call; the mode says which are meant.
+        direct = target.template.mode is Mode.DIRECT
+        arguments = tuple(map(str, numbers)) if direct else request.arguments
+        request = replace(request, arguments=arguments, caller=parent.invocation.caller)
+        invocation = self._seal(target, request)
+        ceiling = parent.invocation.limits.to_json()
+        invocation = replace(invocation, limits=invocation.limits.narrowed(ceiling))
+        return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self, grace_seconds: float = 5.0) -> None:
+        """Refuse further calls, cancel those that run and wait for their end; idempotent."""
+        self.admission.close()
+        end = time.monotonic() + grace_seconds
+        while True:
+            # Again and again: a call may have passed the door before it closed, and begin only now.
+            for context in self._live.copy():
+                context.cancel()
+            left = end - time.monotonic()
+            idle = self.admission.wait_idle(max(0.0, min(left, _CLOSE_STEP_SECONDS)))
+            if left <= 0 or (idle and not self._live):
+                return
+            if idle:
+                time.sleep(_CLOSE_STEP_SECONDS / 10)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _target(self, request: CallRequest) -> _Target:
+        """Look up what a request names."""
+        name = request.function
+        key = (name, request.mode, request.entry)
+        target = self._targets.get(key)
+        record = self.functions.find(name)
+        # A blob never changes, so that a target without a record is always right; one with a record is right as long
+        # as the name points to that record.
+        if target is None or target.record is not record:
+            target = self._find_target(name, record, request.mode, request.entry)
+            if len(self._targets) >= _TARGETS_KEPT:
+                self._targets.clear()
+            self._targets[key] = target
+        return target
+
+    def _find_target(self, name: str, record: FunctionRecord | None, mode: Mode | None, entry: str | None) -> _Target:
+        if record is not None:
+            label, blob_id, exports, declaration = name, record.blob_id, record.exports, record.declaration
+        elif BLOB_ID.fullmatch(name):
+            # Bytes without a name: they run with no grants and under the server's limits.
+            label, blob_id, declaration = name[:12], name, Declaration()
+            exports = self.engine.inspect(label, self.blobs.read(blob_id)).exports
+        else:
+            raise self.functions.not_found(name)
+        mode = choose_mode(mode, declaration.mode, exports)
+        entry = choose_entry(label, entry or declaration.entry, exports)
+        if mode is Mode.POSIX:
+            check_posix_entry(label, entry, exports[entry])
+        template = Invocation(
+            function=label,
+            blob_id=blob_id,
+            mode=mode,
+            entry=entry,
+            grants=declaration.grants,
+            limits=self.limits.narrowed(declaration.limits),
+            reusable=declaration.reusable,
+            deterministic=declaration.deterministic,
+        )
+        return _Target(record, template, exports[entry], lambda: self.blobs.read(blob_id))
+
+    @staticmethod
+    def _seal(target: _Target, request: CallRequest, *, numbers_follow: bool = False) -> Invocation:
+        """Check what the request says itself, and seal it with its target."""
+        template = target.template
+        arguments, env, limits = request.arguments, request.env, request.limits
+        if template.mode is Mode.POSIX:
+            if not (arguments or env or limits) and request.caller == template.caller:
+                return template
+            numbers: tuple[Number, ...] = ()
+            check_text_size(check_env(env) + check_arguments(arguments))
+        else:
+            check_text_size(check_env(env))
+            if arguments or not numbers_follow:
+                numbers = parse_numbers(template.function, template.entry, target.signature, arguments)
+            else:
+                numbers = ()
+            arguments = ()
+        return Invocation(
+            function=template.function,
+            blob_id=template.blob_id,
+            mode=template.mode,
+            entry=template.entry,
+            numbers=numbers,
+            arguments=tuple(arguments),
+            env=dict(env),
+            grants=template.grants,
+            limits=template.limits.narrowed(check_limits(limits)) if limits else template.limits,
+            reusable=template.reusable,
+            deterministic=template.deterministic,
+            caller=request.caller,
+        )
+
+    def _run(self, context: CallContext, load: Callable[[], bytes]) -> CallResult:
+        live = self._live
+        live.add(context)
+        try:
+            return self.engine.run(context, load)
+        except LimitExceededError as error:
+            # A cancelled call has no time left: an engine that looks at the deadline alone tells that.
+            if context.cancelled:
+                raise CancelledError(context.invocation.function) from error
+            raise
+        finally:
+            live.discard(context)
+
+    def _call_in_scope(self, request: CallRequest, scope: CallScope) -> CallResult:
+        target = self._target(request)
+        invocation = self._seal(target, request)
+        with self.admission:
+            return self.run_resolved(invocation, target.load, request.input, scope)
+
+
+class PreparedCall:
+    """A request that was resolved once, for many calls. Thread-safe; a context manager.
+
+    Its calls do not queue: whoever prepares a call bounds how many of it run at once.
+    """
+
+    def __init__(self, orchestrator: Orchestrator, invocation: Invocation, target: _Target) -> None:
+        self.invocation = invocation
+        self._orchestrator = orchestrator
+        self._target = target
+        self._warm = invocation.reusable and invocation.mode is Mode.DIRECT
+        self._idle: list[WarmInstance] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, input: bytes = b"", *, scope: CallScope | None = None) -> CallResult:
+        """Run once in a fresh instance, with `input` as input buffer 0.
+
+        Parameters
+        ----------
+        scope
+            Ends the call when it is cancelled.
+
+        Raises
+        ------
+        CancelledError
+            The scope was cancelled, before or while it ran.
+        GuestError
+            The guest failed.
+        """
+        return self._orchestrator.run_resolved(self.invocation, self._target.load, input, scope)
+
+    def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
+        """Call a direct function; a reusable one in an instance that is kept warm between calls.
+
+        An instance serves one call at a time, and none any more after an error.
+
+        Raises
+        ------
+        InvalidArgumentsError
+            Their number or the type of one is wrong.
+        GuestError
+            The guest failed.
+        """
+        orchestrator, invocation = self._orchestrator, self.invocation
+        if not self._warm:
+            return orchestrator.run_resolved(self._with_numbers(numbers), self._target.load, b"", None).result
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            orchestrator.admission.check_open()
+            instance = orchestrator.engine.warm(invocation, self._target.load, orchestrator)
+        try:
+            result = instance.call(*numbers)
+        except InvalidArgumentsError:
+            self._idle.append(instance)
+            raise
+        except BaseException:
+            instance.close()
+            raise
+        self._idle.append(instance)
+        return result
+
+    def _with_numbers(self, numbers: tuple[Number, ...]) -> Invocation:
+        invocation = self.invocation
+        if invocation.mode is not Mode.DIRECT:
+            raise InvalidInputError(
+                f"Function {invocation.function!r} was prepared in posix mode, which takes no numbers."
+            )
+        checked = parse_numbers(invocation.function, invocation.entry, self._target.signature, numbers)
+        return replace(invocation, numbers=checked)
+
+    def close(self) -> None:
+        """Let go of the warm instances; idempotent."""
+        while self._idle:
+            self._idle.pop().close()
