@@ -1,0 +1,54 @@
+"""The verb ``serve``: its options; the server itself is in ``http/serving.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..verbs.commands import Verb
+from ..verbs.outcome import MessageOutcome
+from .host import TerminalHost
+
+_PORT = click.IntRange(0, 65535)
+
+
+@click.command(
+    cls=Verb,
+    example=["moc serve", "moc serve --lab --notebook-dir notebooks --open-path quickstart.ipynb"],
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", default=8443, show_default=True, type=_PORT, help="Port of the gateway (HTTPS); 0 is any.")
+@click.option("--jupyter-port", default=8888, show_default=True, type=_PORT, help="Port of Jupyter; 0 is any.")
+@click.option("--lab", is_flag=True, help="Serve JupyterLab.")
+@click.option(
+    "--notebook-dir", type=click.Path(path_type=Path), metavar="DIR", help="Root of Jupyter's files.  [default: here]"
+)
+@click.option("--open-path", metavar="FILE", help="File below the notebook directory that the printed address opens.")
+@click.pass_context
+def serve(
+    context: click.Context,
+    host: str,
+    port: int,
+    jupyter_port: int,
+    lab: bool,
+    notebook_dir: Path | None,
+    open_path: str | None,
+) -> MessageOutcome:
+    """Start the server: Jupyter with the moc extension, and the HTTPS gateway.
+
+    Prints how to log in and where things are. Ctrl-C ends it; the next start continues where this one ended.
+    """
+    from ..http.serving import ServeOptions, run_server
+
+    face: TerminalHost = context.obj
+    options = ServeOptions(
+        host=host,
+        port=port,
+        jupyter_port=jupyter_port,
+        lab=lab,
+        notebook_dir=notebook_dir,
+        open_path=open_path,
+        storage=Path(face.storage) if face.storage else None,
+    )
+    return MessageOutcome("", None, status=run_server(options, click.echo))

@@ -1,0 +1,192 @@
+"""The client that people hold: calls, and the nouns as Python objects, over any :class:`~..abc.Platform`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from ..abc import Platform
+from ..errors import InvalidInputError, PlanError, from_json
+from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
+from .views import BuffersView, FunctionsView, KeyValuesView, to_bytes
+
+_POLL_FIRST_SECONDS = 0.005
+_POLL_MAX_SECONDS = 0.25
+
+
+class Client:
+    """A platform in Python's own forms. All methods block; thread-safe.
+
+    Parameters
+    ----------
+    platform
+        A server's or an embedded one; closed with the client.
+    origin
+        Where the platform is, in words; None says the server's address.
+    """
+
+    def __init__(self, platform: Platform, *, origin: str | None = None) -> None:
+        self.platform = platform
+        self.functions = FunctionsView(self)
+        self.buffers = BuffersView(self)
+        self.kv = KeyValuesView(self)
+        self.closed = False
+        self._origin = origin
+
+    @property
+    def origin(self) -> str:
+        """Who answers: ``server https://localhost:8443`` or ``embedded on DIR``."""
+        return self._origin or f"server {getattr(self.platform, 'url', 'of this process')}"
+
+    def call(
+        self,
+        name: str,
+        *arguments: Any,
+        mode: str | None = None,
+        entry: str | None = None,
+        env: Mapping[str, str] | None = None,
+        input: Any = b"",
+        limits: Mapping[str, Number] | None = None,
+    ) -> CallResult:
+        """Call a function and wait for its end.
+
+        Parameters
+        ----------
+        name
+            A function's name, or a blob id.
+        *arguments
+            Text or numbers: command-line arguments (posix), or the numbers of a direct call.
+        mode
+            ``posix`` or ``direct``; by default what the module's exports suggest.
+        entry
+            The export to start.
+        input
+            The guest's stdin: bytes, or text that is sent as UTF-8.
+        limits
+            Limits of this call by name, such as ``{"timeout_seconds": 2}``; they only lower those of the function.
+
+        Returns
+        -------
+        CallResult
+            Also for an exit code other than 0.
+
+        Raises
+        ------
+        FunctionNotFoundError, EntryPointNotFoundError, InvalidArgumentsError
+            Nothing was started.
+        TrapError, LimitExceededError
+            The guest was ended; its output is lost.
+        """
+        return self.platform.call_sync(
+            CallRequest(
+                function=name,
+                arguments=tuple(_argument(each) for each in arguments),
+                mode=parse_mode(mode),
+                entry=entry,
+                env=dict(env or {}),
+                input=to_bytes(input),
+                limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
+            )
+        )
+
+    def mapreduce(
+        self,
+        source: str,
+        *,
+        map: str,
+        combine: str | None = None,
+        reduce: str | None = None,
+        split_bytes: int = 4 << 20,
+        partitions: int = 1,
+        sink: str | None = None,
+        threads: int = 0,
+        progress: Callable[[RunRecord], None] | None = None,
+    ) -> bytes:
+        """Run a map-reduce over the lines of a stored buffer and give its output; see :class:`.MapReduce`.
+
+        Parameters
+        ----------
+        progress
+            Called with the run's present state, several times a second.
+
+        Raises
+        ------
+        TaskFailedError
+            A task failed, which ended the run. Nothing was stored.
+        PlanError
+            The run was cancelled. Nothing was stored.
+        """
+        plan = MapReduce.from_json(
+            {
+                "source": source,
+                "map": map,
+                "combine": combine,
+                "reduce": reduce,
+                "split_bytes": split_bytes,
+                "partitions": partitions,
+                "sink": sink,
+                "threads": threads,
+            }
+        )
+        return self.output(self.wait(self.platform.runs.start(plan), progress=progress))
+
+    def wait(self, run: RunRecord, *, progress: Callable[[RunRecord], None] | None = None) -> RunRecord:
+        """Wait until a run has ended; an interrupt (Ctrl-C) cancels the run."""
+        pause = _POLL_FIRST_SECONDS
+        try:
+            while True:
+                if progress is not None:
+                    progress(run)
+                if run.state is not RunState.RUNNING:
+                    return run
+                time.sleep(pause)
+                pause = min(2 * pause, _POLL_MAX_SECONDS)
+                run = self.platform.runs.get(run.run_id)
+        except KeyboardInterrupt:
+            self.platform.runs.cancel(run.run_id)
+            raise
+
+    def output(self, run: RunRecord) -> bytes:
+        """Give the output of a run that has ended; raises its error if it failed."""
+        if run.state is RunState.FAILED and run.error is not None:
+            raise from_json(run.error)
+        if run.state is not RunState.DONE:
+            raise PlanError(f"The run has no output: it is {run.state.value}.", state=run.state.value)
+        return self.platform.runs.output(run.run_id)
+
+    def status(self) -> dict[str, Any]:
+        """Tell what runs."""
+        return self.platform.status()
+
+    def close(self) -> None:
+        """Let go of the platform; idempotent."""
+        self.closed = True
+        self.platform.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<moc client: {self.origin}>"
+
+
+def _argument(value: Any) -> str:
+    """Give an argument as the text that a command line would have."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return repr(int(value))  # True is 1, a member of an IntEnum its number.
+    if isinstance(value, float):
+        return repr(float(value))
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return _argument(value.item())  # A NumPy scalar.
+    raise InvalidInputError(
+        f"An argument is text or a number, not {type(value).__name__}. Bytes for the guest's stdin go into input=."
+    )

@@ -1,0 +1,317 @@
+"""The platform over HTTP: the nouns of :mod:`..abc`, each method one request."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..abc import Bytes
+from ..errors import InvalidInputError, ServerUnreachableError
+from ..model import (
+    DEFAULT_CONTENT_TYPE,
+    WASM_CONTENT_TYPE,
+    BlobRecord,
+    BufferRecord,
+    CallRequest,
+    CallResult,
+    Declaration,
+    FunctionRecord,
+    MapReduce,
+    Number,
+    RunRecord,
+    parse_blob_id,
+)
+from .transport import Address, Transport
+
+if TYPE_CHECKING:
+    import httpx
+
+_RANGE_NOT_SATISFIABLE = 416
+
+
+class HttpPlatform:
+    """A server's platform. Thread-safe; implements :class:`~..abc.Platform`.
+
+    Parameters
+    ----------
+    url
+        Base address, without the API's path.
+    rediscover
+        See :class:`.transport.Transport`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        ca_file: str | None = None,
+        *,
+        rediscover: Callable[[], Address | None] | None = None,
+    ) -> None:
+        self._transport = Transport(Address(url, token, ca_file), rediscover=rediscover)
+        self.functions = HttpFunctions(self._transport)
+        self.blobs = HttpBlobs(self._transport)
+        self.buffers = HttpBuffers(self._transport)
+        self.kv = HttpKeyValues(self._transport)
+        self.runs = HttpRuns(self._transport)
+
+    @property
+    def url(self) -> str:
+        """Base address of the server that answers now."""
+        return self._transport.address.url
+
+    def call_sync(self, request: CallRequest) -> CallResult:
+        """Run a function and wait for its end.
+
+        An interrupt (Ctrl-C) ends the waiting; the guest goes on until it ends or reaches its limits.
+        """
+        query = [("arg", each) for each in request.arguments]
+        query += [("env", f"{name}={value}") for name, value in request.env.items()]
+        query += _limit_parameters(request.limits)
+        if request.mode is not None:
+            query.append(("mode", request.mode.value))
+        if request.entry is not None:
+            query.append(("entry", request.entry))
+        response = self._transport.request(
+            "POST",
+            f"functions/{_encode(request.function)}/call",
+            query=query,
+            headers={"Accept": "application/json", "Content-Type": DEFAULT_CONTENT_TYPE},
+            body=bytes(request.input),
+            answer_seconds=None,  # The call's own limits end it.
+        )
+        result: CallResult = _read_json(self._transport, response, CallResult.from_json)
+        return result
+
+    def status(self) -> dict[str, Any]:
+        """Tell what runs."""
+        facts: dict[str, Any] = _read_json(self._transport, self._transport.request("GET", "status"), dict)
+        return facts
+
+    def close(self) -> None:
+        """Close the connections; idempotent."""
+        self._transport.close()
+
+
+class _Noun:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _get(self, path: str, read: Callable[[Any], Any], query: Sequence[tuple[str, str]] = ()) -> Any:
+        return _read_json(self._transport, self._transport.request("GET", path, query=query), read)
+
+    def _read(self, path: str, start: int, stop: int | None) -> bytes:
+        """Read bytes ``[start, stop)``, cut off at the end."""
+        if start < 0 or (stop is not None and stop < 0):
+            raise InvalidInputError(f"A range of bytes is counted from the start: [{start}, {stop}) is none.")
+        if stop is not None and stop <= start:
+            self._transport.request("HEAD", path)
+            return b""
+        headers = {}
+        if start or stop is not None:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        response = self._transport.request("GET", path, headers=headers, expected=[_RANGE_NOT_SATISFIABLE])
+        return b"" if response.status_code == _RANGE_NOT_SATISFIABLE else response.content
+
+    def _stat(self, path: str, read: Callable[[Any], Any]) -> Any:
+        response = self._transport.request("HEAD", path)
+        return _parse(self._transport, response.headers.get("moc-record", ""), read)
+
+
+class HttpFunctions(_Noun):
+    """See :class:`~..abc.Functions`."""
+
+    def put(
+        self,
+        name: str,
+        content: bytes,
+        declaration: Declaration = Declaration(),  # noqa: B008 - frozen
+        content_type: str = WASM_CONTENT_TYPE,
+    ) -> FunctionRecord:
+        """Register `content` under `name`."""
+        query = [("grant", each) for each in sorted(declaration.grants.permissions)]
+        query += [("allow-host", each) for each in sorted(declaration.grants.allowed_hosts)]
+        query += _limit_parameters(declaration.limits)
+        if declaration.mode is not None:
+            query.append(("mode", declaration.mode.value))
+        if declaration.entry is not None:
+            query.append(("entry", declaration.entry))
+        query += [(flag, "true") for flag in ("reusable", "deterministic") if getattr(declaration, flag)]
+        response = self._transport.request(
+            "PUT",
+            f"functions/{_encode(name)}",
+            query=query,
+            headers={"Content-Type": content_type},
+            body=bytes(content),
+        )
+        record: FunctionRecord = _read_json(self._transport, response, FunctionRecord.from_json)
+        return record
+
+    def get(self, name: str) -> FunctionRecord:
+        """Look a function up."""
+        record: FunctionRecord = self._get(f"functions/{_encode(name)}", FunctionRecord.from_json)
+        return record
+
+    def list(self) -> Sequence[FunctionRecord]:
+        """List all functions, sorted by name."""
+        records: Sequence[FunctionRecord] = self._get("functions", _listed("functions", FunctionRecord.from_json))
+        return records
+
+    def delete(self, name: str) -> None:
+        """Remove the name."""
+        self._transport.request("DELETE", f"functions/{_encode(name)}")
+
+
+class HttpBlobs(_Noun):
+    """See :class:`~..abc.Blobs`."""
+
+    def put(self, content: Bytes, content_type: str = DEFAULT_CONTENT_TYPE) -> BlobRecord:
+        """Store `content`."""
+        response = self._transport.request("POST", "blobs", headers={"Content-Type": content_type}, body=bytes(content))
+        record: BlobRecord = _read_json(self._transport, response, BlobRecord.from_json)
+        return record
+
+    def stat(self, blob_id: str) -> BlobRecord:
+        """Look a blob up without reading it."""
+        record: BlobRecord = self._stat(f"blobs/{parse_blob_id(blob_id)}", BlobRecord.from_json)
+        return record
+
+    def read(self, blob_id: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Read bytes ``[start, stop)``."""
+        return self._read(f"blobs/{parse_blob_id(blob_id)}", start, stop)
+
+
+class HttpBuffers(_Noun):
+    """See :class:`~..abc.Buffers`."""
+
+    def put(
+        self,
+        name: str,
+        content: Bytes,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+    ) -> BufferRecord:
+        """Store `content` under `name`."""
+        sent = {"Content-Type": content_type}
+        if headers is not None:
+            sent["Moc-Headers"] = json.dumps(dict(headers))
+        response = self._transport.request("PUT", f"buffers/{_encode(name)}", headers=sent, body=bytes(content))
+        record: BufferRecord = _read_json(self._transport, response, BufferRecord.from_json)
+        return record
+
+    def stat(self, name: str) -> BufferRecord:
+        """Look a buffer up without reading it."""
+        record: BufferRecord = self._stat(f"buffers/{_encode(name)}", BufferRecord.from_json)
+        return record
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Read bytes ``[start, stop)``."""
+        return self._read(f"buffers/{_encode(name)}", start, stop)
+
+    def list(self) -> Sequence[BufferRecord]:
+        """List all buffers, sorted by name."""
+        records: Sequence[BufferRecord] = self._get("buffers", _listed("buffers", BufferRecord.from_json))
+        return records
+
+    def delete(self, name: str) -> None:
+        """Remove the buffer."""
+        self._transport.request("DELETE", f"buffers/{_encode(name)}")
+
+
+class HttpKeyValues(_Noun):
+    """See :class:`~..abc.KeyValues`."""
+
+    def set(self, key: bytes, value: Bytes) -> None:
+        """Store a value."""
+        self._transport.request(
+            "PUT", f"kv/{_encode(key)}", headers={"Content-Type": DEFAULT_CONTENT_TYPE}, body=bytes(value)
+        )
+
+    def get(self, key: bytes) -> bytes:
+        """Read a value."""
+        return bytes(self._transport.request("GET", f"kv/{_encode(key)}").content)
+
+    def list(self, prefix: bytes = b"", *, limit: int = 1000, after: bytes | None = None) -> Sequence[bytes]:
+        """List keys in bytewise order."""
+        query = [("prefix_base64", base64.b64encode(prefix).decode()), ("limit", str(limit))]
+        if after is not None:
+            query.append(("after_base64", base64.b64encode(after).decode()))
+        keys: Sequence[bytes] = self._get(
+            "kv", _listed("keys", lambda each: base64.b64decode(each["base64"], validate=True)), query
+        )
+        return keys
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key."""
+        self._transport.request("DELETE", f"kv/{_encode(key)}")
+
+
+class HttpRuns(_Noun):
+    """See :class:`~..abc.Runs`."""
+
+    def start(self, plan: MapReduce) -> RunRecord:
+        """Begin a run in the background."""
+        response = self._transport.request(
+            "POST",
+            "runs",
+            headers={"Content-Type": "application/json"},
+            body=json.dumps(plan.to_json()).encode(),
+        )
+        record: RunRecord = _read_json(self._transport, response, RunRecord.from_json)
+        return record
+
+    def get(self, run_id: str) -> RunRecord:
+        """Tell how far a run is."""
+        record: RunRecord = self._get(f"runs/{_encode(run_id)}", RunRecord.from_json)
+        return record
+
+    def output(self, run_id: str) -> bytes:
+        """Give the output of a finished run."""
+        return bytes(self._transport.request("GET", f"runs/{_encode(run_id)}/output", answer_seconds=None).content)
+
+    def list(self) -> Sequence[RunRecord]:
+        """List the recent runs, newest first."""
+        records: Sequence[RunRecord] = self._get("runs", _listed("runs", RunRecord.from_json))
+        return records
+
+    def cancel(self, run_id: str) -> RunRecord:
+        """End a run."""
+        response = self._transport.request("DELETE", f"runs/{_encode(run_id)}")
+        record: RunRecord = _read_json(self._transport, response, RunRecord.from_json)
+        return record
+
+
+def _encode(name: str | bytes) -> str:
+    try:
+        encoded = quote(name, safe="")
+    except UnicodeEncodeError:
+        raise InvalidInputError("A name must be valid Unicode text.") from None
+    if not encoded:
+        raise InvalidInputError("A name or key cannot be empty.")
+    # Clients resolve a segment of dots as a directory, and quote() leaves dots alone.
+    return encoded.replace(".", "%2E") if not encoded.strip(".") else encoded
+
+
+def _limit_parameters(limits: Mapping[str, Number]) -> list[tuple[str, str]]:
+    return [("limit", f"{name}={value}") for name, value in limits.items()]
+
+
+def _listed(field: str, read: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    return lambda body: [read(each) for each in body[field]]
+
+
+def _read_json(transport: Transport, response: httpx.Response, read: Callable[[Any], Any]) -> Any:
+    return _parse(transport, response.content, read)
+
+
+def _parse(transport: Transport, text: str | bytes, read: Callable[[Any], Any]) -> Any:
+    """Read an answer; one that is not of the expected shape does not come from a moc server that we understand."""
+    try:
+        return read(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ServerUnreachableError(
+            transport.address.url, "its answer is not one that this client understands"
+        ) from None

@@ -1,0 +1,243 @@
+"""One HTTP connection pool to one server, which finds the server again after a restart.
+
+Turns failures into the platform's errors: a refused request into the class that the server named, a broken connection
+into :class:`.ServerUnreachableError`.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidInputError, MocError, ServerUnreachableError, UnauthorizedError, from_json
+
+if TYPE_CHECKING:
+    import httpx
+
+API_PATH = "/moc/api/v1/"
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0
+_SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is and how to be let in.
+
+    Parameters
+    ----------
+    url
+        Base address, without the API's path.
+    ca_file
+        Certificate to trust instead of the system's; None trusts the system's.
+    """
+
+    url: str
+    token: str | None
+    ca_file: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Address({self.url!r})"  # The token stays out of tracebacks and logs.
+
+
+class Transport:
+    """Sends requests. Thread-safe.
+
+    Parameters
+    ----------
+    rediscover
+        Asked for the address of the present server when the known one does not answer, or no longer takes the token;
+        None when there is nothing to ask.
+    """
+
+    def __init__(self, address: Address, *, rediscover: Callable[[], Address | None] | None = None) -> None:
+        self._address = address
+        self._rediscover = rediscover
+        self._lock = threading.Lock()
+        self._http: httpx.Client | None = None
+        self._retired: list[httpx.Client] = []
+        self._closed = False
+
+    @property
+    def address(self) -> Address:
+        """Where requests go now."""
+        return self._address
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        answer_seconds: float | None = _ANSWER_SECONDS,
+        expected: Sequence[int] = (),
+    ) -> httpx.Response:
+        """Send one request and wait for the whole answer.
+
+        After a restart of the server the request is sent again, once: if it cannot have been begun, or if doing it
+        twice is the same as once.
+
+        Parameters
+        ----------
+        path
+            Behind the API's root, percent-encoded.
+        answer_seconds
+            How long the server may be silent; None is for ever.
+        expected
+            Status codes above 400 that are given back instead of raised.
+
+        Raises
+        ------
+        ServerUnreachableError
+            No answer, or none of a moc server.
+        MocError
+            The error that the server answered with, of its class.
+        """
+        while True:
+            http, address = self._pool()
+            try:
+                return self._send(http, address, method, path, query, headers, body, answer_seconds, expected)
+            except ServerUnreachableError as error:
+                repeatable = method in _SAFE_TO_REPEAT or isinstance(error.__cause__, _connect_errors())
+                if not repeatable or not self._find_again(address):
+                    raise
+            except UnauthorizedError:
+                if not self._find_again(address):
+                    raise
+
+    def close(self) -> None:
+        """Close the connections; idempotent."""
+        with self._lock:
+            self._closed = True
+            pools = [*self._retired, *([] if self._http is None else [self._http])]
+            self._http, self._retired = None, []
+        for each in pools:
+            each.close()
+
+    def _pool(self) -> tuple[httpx.Client, Address]:
+        with self._lock:
+            if self._closed:
+                raise InvalidInputError("This client is closed. Make a new one with connect().")
+            if self._http is None:
+                self._http = _open(self._address)
+            return self._http, self._address
+
+    def _find_again(self, failed: Address) -> bool:
+        """Turn to the present server; False when that is the one that failed."""
+        with self._lock:
+            if self._address != failed:
+                return True  # Another thread has found it meanwhile.
+            found = self._rediscover() if self._rediscover is not None else None
+            if found is None or found == failed:
+                return False
+            # Not closed before the end: other threads may be in the middle of an answer.
+            if self._http is not None:
+                self._retired.append(self._http)
+            self._address, self._http = found, None
+            return True
+
+    def _send(
+        self,
+        http: httpx.Client,
+        address: Address,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        answer_seconds: float | None,
+        expected: Sequence[int],
+    ) -> httpx.Response:
+        import httpx
+
+        try:
+            response = http.request(
+                method,
+                address.url.rstrip("/") + API_PATH + path,
+                params=list(query) or None,
+                headers=dict(headers or {}),
+                content=body,
+                timeout=httpx.Timeout(_CONNECT_SECONDS, read=answer_seconds, write=_ANSWER_SECONDS, pool=None),
+            )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise InvalidInputError(f"{address.url!r} is no address of a server: {error}.", url=address.url) from error
+        except httpx.TransportError as error:
+            raise ServerUnreachableError(address.url, _reason(error)) from error
+        if response.status_code >= 400 and response.status_code not in expected:
+            raise _error_of(response, address.url)
+        if 300 <= response.status_code < 400 and response.status_code != 304:
+            raise ServerUnreachableError(address.url, "it redirects elsewhere, which the API never does")
+        return response
+
+
+def _open(address: Address) -> httpx.Client:
+    import httpx
+
+    headers = {"User-Agent": "moc"}
+    if address.token:
+        if not address.token.isascii() or not address.token.isprintable() or " " in address.token:
+            raise InvalidInputError("The token has characters that no token has; check --token and MOC_TOKEN.")
+        headers["Authorization"] = f"Bearer {address.token}"
+    verify: ssl.SSLContext | bool = True
+    if address.ca_file is not None:
+        try:
+            verify = ssl.create_default_context(cafile=address.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ServerUnreachableError(
+                address.url, f"its certificate {address.ca_file!r} cannot be read ({error})"
+            ) from error
+    elif address.url.startswith("http:"):
+        verify = False  # Loading the system's certificates takes 20 ms and is not needed.
+    # No proxy for what is on this machine.
+    return httpx.Client(headers=headers, verify=verify, trust_env=not _is_local(address.url), follow_redirects=False)
+
+
+def _is_local(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:
+        return False
+
+
+def _connect_errors() -> tuple[type[Exception], ...]:
+    import httpx
+
+    return (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"its certificate is not trusted ({text}); give the server's certificate as ca_file"
+    import httpx
+
+    if isinstance(error, httpx.ConnectError):
+        return "the connection was refused" if "refused" in text else text
+    if isinstance(error, httpx.TimeoutException):
+        return "it did not answer in time"
+    return f"the connection broke ({text})"
+
+
+def _error_of(response: httpx.Response, url: str) -> MocError:
+    """Rebuild the error that the server answered with."""
+    body: Any = None
+    text = response.headers.get("moc-error") or response.content
+    try:
+        import json
+
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("code"), str):
+        return from_json(error)
+    if response.status_code in (401, 403):
+        return UnauthorizedError()
+    return ServerUnreachableError(url, f"it answered with HTTP status {response.status_code}, not as a moc server does")

@@ -1,0 +1,211 @@
+"""The nouns in Python's own forms: ``moc.functions[name]``, ``moc.buffers[name] = …``, ``moc.kv[key]``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError
+from ..model import (
+    DEFAULT_CONTENT_TYPE,
+    WASM_CONTENT_TYPE,
+    BufferRecord,
+    Declaration,
+    FunctionRecord,
+)
+from .handles import BufferHandle, FunctionHandle
+
+if TYPE_CHECKING:
+    from .client import Client
+
+_TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
+_PAGE = 1000
+# Inside of the classes, `list` is a method.
+_Names = list[str]
+_Keys = list[bytes]
+
+
+class FunctionsView:
+    """The registered functions, by name or as attributes."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def put(
+        self,
+        name: str,
+        content: bytes,
+        declaration: Declaration = Declaration(),  # noqa: B008 - frozen
+        content_type: str = WASM_CONTENT_TYPE,
+    ) -> FunctionRecord:
+        """Register `content` under `name`; see :meth:`..abc.Functions.put`."""
+        return self._client.platform.functions.put(name, content, declaration, content_type)
+
+    def list(self) -> Sequence[FunctionRecord]:
+        """List all functions, sorted by name."""
+        return self._client.platform.functions.list()
+
+    def __getitem__(self, name: str) -> FunctionHandle:
+        return FunctionHandle(self._client, self._client.platform.functions.get(name))
+
+    def __getattr__(self, name: str) -> FunctionHandle:
+        # Protocols of Python and IPython are looked up here as well; they must not become requests.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except FunctionNotFoundError as error:
+            raise AttributeError(error.message) from error
+
+    def __delitem__(self, name: str) -> None:
+        self._client.platform.functions.delete(name)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            self._client.platform.functions.get(name)
+        except FunctionNotFoundError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([each.name for each in self.list()])
+
+    def __len__(self) -> int:
+        return len(self.list())
+
+    def __dir__(self) -> _Names:
+        return [*super().__dir__(), *(name for name in self if name.isidentifier())]
+
+    def _ipython_key_completions_(self) -> _Names:
+        return list(self)
+
+    def __repr__(self) -> str:
+        return _names("functions", self)
+
+
+class BuffersView:
+    """The stored buffers, by name."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def put(
+        self,
+        name: str,
+        content: Any,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> BufferRecord:
+        """Store bytes (or text, as UTF-8) under `name`, replacing what was there; durable on return."""
+        if content_type is None:
+            content_type = _TEXT_CONTENT_TYPE if isinstance(content, str) else DEFAULT_CONTENT_TYPE
+        return self._client.platform.buffers.put(name, to_bytes(content), content_type, headers)
+
+    def list(self) -> Sequence[BufferRecord]:
+        """List all buffers, sorted by name."""
+        return self._client.platform.buffers.list()
+
+    def __getitem__(self, name: str) -> BufferHandle:
+        self._client.platform.buffers.stat(name)  # A name that is not there fails here, not at the first read.
+        return BufferHandle(self._client, name)
+
+    def __setitem__(self, name: str, content: Any) -> None:
+        if isinstance(content, BufferHandle):
+            self.put(name, content.read(), content.content_type)
+        else:
+            self.put(name, content)
+
+    def __delitem__(self, name: str) -> None:
+        self._client.platform.buffers.delete(name)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            self._client.platform.buffers.stat(name)
+        except BufferNotFoundError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([each.name for each in self.list()])
+
+    def __len__(self) -> int:
+        return len(self.list())
+
+    def _ipython_key_completions_(self) -> _Names:
+        return list(self)
+
+    def __repr__(self) -> str:
+        return _names("buffers", self)
+
+
+class KeyValuesView:
+    """The key-value store. Keys and values are bytes; text is sent as UTF-8."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self, prefix: str | bytes = b"") -> Sequence[bytes]:
+        """List all keys that begin with `prefix`, in bytewise order."""
+        keys: _Keys = []
+        while True:
+            page = self._client.platform.kv.list(to_bytes(prefix), limit=_PAGE, after=keys[-1] if keys else None)
+            keys += page
+            if len(page) < _PAGE:
+                return keys
+
+    def __getitem__(self, key: str | bytes) -> bytes:
+        return self._client.platform.kv.get(to_bytes(key))
+
+    def __setitem__(self, key: str | bytes, value: Any) -> None:
+        self._client.platform.kv.set(to_bytes(key), to_bytes(value))
+
+    def __delitem__(self, key: str | bytes) -> None:
+        self._client.platform.kv.delete(to_bytes(key))
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str | bytes):
+            return False
+        try:
+            self._client.platform.kv.get(to_bytes(key))
+        except KeyNotFoundError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.list())
+
+    def __len__(self) -> int:
+        return len(self.list())
+
+    def _ipython_key_completions_(self) -> _Names:
+        return [key.decode(errors="replace") for key in self._client.platform.kv.list(limit=_PAGE)]
+
+    def __repr__(self) -> str:
+        return "<kv>"
+
+
+def to_bytes(content: Any) -> bytes:
+    """Give the bytes of text (UTF-8) or of a bytes-like object.
+
+    Raises
+    ------
+    InvalidInputError
+        `content` is neither. Arrays are refused too: their bytes alone would lose type and shape.
+    """
+    if isinstance(content, bytes):
+        return content
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, bytearray) or (isinstance(content, memoryview) and content.format == "B"):
+        return bytes(content)
+    hint = " Give the bytes of an array with array.tobytes()." if hasattr(content, "tobytes") else ""
+    raise InvalidInputError(f"Expected bytes or text, found {type(content).__name__}.{hint}")
+
+
+def _names(what: str, names: Iterator[str] | Any) -> str:
+    listed = list(names)
+    return f"<{what}: {', '.join(listed)}>" if listed else f"<{what}: none>"

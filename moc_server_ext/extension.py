@@ -1,0 +1,185 @@
+"""The Jupyter server extension: opens the cluster inside of a Jupyter server and serves its API on both ports.
+
+Owns the life cycle (open, announce in ``endpoint.json``, close). What the API does is in ``http/``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Bool, Dict, Float, Integer, Unicode
+
+from .errors import InternalError, InvalidInputError, LockedStorageError, MocError
+from .http.gateway import Gateway, certificate_hosts
+from .http.handler import Api
+from .http.jupyter import jupyter_routes
+from .http.routes import Lane
+from .http.startup import StartupError
+from .http.tls import ensure_certificate
+from .http.workers import Workers
+from .model import Limits, parse_limits
+from .storage.endpoint import ENDPOINT_FILE, Endpoint, remove_endpoint, write_endpoint
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+_STORAGE_THREADS = 8
+_CLOSE_SECONDS = 1.5
+
+
+class MocExtension(ExtensionApp):
+    """My Own Cluster in a Jupyter server.
+
+    If the cluster cannot be opened, an ordinary Jupyter server says why in one log line and goes on without it;
+    with ``required`` it ends (:class:`.StartupError`).
+    """
+
+    name = "moc_server_ext"
+
+    storage = Unicode("", help="Storage directory; empty takes $MOC_STORAGE, else the user's data directory.").tag(
+        config=True
+    )
+    enable_gateway = Bool(True, help="Whether to serve the API on a port of its own, over TLS.").tag(config=True)
+    gateway_host = Unicode("127.0.0.1", help="Address that the gateway listens on.").tag(config=True)
+    gateway_port = Integer(8443, min=0, max=65535, help="Port of the gateway; 0 takes any free one.").tag(config=True)
+    max_body_bytes = Integer(256 << 20, min=1, help="Largest body of a request, in bytes.").tag(config=True)
+    call_threads = Integer(0, min=0, help="Calls that run at once; 0 is four per processor, at least eight.").tag(
+        config=True
+    )
+    limits = Dict(
+        help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
+    ).tag(config=True)
+    close_seconds = Float(_CLOSE_SECONDS, min=0, help="How long to wait at the end for calls that still run.").tag(
+        config=True
+    )
+    required = Bool(False, help="Whether the server ends when the cluster cannot be opened.").tag(config=True)
+
+    cluster: Cluster | None = None
+    gateway: Gateway | None = None
+    #: Called once, on the event loop, when everything answers.
+    on_ready: Callable[[], None] | None = None
+    _workers: Workers | None = None
+
+    # -- start --------------------------------------------------------------------------------------------------------
+
+    def initialize(self) -> None:  # type: ignore[override]
+        """Open the cluster and add its handlers; called once, before the event loop runs."""
+        try:
+            self._open()
+        except MocError as error:
+            self._let_go()
+            if self.required:
+                raise StartupError(error) from error
+            self._go_on_without(error)
+        except Exception as error:
+            # Jupyter itself would log a fault of ours and go on, which is right only where moc is not the point.
+            self._let_go()
+            if not self.required:
+                raise
+            incident = secrets.token_hex(4)
+            self.log.error("Incident %s: moc cannot start", incident, exc_info=True)
+            raise StartupError(InternalError(incident)) from error
+        super().initialize()  # type: ignore[no-untyped-call]
+
+    def _open(self) -> None:
+        from .cluster import Cluster
+
+        self.cluster = cluster = Cluster.open(self.storage or None, limits=self._limits())
+        storage = cluster.storage
+        remove_endpoint(storage.path)  # One of an owner that was killed would send clients to nowhere.
+        calls = self.call_threads or max(8, 4 * (os.cpu_count() or 1))
+        self._workers = Workers({Lane.CALLS: calls, Lane.STORAGE: _STORAGE_THREADS})
+        api = Api(cluster, self._workers, self.max_body_bytes)
+        if self.enable_gateway:
+            self.gateway = Gateway(
+                api,
+                token=storage.token,
+                certificate=ensure_certificate(storage.path / "tls", certificate_hosts(self.gateway_host)),
+                host=self.gateway_host,
+                port=self.gateway_port,
+                option="--MocExtension.gateway_port",
+            )
+        self.handlers.extend(jupyter_routes(api))
+        # Kernels and terminals inherit the environment, and find the server by this.
+        os.environ["MOC_ENDPOINT_FILE"] = str(storage.path / ENDPOINT_FILE)
+
+    def _limits(self) -> Limits:
+        changes = parse_limits([f"{name}={value}" for name, value in self.limits.items()])
+        return Limits(**{**Limits().to_json(), **changes})  # type: ignore[arg-type]
+
+    def _go_on_without(self, error: MocError) -> None:
+        path = error.details.get("path")
+        if isinstance(error, LockedStorageError) and path and (Path(path) / ENDPOINT_FILE).exists():
+            os.environ["MOC_ENDPOINT_FILE"] = str(Path(path) / ENDPOINT_FILE)
+            self.log.warning("moc: this server's kernels use the cluster of another process: %s", error.message)
+        else:
+            self.log.warning("moc: this server runs without My Own Cluster: %s", error.message)
+
+    async def _start_jupyter_server_extension(self, serverapp: object) -> None:
+        """Begin to serve and announce it; Jupyter calls this once its event loop runs."""
+        if self.cluster is None:
+            return
+        if self.gateway is not None:
+            self.gateway.start()
+        try:
+            write_endpoint(self.cluster.storage.path, self.endpoint())
+        except MocError as error:
+            self.log.error("moc: clients on this machine will not find this server: %s", error.message)
+        if self.on_ready is not None:
+            self.on_ready()
+
+    def endpoint(self) -> Endpoint:
+        """Tell how this server is reached."""
+        if self.cluster is None or self.serverapp is None:
+            raise InvalidInputError("The extension has no cluster.")
+        gateway = self.gateway
+        return Endpoint(
+            pid=os.getpid(),
+            url=None if gateway is None else gateway.url,
+            jupyter_url=self.jupyter_url,
+            token=self.serverapp.identity_provider.token if gateway is None else self.cluster.storage.token,
+            ca_file=None if gateway is None else str(gateway.ca_file),
+            instance_id=self.cluster.storage.instance_id,
+        )
+
+    @property
+    def jupyter_url(self) -> str:
+        """Base address of the Jupyter server, as seen from this machine."""
+        return "" if self.serverapp is None else str(self.serverapp.connection_url)
+
+    # -- end ----------------------------------------------------------------------------------------------------------
+
+    async def stop_extension(self) -> None:
+        """Take the announcement back and close; Jupyter calls this at its end."""
+        if self.cluster is None:
+            return
+        remove_endpoint(self.cluster.storage.path)
+        if self.gateway is not None:
+            await self.gateway.stop()
+            self.gateway = None
+        cluster, self.cluster = self.cluster, None
+        if self._workers is not None:
+            self._workers.close()
+        closing = asyncio.get_running_loop().run_in_executor(None, cluster.close)
+        _, unfinished = await asyncio.wait([closing], timeout=self.close_seconds)
+        if unfinished:
+            self.log.warning("moc: calls were still running at the end; what was stored is safe.")
+
+    @property
+    def busy(self) -> bool:
+        """Whether some call still holds a thread."""
+        return self._workers is not None and self._workers.busy
+
+    def _let_go(self) -> None:
+        cluster, self.cluster = self.cluster, None
+        if cluster is not None:
+            cluster.close()
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None

@@ -1,0 +1,127 @@
+"""Raw bytes over HTTP: content types that cannot inject anything, and byte ranges (RFC 9110, section 14)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import InvalidInputError, RangeNotSatisfiableError
+from ..model import DEFAULT_CONTENT_TYPE
+from .messages import ApiRequest, ApiResponse
+
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,127}"  # noqa: S105 - a token of RFC 9110, no secret
+_CONTENT_TYPE = re.compile(
+    rf'{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]{{0,127}}")){{0,8}}', re.ASCII
+)
+_CONTENT_TYPE_MAX = 512
+_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII)
+_RECORD_HEADER_MAX = 8 << 10
+# What command-line clients send when nobody chose a type.
+_MEANINGLESS_CONTENT_TYPES = frozenset({"", "application/x-www-form-urlencoded"})
+
+
+def safe_content_type(text: str | None) -> str:
+    """Give `text` if it is a well-formed media type, else ``application/octet-stream``.
+
+    For types that guests or stored records supply: nothing of them can end the header or begin another.
+    """
+    if text and len(text) <= _CONTENT_TYPE_MAX and _CONTENT_TYPE.fullmatch(text):
+        return text
+    return DEFAULT_CONTENT_TYPE
+
+
+def request_content_type(request: ApiRequest, default: str = DEFAULT_CONTENT_TYPE) -> str:
+    """Read the type of a request's body.
+
+    Raises
+    ------
+    InvalidInputError
+        The header is there, and is no media type.
+    """
+    text = request.headers.get("content-type", "").strip()
+    if text in _MEANINGLESS_CONTENT_TYPES:
+        return default
+    if len(text) > _CONTENT_TYPE_MAX or not _CONTENT_TYPE.fullmatch(text):
+        raise InvalidInputError(f"Content-Type {text[:128]!r} is no media type; expected TYPE/SUBTYPE.")
+    return text
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """Read a Range header into the half-open ``[start, stop)``, or None for "all of it".
+
+    What the server may ignore is ignored: other units, several ranges, syntax errors.
+
+    Raises
+    ------
+    RangeNotSatisfiableError
+        The range begins behind the end.
+    """
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        length = int(last)
+        if length == 0 or size == 0:
+            raise RangeNotSatisfiableError(size)
+        return max(0, size - length), size
+    start = int(first)
+    stop = int(last) + 1 if last else size
+    if stop <= start and last:
+        return None
+    if start >= size:
+        raise RangeNotSatisfiableError(size)
+    return start, min(stop, size)
+
+
+def record_header(record: Mapping[str, Any]) -> dict[str, str]:
+    """Give the header ``Moc-Record``: a record as ASCII JSON, so that one HEAD tells all about a thing."""
+    text = json.dumps(record)
+    if len(text) > _RECORD_HEADER_MAX:
+        text = json.dumps({**record, "headers": {}})
+    return {"Moc-Record": text}
+
+
+def bytes_response(
+    request: ApiRequest,
+    read: Callable[[int, int], bytes],
+    *,
+    size: int,
+    content_type: str,
+    etag: str,
+    headers: Mapping[str, str],
+) -> ApiResponse:
+    """Answer GET or HEAD of stored bytes: conditional, and by range.
+
+    Parameters
+    ----------
+    read
+        Reads ``[start, stop)``; called at most once, never for HEAD.
+    etag
+        Identity of the present content, without quotes.
+    """
+    quoted = f'"{etag}"'
+    common = {"ETag": quoted, "Accept-Ranges": "bytes", **headers}
+    wanted = request.headers.get("if-none-match", "")
+    if wanted.strip() == "*" or quoted in (each.strip().removeprefix("W/") for each in wanted.split(",")):
+        return ApiResponse(304, content_type=content_type, headers=common, sandboxed=True)
+    header = request.headers.get("range")
+    if request.headers.get("if-range", quoted) != quoted:
+        header = None
+    chosen = parse_range(header, size)
+    start, stop = chosen or (0, size)
+    status = 200
+    if chosen:
+        status = 206
+        common["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    body = b"" if request.method == "HEAD" or start == stop else read(start, stop)
+    return ApiResponse(
+        status,
+        body,
+        content_type=safe_content_type(content_type),
+        headers=common,
+        length=stop - start,
+        sandboxed=True,
+    )

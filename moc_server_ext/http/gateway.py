@@ -1,0 +1,136 @@
+"""The gateway: the API on a port of its own, over TLS, for those who show the token. It knows no cookies.
+
+It is independent of Jupyter: an embedded owner of a storage can serve it as well as the server extension.
+"""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import re
+import socket
+from pathlib import Path
+
+from tornado import httpserver, netutil, web
+
+from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
+from .handler import Api, ApiMixin
+from .routes import API_PATH
+from .tls import Certificate, server_context
+
+_AUTHORIZATION = re.compile(r"(?:bearer|token)[ \t]+([!-~]+)[ \t]*", re.IGNORECASE | re.ASCII)
+_MAX_HEADER_BYTES = 256 << 10
+_IDLE_SECONDS = 300.0
+
+
+@web.stream_request_body
+class GatewayHandler(ApiMixin, web.RequestHandler):
+    """A request that must carry ``Authorization: Bearer TOKEN`` (or ``token TOKEN``)."""
+
+    def initialize(self, api: Api, token: str) -> None:  # type: ignore[override]
+        """Take what the route was registered with."""
+        super().initialize(api)
+        self._token = token
+
+    def set_default_headers(self) -> None:
+        """Do not tell which server this is."""
+        self.clear_header("Server")
+
+    async def authenticate(self) -> str:
+        """Compare the token, in a time that does not depend on where it differs."""
+        match = _AUTHORIZATION.fullmatch(self.request.headers.get("Authorization", ""))
+        if match is None or not hmac.compare_digest(match[1].encode(), self._token.encode()):
+            raise UnauthorizedError()
+        return "token"
+
+    async def _answer(self, path: str | None = None) -> None:
+        # The raw path: tornado would decode an encoded slash, which belongs to a name.
+        root, api, rest = self.request.path.partition("/" + API_PATH)
+        if root or not api:
+            if self._refusal is not None:
+                raise self._refusal
+            raise NotFoundError("The API has no such address.")
+        await self.answer(rest)
+
+    get = head = post = put = delete = patch = options = _answer
+
+
+class Gateway:
+    """Serves the API over TLS on one port.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; port 0 takes any free one.
+    option
+        What a person would change if the port is taken.
+
+    Raises
+    ------
+    AddressInUseError
+        Another process listens there. Nothing was opened.
+    """
+
+    def __init__(
+        self, api: Api, *, token: str, certificate: Certificate, host: str, port: int, option: str = "--port"
+    ) -> None:
+        self._sockets = bind(host, port, option=option)
+        self.port: int = self._sockets[0].getsockname()[1]
+        self.url = f"https://{_url_host(host)}:{self.port}"
+        self.ca_file: Path = certificate.cert_file
+        application = web.Application(
+            [(r".*", GatewayHandler, {"api": api, "token": token})],
+            log_function=lambda handler: None,
+        )
+        self._server = httpserver.HTTPServer(
+            application,
+            ssl_options=server_context(certificate),
+            max_header_size=_MAX_HEADER_BYTES,
+            idle_connection_timeout=_IDLE_SECONDS,
+        )
+
+    def start(self) -> None:
+        """Begin to accept; called on the running event loop."""
+        self._server.add_sockets(self._sockets)
+
+    async def stop(self) -> None:
+        """Stop accepting and end all connections."""
+        self._server.stop()
+        await self._server.close_all_connections()
+        for each in self._sockets:
+            each.close()
+
+
+def bind(host: str, port: int, *, option: str) -> list[socket.socket]:
+    """Open listening sockets.
+
+    Raises
+    ------
+    AddressInUseError
+        Another process listens there.
+    InvalidInputError
+        The address is none of this machine, or may not be listened on.
+    """
+    try:
+        return netutil.bind_sockets(port, host)
+    except OSError as error:
+        raise _bind_error(error, host, port, option) from None
+
+
+def _bind_error(error: OSError, host: str, port: int, option: str) -> MocError:
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUseError(host, port, option=option)
+    return InvalidInputError(
+        f"Cannot listen on {host} port {port}: {error.strerror or error}. Choose another with {option}."
+    )
+
+
+def _url_host(host: str) -> str:
+    if host in ("", "0.0.0.0", "::", "127.0.0.1", "::1", "localhost"):  # noqa: S104 - compared, not bound
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def certificate_hosts(host: str) -> list[str]:
+    """Give the extra names that a gateway on `host` is reached by."""
+    return [] if _url_host(host) == "localhost" else [host]

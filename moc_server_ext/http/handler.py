@@ -1,0 +1,251 @@
+"""From HTTP to operations and back, once for both ports; who may pass is the business of the two bases.
+
+:class:`ApiMixin` reads a request (bounded), hands it to its operation on a worker thread and writes the answer. An
+error leaves as ``{"error": {"code", "message", "details"}}``, whatever it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tornado import httputil, web
+
+from ..abc import Platform
+from ..errors import (
+    AccessDeniedError,
+    BodyTooLargeError,
+    InternalError,
+    InvalidInputError,
+    MethodNotAllowedError,
+    MocError,
+    NotFoundError,
+    OverloadedError,
+    RangeNotSatisfiableError,
+    UnavailableError,
+)
+from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, parse_query, to_json_bytes
+from .routes import find_operation
+from .workers import Workers
+
+if TYPE_CHECKING:
+    # A mixin in front of tornado's handler; at run time the two bases bring it.
+    _Handler = web.RequestHandler
+else:
+    _Handler = object
+
+_LOG = logging.getLogger("moc_server_ext.http")
+_DRAIN_UNKNOWN_BYTES = 1 << 20
+_DRAIN_KNOWN_BYTES = 64 << 20
+_ERROR_HEADER_MAX = 8 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What handlers need, built once by the composition root.
+
+    Parameters
+    ----------
+    max_body_bytes
+        Largest body that a request may have.
+    """
+
+    platform: Platform
+    workers: Workers
+    max_body_bytes: int
+
+
+class ApiMixin(_Handler):
+    """One request of the API.
+
+    A refused request whose body is small is read to its end first, into nothing: closing the connection under a client
+    that still sends would make it lose the answer.
+    """
+
+    api: Api
+    _ignored_parameters: frozenset[str] = frozenset()
+
+    def initialize(self, api: Api) -> None:
+        """Take what the route was registered with."""
+        self.api = api
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._refusal: MocError | None = None
+
+    async def authenticate(self) -> str:
+        """Give the caller's name for the platform, or raise what refuses the request; each base has its own."""
+        raise NotImplementedError
+
+    async def prepare(self) -> None:
+        """Authenticate before a byte of the body is kept."""
+        try:
+            self._caller = await self.authenticate()
+        except MocError as error:
+            self._refuse(error, _DRAIN_UNKNOWN_BYTES)
+            return
+        if self._announced_length() > self.api.max_body_bytes:
+            self._refuse(BodyTooLargeError(self.api.max_body_bytes), _DRAIN_KNOWN_BYTES)
+            return
+        self._allow_body(self.api.max_body_bytes + _DRAIN_KNOWN_BYTES)
+
+    def _refuse(self, error: MocError, drain_bytes: int) -> None:
+        if self._announced_length() > drain_bytes:
+            raise error
+        self._refusal = error
+        self._allow_body(drain_bytes)
+
+    def _announced_length(self) -> int:
+        text = self.request.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+    def _allow_body(self, limit: int) -> None:
+        # tornado's own limit is one of the whole server, and smaller; beyond this one it closes the connection.
+        set_limit = getattr(self.request.connection, "set_max_body_size", None)
+        if set_limit is not None:
+            set_limit(limit)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Keep one part of the body, or drop it if the request is refused."""
+        if self._refusal is not None:
+            return None
+        self._size += len(chunk)
+        self._parts.append(chunk)
+        if self._size > self.api.max_body_bytes:
+            self._parts.clear()
+            self._refusal = BodyTooLargeError(self.api.max_body_bytes)
+        return None
+
+    async def answer(self, path: str) -> None:
+        """Run the operation for `path` (what follows the API's root, still encoded) and write its answer."""
+        if self._refusal is not None:
+            raise self._refusal
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise InvalidInputError(
+                "The body comes with a Content-Encoding, which this API does not take: send it as it is."
+            )
+        segments = tuple(path.split("/"))
+        operation, lane = find_operation(self.request.method or "", segments)
+        request = self._api_request(path, segments)
+        work = functools.partial(operation, request)
+        try:
+            response = await self.api.workers.run(lane, work)
+        except asyncio.CancelledError:
+            raise UnavailableError("The server is shutting down.") from None
+        self._write(response)
+
+    def _api_request(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
+        body = b"".join(self._parts)
+        self._parts.clear()
+        query = parse_query(self.request.query)
+        return ApiRequest(
+            platform=self.api.platform,
+            method=self.request.method or "",
+            root=self.request.path.removesuffix(path),
+            segments=segments,
+            query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
+            headers={name.lower(): value for name, value in self.request.headers.get_all()},
+            body=body,
+            caller=self._caller,
+        )
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _write(self, response: ApiResponse) -> None:
+        self.set_status(response.status)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+        if response.sandboxed:
+            self.set_header("Content-Security-Policy", "sandbox")
+        for name, value in response.headers.items():
+            self.set_header(name, value)
+        if response.status in (204, 304):
+            self.finish_with(None, None)
+            return
+        if self.request.method == "HEAD":
+            length = len(response.body) if response.length is None else response.length
+            self.set_header("Content-Length", str(length))
+            self.finish_with(None, response.content_type)
+            return
+        self.finish_with(response.body, response.content_type)
+
+    def finish_with(self, body: bytes | None, content_type: str | None) -> None:
+        """End the response; a base whose `finish` sets a type of its own overrides this."""
+        if content_type is None:
+            self.clear_header("Content-Type")
+        else:
+            self.set_header("Content-Type", content_type)
+        self.finish(body)
+
+    def compute_etag(self) -> str | None:
+        """Compute nothing: operations that have an ETag set it."""
+        return None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with the error's JSON; tornado calls this for every exception."""
+        exc_info = kwargs.get("exc_info")
+        error = self._as_moc_error(status_code, exc_info[1] if exc_info else None)
+        headers: dict[str, str] = {}
+        if isinstance(error, MethodNotAllowedError):
+            headers["Allow"] = ", ".join(error.details["allowed"])
+        if isinstance(error, OverloadedError):
+            headers["Retry-After"] = str(max(1, round(error.details["retry_after_seconds"])))
+        if isinstance(error, RangeNotSatisfiableError):
+            headers["Content-Range"] = f"bytes */{error.details['size']}"
+        if error.http_status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        body = to_json_bytes({"error": _finite(error.to_json())})
+        if self.request.method == "HEAD" and len(body) <= _ERROR_HEADER_MAX:
+            # A HEAD has no body that could tell the reason.
+            headers["Moc-Error"] = body.decode().strip()
+        self._write(ApiResponse(error.http_status, body, JSON_CONTENT_TYPE, headers))
+
+    def _as_moc_error(self, status_code: int, error: BaseException | None) -> MocError:
+        if self._refusal is not None:
+            return self._refusal  # Says more than the base's own guard, which stops the method afterwards.
+        if isinstance(error, MocError):
+            return error
+        if isinstance(error, web.HTTPError | httputil.HTTPInputError) and status_code < 500:
+            return _from_http(status_code, error, self.request.method or "")
+        incident = secrets.token_hex(4)
+        _LOG.error("Incident %s: %s %s", incident, self.request.method, self.request.path, exc_info=error)
+        return InternalError(incident)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with an error, unless an answer is under way already."""
+        if self._headers_written:
+            _LOG.error("%s %s failed while it was answered", self.request.method, self.request.path)
+            if not self._finished:
+                self.finish()
+            return
+        self.clear()
+        self.write_error(status_code, **kwargs)
+
+    def log_exception(self, *args: Any) -> None:
+        """Log nothing: `write_error` logs what nobody foresaw, and the client is told about the rest."""
+
+
+def _from_http(status_code: int, error: BaseException, method: str) -> MocError:
+    text = getattr(error, "log_message", None) or str(error)
+    if status_code == 404:
+        return NotFoundError("The API has no such address.")
+    if status_code == 405:
+        return MethodNotAllowedError(method, allowed=["DELETE", "GET", "HEAD", "POST", "PUT"])
+    if status_code in (401, 403):
+        return AccessDeniedError(f"The request was refused: {text}.")
+    return InvalidInputError(f"The request cannot be read: {text}.")
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say (an infinite limit, bytes) by text."""
+    if isinstance(value, dict):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,115 @@
+"""``functions``: registering, describing, removing and calling them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ...errors import InvalidInputError
+from ...model import (
+    DEFAULT_CONTENT_TYPE,
+    WASM_CONTENT_TYPE,
+    CallRequest,
+    CallResult,
+    Declaration,
+    parse_grants,
+    parse_limits,
+    parse_mode,
+    parse_name,
+    result_to_json,
+)
+from ..content import request_content_type, safe_content_type
+from ..messages import (
+    JSON_CONTENT_TYPE,
+    ApiRequest,
+    ApiResponse,
+    created,
+    json_response,
+    no_content,
+    parse_flag,
+    parse_pairs,
+    parse_single,
+)
+
+
+def list_functions(request: ApiRequest) -> ApiResponse:
+    """List all functions, sorted by name."""
+    request.parameters()
+    return json_response({"functions": [each.to_json() for each in request.platform.functions.list()]})
+
+
+def get_function(request: ApiRequest) -> ApiResponse:
+    """Describe one function."""
+    request.parameters()
+    return json_response(request.platform.functions.get(request.name()).to_json())
+
+
+def put_function(request: ApiRequest) -> ApiResponse:
+    """Register the body under a name, declared by the query."""
+    name = parse_name(request.name(), "function's name")
+    query = request.parameters("mode", "entry", "grant", "allow-host", "limit", "reusable", "deterministic")
+    declaration = Declaration(
+        mode=parse_mode(parse_single(query["mode"], "mode")),
+        entry=parse_single(query["entry"], "entry") or None,
+        grants=parse_grants(query["grant"], query["allow-host"]),
+        limits=parse_limits(query["limit"]),
+        reusable=parse_flag(query["reusable"], "reusable"),
+        deterministic=parse_flag(query["deterministic"], "deterministic"),
+    )
+    content_type = request_content_type(request, WASM_CONTENT_TYPE)
+    if content_type == DEFAULT_CONTENT_TYPE:
+        content_type = WASM_CONTENT_TYPE
+    record = request.platform.functions.put(name, request.body, declaration, content_type)
+    return created(request, record.to_json(), "functions", name)
+
+
+def delete_function(request: ApiRequest) -> ApiResponse:
+    """Remove a name."""
+    request.parameters()
+    request.platform.functions.delete(request.name())
+    return no_content()
+
+
+def call_function(request: ApiRequest) -> ApiResponse:
+    """Call a function with the body as its input and answer with its output.
+
+    A non-zero exit code is a result: it comes as a header (or field) of a response with status 200.
+    """
+    query = request.parameters("mode", "entry", "arg", "env", "limit")
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise InvalidInputError("A multipart body is not taken: send the input as the body, raw.")
+    result = request.platform.call_sync(
+        CallRequest(
+            function=parse_name(request.name(), "function's name"),
+            arguments=tuple(query["arg"]),
+            mode=parse_mode(parse_single(query["mode"], "mode")),
+            entry=parse_single(query["entry"], "entry") or None,
+            env=parse_pairs(query["env"], "env"),
+            input=request.body,
+            limits=parse_limits(query["limit"]),
+            caller=request.caller,
+        )
+    )
+    if _wants_json(request.headers):
+        return json_response(result.to_json())
+    return ApiResponse(
+        body=result.output,
+        content_type=safe_content_type(result.output_headers.get("content-type")),
+        headers=_result_headers(result),
+        sandboxed=True,
+    )
+
+
+def _result_headers(result: CallResult) -> dict[str, str]:
+    headers = {"Moc-Call-Id": result.call_id, "Moc-Duration-Us": str(result.duration_us)}
+    if result.result is not None:
+        headers["Moc-Result"] = json.dumps(result_to_json(result.result))
+    if result.exit_code is not None:
+        headers["Moc-Exit-Code"] = str(result.exit_code)
+    return headers
+
+
+def _wants_json(headers: Mapping[str, str]) -> bool:
+    # Only the explicit wish counts: `*/*`, which every client sends, means the raw output.
+    accepted = (each.partition(";")[0].strip().lower() for each in headers.get("accept", "").split(","))
+    return JSON_CONTENT_TYPE in accepted

@@ -1,0 +1,94 @@
+"""Which operation answers which method and path: the one table of the web API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..errors import MethodNotAllowedError, NotFoundError
+from .messages import ApiRequest, ApiResponse
+from .nouns import blobs, buffers, functions, keyvalues, runs, status
+
+Operation = Callable[[ApiRequest], ApiResponse]
+
+API_PATH = "moc/api/v1/"
+
+
+class Lane(StrEnum):
+    """Which worker threads an operation runs on, so that long calls cannot hold up short reads."""
+
+    CALLS = "calls"
+    STORAGE = "storage"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path with its methods.
+
+    Parameters
+    ----------
+    pattern
+        Path segments; one in braces stands for any segment that is not empty.
+    operations
+        By method. HEAD is listed where it is answered.
+    """
+
+    pattern: tuple[str, ...]
+    operations: dict[str, Operation]
+    lane: Lane = Lane.STORAGE
+
+    def matches(self, segments: tuple[str, ...]) -> bool:
+        """Tell whether this is the route of a path."""
+        return len(segments) == len(self.pattern) and all(
+            bool(found) if expected.startswith("{") else found == expected
+            for expected, found in zip(self.pattern, segments, strict=True)
+        )
+
+
+def _route(path: str, *, lane: Lane = Lane.STORAGE, **operations: Operation) -> Route:
+    by_method = {method.upper(): operation for method, operation in operations.items()}
+    if "GET" in by_method:
+        by_method["HEAD"] = by_method["GET"]
+    return Route(tuple(path.split("/")), by_method, lane)
+
+
+ROUTES: tuple[Route, ...] = (
+    _route("status", get=status.get_status),
+    _route("functions", get=functions.list_functions),
+    _route(
+        "functions/{name}",
+        get=functions.get_function,
+        put=functions.put_function,
+        delete=functions.delete_function,
+    ),
+    _route("functions/{name}/call", post=functions.call_function, lane=Lane.CALLS),
+    _route("blobs", post=blobs.post_blob),
+    _route("blobs/{id}", get=blobs.get_blob),
+    _route("buffers", get=buffers.list_buffers),
+    _route("buffers/{name}", get=buffers.get_buffer, put=buffers.put_buffer, delete=buffers.delete_buffer),
+    _route("kv", get=keyvalues.list_keys),
+    _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
+    _route("runs", get=runs.list_runs, post=runs.post_run),
+    _route("runs/{id}", get=runs.get_run, delete=runs.delete_run),
+    _route("runs/{id}/output", get=runs.get_run_output),
+)
+
+
+def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Operation, Lane]:
+    """Look up who answers.
+
+    Raises
+    ------
+    NotFoundError
+        No route has this path.
+    MethodNotAllowedError
+        The path is there, but not for this method; the allowed ones are in ``details["allowed"]``.
+    """
+    for route in ROUTES:
+        if route.matches(segments):
+            operation = route.operations.get(method)
+            if operation is None:
+                raise MethodNotAllowedError(method, allowed=sorted(route.operations))
+            return operation, route.lane
+    raise NotFoundError(f"The API has no address {'/'.join(segments)[:200]!r}.")

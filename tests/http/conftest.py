@@ -1,0 +1,295 @@
+"""A gateway in a thread over a platform of real storage with scripted calls, and whole servers as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from moc_server_ext.client.http import HttpPlatform
+from moc_server_ext.errors import FunctionNotFoundError, RunNotFoundError
+from moc_server_ext.http.gateway import Gateway
+from moc_server_ext.http.handler import Api
+from moc_server_ext.http.routes import Lane
+from moc_server_ext.http.tls import ensure_certificate
+from moc_server_ext.http.workers import Workers
+from moc_server_ext.model import (
+    CallRequest,
+    CallResult,
+    Declaration,
+    FunctionRecord,
+    MapReduce,
+    RunRecord,
+    RunState,
+    Signature,
+)
+from moc_server_ext.storage import Storage
+
+TOKEN = "a-token-for-tests"
+MAX_BODY_BYTES = 1 << 20
+
+
+class ScriptedFunctions:
+    """Functions in a dictionary: what the API hands on can be looked at."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, FunctionRecord] = {}
+
+    def put(
+        self,
+        name: str,
+        content: bytes,
+        declaration: Declaration = Declaration(),  # noqa: B008 - frozen
+        content_type: str = "application/wasm",
+    ) -> FunctionRecord:
+        exports = {"_start": Signature()}
+        record = FunctionRecord(name, "0" * 64, len(content), content_type, declaration, exports, 1.0)
+        self.records[name] = record
+        return record
+
+    def get(self, name: str) -> FunctionRecord:
+        if name not in self.records:
+            raise FunctionNotFoundError(name, nearest=[])
+        return self.records[name]
+
+    def list(self) -> Any:
+        return [self.records[name] for name in sorted(self.records)]
+
+    def delete(self, name: str) -> None:
+        self.get(name)
+        del self.records[name]
+
+
+class ScriptedRuns:
+    """Runs that are over at once."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, RunRecord] = {}
+
+    def start(self, plan: MapReduce) -> RunRecord:
+        record = RunRecord(f"run-{len(self.records)}", plan, RunState.DONE, "reduce", 2, 2, output_bytes=3)
+        self.records[record.run_id] = record
+        return record
+
+    def get(self, run_id: str) -> RunRecord:
+        if run_id not in self.records:
+            raise RunNotFoundError(run_id)
+        return self.records[run_id]
+
+    def output(self, run_id: str) -> bytes:
+        self.get(run_id)
+        return b"a\t1"
+
+    def list(self) -> Any:
+        return list(reversed(self.records.values()))
+
+    def cancel(self, run_id: str) -> RunRecord:
+        return self.get(run_id)
+
+
+class ScriptedPlatform:
+    """Real blobs, buffers and key-values; calls answered by :attr:`on_call`."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.functions = ScriptedFunctions()
+        self.blobs = storage.blobs
+        self.buffers = storage.buffers
+        self.kv = storage.kv
+        self.runs = ScriptedRuns()
+        self.on_call: Callable[[CallRequest], CallResult] = self.uppercase
+
+    @staticmethod
+    def uppercase(request: CallRequest) -> CallResult:
+        return CallResult("call-1", None, 0, request.input.upper(), b"a warning", 42)
+
+    def call_sync(self, request: CallRequest) -> CallResult:
+        return self.on_call(request)
+
+    def status(self) -> dict[str, Any]:
+        return {"version": "test", "instance_id": self.storage.instance_id}
+
+    def close(self) -> None:
+        self.storage.close()
+
+
+@dataclass
+class RunningGateway:
+    """A gateway that answers, and how to talk to it."""
+
+    url: str
+    ca_file: Path
+    platform: ScriptedPlatform
+    http: httpx.Client
+    api: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.api = f"{self.url}/moc/api/v1/"
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {TOKEN}", **options.pop("headers", {})}
+        return self.http.request(method, self.api + path, headers=headers, **options)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    with Storage.open(tmp_path / "storage") as opened:
+        yield opened
+
+
+@pytest.fixture
+def gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
+    platform = ScriptedPlatform(storage)
+    workers = Workers({Lane.CALLS: 2, Lane.STORAGE: 2}, waiting=2)
+    started: list[Gateway] = []
+    ready = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def start() -> None:
+        started.append(
+            Gateway(
+                Api(platform, workers, MAX_BODY_BYTES),
+                token=TOKEN,
+                certificate=ensure_certificate(tmp_path / "tls"),
+                host="127.0.0.1",
+                port=0,
+            )
+        )
+        started[0].start()
+        ready.set()
+
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(start())
+        loop.run_forever()
+        loop.run_until_complete(started[0].stop())
+        loop.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert ready.wait(10)
+    import ssl
+
+    context = ssl.create_default_context(cafile=started[0].ca_file)
+    with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
+        yield RunningGateway(started[0].url, started[0].ca_file, platform, http)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    workers.close()
+
+
+@pytest.fixture
+def client(gateway: RunningGateway) -> Iterator[HttpPlatform]:
+    platform = HttpPlatform(gateway.url, TOKEN, str(gateway.ca_file))
+    yield platform
+    platform.close()
+
+
+# -- servers as processes ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A ``moc serve`` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    storage: Path
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def endpoint(self) -> dict[str, Any]:
+        return json.loads((self.storage / "endpoint.json").read_text())
+
+    def line(self, title: str) -> str:
+        """Give what the printed block says behind a title."""
+        for line in self.output:
+            match = re.fullmatch(rf"\s*{title}\s+(.*)", line)
+            if match:
+                return match[1]
+        raise AssertionError(f"no {title!r} in {self.output}")
+
+    def stop(self, signum: int = signal.SIGINT) -> tuple[int, str]:
+        """End it and give the exit code and what it printed from now on."""
+        self.process.send_signal(signum)
+        rest, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, rest
+
+
+def server_environment(tmp_path: Path, **extra: str) -> dict[str, str]:
+    """An environment in which no file of the person who runs the tests is read or written."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOC_", "JUPYTER", "XDG_"))}
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    return {**kept, "HOME": str(home), **extra}
+
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start servers; all that still run are killed at the end."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(
+        *options: str,
+        storage: Path = tmp_path / "served",
+        environment: Mapping[str, str] | None = None,
+        ready: str = "Try",
+    ) -> Server:
+        command = [sys.executable, "-m", "moc_server_ext.cli", "serve", "--storage", str(storage)]
+        ports = [] if "--port" in options else ["--port", "0"]
+        ports += [] if "--jupyter-port" in options else ["--jupyter-port", "0"]
+        process = subprocess.Popen(
+            [*command, *ports, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=server_environment(tmp_path, **(environment or {})),
+            cwd=tmp_path,
+        )
+        processes.append(process)
+        server = Server(process, storage)
+        assert process.stdout is not None
+        for line in process.stdout:
+            server.output.append(line.rstrip("\n"))
+            if line.strip().startswith(ready):
+                return server
+        process.wait(10)
+        return server
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        if process.stdout is not None:
+            process.stdout.close()
+        process.wait(10)
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def a_taken_port() -> Iterator[int]:
+    with taken_port() as port:
+        yield port

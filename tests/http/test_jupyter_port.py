@@ -1,0 +1,225 @@
+"""The API on Jupyter's port: Jupyter's authentication and XSRF rules, our errors; and ordinary Jupyter servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from moc_server_ext.cluster import Cluster
+from moc_server_ext.http.routes import ROUTES
+
+pytestmark = pytest.mark.timeout(180)
+
+TOKEN = "jupyter-token"
+ADDRESSES = [
+    (method, "/".join("x" if segment.startswith("{") else segment for segment in route.pattern))
+    for route in ROUTES
+    for method in route.operations
+]
+
+
+class Jupyter:
+    """An ordinary `jupyter server` that loads the extension from its configuration."""
+
+    def __init__(self, directory: Path, environment: dict[str, str], *options: str) -> None:
+        command = [sys.executable, "-m", "jupyter_server", "--ServerApp.port=0", "--no-browser", "--allow-root"]
+        command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.ip=127.0.0.1", *options]
+        self.process = subprocess.Popen(
+            command, cwd=directory, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        self.log: list[str] = []
+        self.url = ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.log.append(line)
+            found = re.search(r"(http://127\.0\.0\.1:\d+/\S*?)(?:\?|$)", line.strip())
+            if found:
+                self.url = found[1]
+            if "Use Control-C" in line:
+                break
+        # The rest is read on the side, so that a full pipe never stops the server.
+        self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stdout or ()))
+        self._reader.start()
+        self.http = httpx.Client(trust_env=False, timeout=30)
+
+    @property
+    def api(self) -> str:
+        return self.url + "moc/api/v1/"
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"token {TOKEN}", **options.pop("headers", {})}
+        self.http.cookies.clear()
+        return self.http.request(method, self.api + path, headers=headers, **options)
+
+    def stop(self) -> str:
+        """End it and give all that it logged."""
+        self.http.close()
+        self.process.terminate()
+        self.process.wait(30)
+        self._reader.join(30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return "".join(self.log)
+
+    def wait_until_it_answers(self) -> None:
+        """Its log speaks before its event loop runs."""
+        while True:
+            assert self.process.poll() is None
+            try:
+                self.http.get(self.api + "status")
+                return
+            except httpx.TransportError:
+                continue
+
+
+def environment(tmp_path: Path, storage: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOC_", "JUPYTER", "XDG_"))}
+    return {**kept, "HOME": str(tmp_path), "MOC_STORAGE": str(storage)}
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory: pytest.TempPathFactory):
+    directory = tmp_path_factory.mktemp("jupyter")
+    server = Jupyter(
+        directory,
+        environment(directory, directory / "storage"),
+        "--ServerApp.base_url=/a@b/",
+        "--ServerApp.allow_unauthenticated_access=False",
+        "--MocExtension.gateway_port=0",
+        "--MocExtension.max_body_bytes=1000000",
+    )
+    try:
+        server.wait_until_it_answers()
+        yield server
+    finally:
+        server.stop()
+
+
+def test_without_a_token_every_address_answers_401_in_json(jupyter):
+    assert "/a@b/" in jupyter.url
+    jupyter.http.cookies.clear()
+    for method, path in [*ADDRESSES, ("GET", "nothing/here"), ("POST", "nothing"), ("PATCH", "functions")]:
+        response = jupyter.http.request(method, jupyter.api + path)
+        assert response.status_code == 401, (method, path)
+        if method != "HEAD":
+            assert response.json()["error"]["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize("scheme", ["token", "Bearer"])
+def test_with_the_token_all_of_it_works_below_the_base_url(jupyter, scheme):
+    headers = {"Authorization": f"{scheme} {TOKEN}"}
+    put = jupyter.request("PUT", "buffers/a%2Fb", content=b"0123456789", headers={**headers, "Content-Type": "text/x"})
+    assert put.status_code == 201
+    assert put.headers["location"] == "/a@b/moc/api/v1/buffers/a%2Fb"
+    got = jupyter.request("GET", "buffers/a%2Fb", headers={**headers, "Range": "bytes=2-3"})
+    assert (got.status_code, got.content, got.headers["content-type"]) == (206, b"23", "text/x")
+    assert got.headers["content-security-policy"] == "sandbox"
+    head = jupyter.request("HEAD", "buffers/a%2Fb", headers=headers)
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, "10", b"")
+    deleted = jupyter.request("DELETE", "buffers/a%2Fb", headers=headers)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+
+
+def test_a_token_in_the_query_is_jupyters_own_way(jupyter):
+    assert httpx.get(jupyter.api + "status", params={"token": TOKEN}, trust_env=False).status_code == 200
+    assert httpx.get(jupyter.api + "status", params={"token": "wrong"}, trust_env=False).status_code == 401
+
+
+def test_errors_have_our_shape(jupyter):
+    missing = jupyter.request("GET", "functions/none")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "function_not_found")
+    assert missing.headers["content-type"] == "application/json"
+    unknown = jupyter.request("GET", "nothing")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+    wrong = jupyter.request("PATCH", "functions")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+    large = jupyter.request("PUT", "buffers/x", content=b"x" * 1_000_001)
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
+    assert jupyter.request("PUT", "buffers/x", content=b"x" * 1_000_000).status_code == 201
+
+
+def test_a_browsers_cookie_needs_the_xsrf_token_to_write(jupyter):
+    with httpx.Client(trust_env=False) as browser:
+        browser.get(jupyter.url + "login").raise_for_status()
+        browser.get(jupyter.url + "api/contents", params={"token": TOKEN}).raise_for_status()
+        assert browser.get(jupyter.api + "status").status_code == 200
+        forged = browser.put(jupyter.api + "buffers/forged", content=b"x")
+        assert forged.status_code == 403
+        assert forged.json()["error"]["code"] == "access_denied"
+        assert jupyter.request("HEAD", "buffers/forged").status_code == 404
+        # Jupyter's own pages come with this cookie, and their scripts send it back in a header.
+        xsrf = browser.cookies.get("_xsrf")
+        assert xsrf
+        written = browser.put(jupyter.api + "buffers/real", content=b"x", headers={"X-XSRFToken": xsrf})
+        assert written.status_code == 201
+
+
+def test_another_origin_is_refused(jupyter):
+    with httpx.Client(trust_env=False) as browser:
+        browser.get(jupyter.url + "api/contents", params={"token": TOKEN}).raise_for_status()
+        answer = browser.get(jupyter.api + "status", headers={"Origin": "https://evil.example"})
+        assert answer.status_code in (403, 404)
+        assert answer.json()["error"]["code"] in ("access_denied", "not_found")
+
+
+# -- ordinary servers -------------------------------------------------------------------------------------------------
+
+
+def test_a_second_server_on_the_storage_goes_on_and_says_so_in_one_line(tmp_path):
+    with Cluster.open(tmp_path / "storage"):
+        server = Jupyter(tmp_path, environment(tmp_path, tmp_path / "storage"))
+        log = server.stop()
+    lines = [line for line in log.splitlines() if "moc:" in line]
+    assert len(lines) == 1
+    assert "is owned by" in lines[0]
+    assert "Traceback" not in log
+    assert server.url
+
+
+def test_a_taken_gateway_port_costs_an_ordinary_server_only_moc(tmp_path, a_taken_port):
+    server = Jupyter(
+        tmp_path, environment(tmp_path, tmp_path / "storage"), f"--MocExtension.gateway_port={a_taken_port}"
+    )
+    log = server.stop()
+    lines = [line for line in log.splitlines() if "moc:" in line]
+    assert len(lines) == 1
+    assert str(a_taken_port) in lines[0]
+    assert "--MocExtension.gateway_port" in lines[0]
+    with Cluster.open(tmp_path / "storage") as cluster:
+        assert cluster.buffers.list() == []
+
+
+def test_a_required_cluster_that_cannot_be_opened_ends_the_server(tmp_path, a_taken_port):
+    server = Jupyter(
+        tmp_path,
+        environment(tmp_path, tmp_path / "storage"),
+        f"--MocExtension.gateway_port={a_taken_port}",
+        "--MocExtension.required=True",
+    )
+    assert server.process.wait(30) == 1
+    assert any("moc: error[address_in_use]" in line for line in server.log)
+    server.stop()
+
+
+def test_without_a_gateway_the_endpoint_leads_to_jupyter(tmp_path):
+    from moc_server_ext.client import connect
+
+    server = Jupyter(tmp_path, environment(tmp_path, tmp_path / "storage"), "--MocExtension.enable_gateway=False")
+    endpoint = tmp_path / "storage" / "endpoint.json"
+    while not endpoint.exists():
+        assert server.process.poll() is None
+    assert json.loads(endpoint.read_text())["url"] is None
+    with connect(storage=tmp_path / "storage") as moc:
+        moc.buffers["x"] = b"1"
+        assert moc.buffers["x"].read() == b"1"
+    server.stop()
+    assert not endpoint.exists()

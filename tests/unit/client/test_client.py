@@ -1,0 +1,251 @@
+"""The Python face: what people type and what the platform is asked."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+
+from moc_server_ext.client.handles import BufferHandle
+from moc_server_ext.errors import (
+    BufferNotFoundError,
+    FunctionNotFoundError,
+    GuestExitError,
+    InvalidInputError,
+    KeyNotFoundError,
+    PlanError,
+    TaskFailedError,
+    TrapError,
+)
+from moc_server_ext.model import CallRequest, CallResult, Mode, RunState
+
+
+def test_a_call_is_handed_on_with_everything(moc, platform):
+    moc.call("f", 1, 2.5, "x", True, mode="direct", entry="e", env={"K": "V"}, input="ü", limits={"timeout_seconds": 2})
+    assert platform.requests == [
+        CallRequest("f", ("1", "2.5", "x", "1"), Mode.DIRECT, "e", {"K": "V"}, "ü".encode(), {"timeout_seconds": 2.0})
+    ]
+
+
+def test_numpy_scalars_are_numbers(moc, platform):
+    moc.call("f", numpy.int32(7), numpy.float64(0.5))
+    assert platform.requests[0].arguments == ("7", "0.5")
+
+
+def test_a_call_gives_an_exit_code_as_a_result(moc, platform):
+    platform.result = CallResult("c", None, 3, b"partial")
+    assert moc.call("f").exit_code == 3
+
+
+@pytest.mark.parametrize("argument", [b"bytes", None, [1], {}])
+def test_an_argument_that_is_no_text_or_number_is_refused(moc, platform, argument):
+    with pytest.raises(InvalidInputError, match="input="):
+        moc.call("f", argument)
+    assert platform.requests == []
+
+
+@pytest.mark.parametrize("limits", [{"speed": 1}, {"memory_bytes": -1}])
+def test_a_limit_that_is_none_is_refused_before_the_call(moc, platform, limits):
+    with pytest.raises(InvalidInputError):
+        moc.call("f", limits=limits)
+    assert platform.requests == []
+
+
+# -- functions as functions -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def up(moc):
+    moc.functions.put("up", b"\0asm")
+    return moc.functions["up"]
+
+
+@pytest.mark.parametrize("given", [b"abc", bytearray(b"abc"), memoryview(b"abc")])
+def test_one_bytes_argument_is_the_input(up, platform, given):
+    assert up(given) == b"OUT"
+    assert platform.requests[0].input == b"abc"
+    assert platform.requests[0].arguments == ()
+
+
+def test_text_is_an_argument_and_input_is_named(up, platform):
+    assert up("-d", "hello", input="stdin") == b"OUT"
+    assert platform.requests[0].arguments == ("-d", "hello")
+    assert platform.requests[0].input == b"stdin"
+
+
+def test_the_input_given_twice_is_refused(up):
+    with pytest.raises(InvalidInputError, match="twice"):
+        up(b"abc", input=b"def")
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (CallResult("c", 5, None, b""), 5),
+        (CallResult("c", 0, None, b"text"), 0),
+        (CallResult("c", (1, 2), None, b""), (1, 2)),
+        (CallResult("c", None, None, b"text"), b"text"),
+        (CallResult("c", None, None, b""), None),
+        (CallResult("c", None, 0, b""), b""),
+    ],
+)
+def test_a_function_gives_what_it_is_called_for(up, platform, result, expected):
+    platform.result = result
+    assert up() == expected
+    assert type(up()) is type(expected)
+
+
+def test_a_non_zero_exit_code_is_raised_with_the_guests_last_words(up, platform):
+    platform.result = CallResult("c", None, 3, b"", b"no such file\n")
+    with pytest.raises(GuestExitError) as raised:
+        up()
+    assert raised.value.details == {"function": "up", "exit_code": 3, "stderr": "no such file\n"}
+
+
+def test_functions_are_attributes_keys_and_a_listing(moc, up):
+    assert moc.functions.up.name == "up"
+    assert list(moc.functions) == ["up"]
+    assert len(moc.functions) == 1
+    assert "up" in moc.functions
+    assert "down" not in moc.functions
+    assert 5 not in moc.functions
+    assert "up" in dir(moc.functions)
+    assert moc.functions._ipython_key_completions_() == ["up"]
+    del moc.functions["up"]
+    assert list(moc.functions) == []
+
+
+def test_an_unknown_function_names_the_nearest(moc, up):
+    with pytest.raises(FunctionNotFoundError, match="'up'"):
+        moc.functions["upp"]
+    with pytest.raises(AttributeError, match="'up'"):
+        moc.functions.upp  # noqa: B018
+    assert not hasattr(moc.functions, "_repr_html_")
+
+
+# -- buffers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_buffer_is_set_read_and_deleted(moc):
+    moc.buffers["x"] = b"0123456789"
+    handle = moc.buffers["x"]
+    assert bytes(handle) == b"0123456789"
+    assert handle.read(2, 4) == b"23"
+    assert len(handle) == 10
+    assert handle.record.name == handle.name == "x"
+    assert "x" in moc.buffers
+    assert list(moc.buffers) == moc.buffers._ipython_key_completions_() == ["x"]
+    del moc.buffers["x"]
+    assert "x" not in moc.buffers
+    with pytest.raises(BufferNotFoundError):
+        handle.read()
+    with pytest.raises(BufferNotFoundError):
+        moc.buffers["x"]
+
+
+def test_text_becomes_utf8_and_says_so(moc):
+    moc.buffers["x"] = "grüß"
+    assert moc.buffers["x"].read() == "grüß".encode()
+    assert moc.buffers["x"].text() == "grüß"
+    assert moc.buffers["x"].content_type == "text/plain; charset=utf-8"
+
+
+def test_a_handle_can_be_assigned_to_another_name(moc):
+    moc.buffers["x"] = "text"
+    moc.buffers["y"] = moc.buffers["x"]
+    assert moc.buffers["y"].text() == "text"
+    assert moc.buffers["y"].content_type == moc.buffers["x"].content_type
+
+
+def test_an_empty_buffer_is_true(moc):
+    moc.buffers["x"] = b""
+    assert moc.buffers["x"]
+    assert len(moc.buffers["x"]) == 0
+
+
+@pytest.mark.parametrize("content", [numpy.arange(3), memoryview(b"abcd").cast("I"), 5, None, ["a"]])
+def test_what_would_lose_its_type_is_refused(moc, content):
+    with pytest.raises(InvalidInputError, match="Expected bytes or text"):
+        moc.buffers["x"] = content
+    assert "x" not in moc.buffers
+
+
+# -- key-values -------------------------------------------------------------------------------------------------------
+
+
+def test_key_values_take_text_and_bytes(moc):
+    moc.kv["a"] = "1"
+    moc.kv[b"\xff"] = b"2"
+    assert moc.kv["a"] == b"1"
+    assert moc.kv[b"\xff"] == b"2"
+    assert list(moc.kv) == [b"a", b"\xff"]
+    assert len(moc.kv) == 2
+    assert "a" in moc.kv
+    assert "b" not in moc.kv
+    assert 1 not in moc.kv
+    assert moc.kv._ipython_key_completions_() == ["a", "\ufffd"]
+    del moc.kv["a"]
+    with pytest.raises(KeyNotFoundError):
+        moc.kv["a"]
+
+
+def test_all_keys_are_listed_over_several_pages(moc):
+    for number in range(1003):
+        moc.kv._client.platform.kv.set(b"k%04d" % number, b"")
+    assert len(moc.kv) == 1003
+    assert moc.kv.list("k000") == [b"k%04d" % number for number in range(10)]
+
+
+# -- map-reduce -------------------------------------------------------------------------------------------------------
+
+
+def test_a_map_reduce_waits_tells_its_progress_and_gives_the_output(moc, platform):
+    seen = []
+    assert moc.mapreduce("text", map="m", reduce="r", partitions=5, progress=seen.append) == b"out"
+    assert [each.tasks_done for each in seen] == [1, 2, 3]
+    assert platform.runs.plan.partitions == 5
+
+
+def test_a_failed_run_raises_its_own_error(moc, platform):
+    platform.runs.states = [RunState.FAILED]
+    platform.runs.error = TaskFailedError("map", "m", 3, TrapError("m", "unreachable")).to_json()
+    with pytest.raises(TaskFailedError, match="Task 3"):
+        moc.mapreduce("text", map="m")
+
+
+def test_a_cancelled_run_is_an_error(moc, platform):
+    platform.runs.states = [RunState.CANCELLED]
+    with pytest.raises(PlanError, match="cancelled"):
+        moc.mapreduce("text", map="m")
+
+
+def test_an_interrupt_cancels_the_run(moc, platform):
+    def interrupt(run):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        moc.mapreduce("text", map="m", progress=interrupt)
+    assert platform.runs.cancelled == ["r"]
+
+
+# -- the client itself ------------------------------------------------------------------------------------------------
+
+
+def test_reprs_hold_no_ids_times_or_addresses(moc, up):
+    moc.buffers.put("x", b"hello world!", "text/plain")
+    moc.buffers.put("y", b"1", "text/plain")
+    assert repr(moc) == "<moc client: embedded on DIR>"
+    assert repr(moc.buffers["x"]) == "<buffer 'x': 12 bytes, text/plain>"
+    assert repr(moc.buffers["y"]) == "<buffer 'y': 1 byte, text/plain>"
+    assert repr(up) == "<function 'up': add(i32, i32) -> (i32)>"
+    assert repr(moc.functions) == "<functions: up>"
+    assert repr(moc.buffers) == "<buffers: x, y>"
+    assert repr(moc.kv) == "<kv>"
+    assert repr(BufferHandle(moc, "x")) == repr(moc.buffers["x"])
+
+
+def test_closing_closes_the_platform_and_can_be_repeated(moc, platform):
+    with moc:
+        assert not moc.closed
+    moc.close()
+    assert moc.closed
+    assert platform.closed
