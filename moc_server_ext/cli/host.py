@@ -1,0 +1,108 @@
+"""The terminal as the :class:`~..verbs.host.Host` of verbs: files, stdin, progress, and a client connected lazily."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInputError, UsageError
+from .progress import terminal_progress
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..client.client import Client
+    from ..verbs.host import Progress
+
+
+class TerminalHost:
+    """One run of the ``moc`` command.
+
+    Attributes
+    ----------
+    settings
+        What the global options said.
+    """
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The server, or the storage opened by this process for as long as it runs."""
+        if self._client is None:
+            from .. import client
+
+            settings = self.settings
+            self._client = client.connect(
+                settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage
+            )
+        return self._client
+
+    @property
+    def storage(self) -> str | None:
+        """The directory given with ``--storage``."""
+        return self.settings.storage
+
+    @property
+    def cell(self) -> str | None:
+        """None: a terminal has no cells."""
+        return None
+
+    @property
+    def cell_first_line(self) -> int:
+        """1, for want of a cell."""
+        return 1
+
+    def connect(self, url: str, token: str | None) -> Client:
+        """Turn to another server."""
+        from .. import client
+
+        connected = client.connect(url, token)
+        self.close()
+        self._client = connected
+        return connected
+
+    def read_file(self, path: str) -> bytes:
+        """Read a file."""
+        try:
+            return Path(path).read_bytes()
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{path!r} cannot be read: {_reason(error)}.", path=path) from None
+
+    def write_file(self, path: str, content: bytes) -> None:
+        """Write a file, in place of what it held."""
+        try:
+            Path(path).write_bytes(content)
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{path!r} cannot be written: {_reason(error)}.", path=path) from None
+
+    def stdin(self) -> bytes:
+        """Read standard input to its end."""
+        if sys.stdin is None:
+            raise InvalidInputError("Standard input is closed.")
+        return sys.stdin.buffer.read()
+
+    def progress(self, label: str, total: float | None = None) -> AbstractContextManager[Progress]:
+        """Show progress on stderr when it is a terminal."""
+        return terminal_progress(label, total)
+
+    def variable(self, name: str) -> object:
+        """Refuse: a terminal has no variables."""
+        raise UsageError(f"There is no variable {name!r} outside of a notebook", command="moc")
+
+    def assign(self, name: str, value: object) -> None:
+        """Refuse: a terminal has no variables."""
+        raise UsageError(f"There is no variable {name!r} outside of a notebook", command="moc")
+
+    def close(self) -> None:
+        """Let go of the client; idempotent."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,148 @@
+"""The verb ``run``: one local module with this process's own streams: nothing is registered, no storage opened."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import LimitExceededError, MocError
+from ..invocation import (
+    check_arguments,
+    check_env,
+    check_posix_entry,
+    check_text_size,
+    choose_entry,
+    choose_mode,
+    parse_numbers,
+)
+from ..model import Invocation, Limits, Mode, Number
+from ..verbs.commands import Verb
+from ..verbs.compiling import module_of
+from ..verbs.options import entry_option, env_option, input_file_option, limit_option, mode_option, read_source
+from ..verbs.outcome import CallOutcome
+from .host import TerminalHost
+
+if TYPE_CHECKING:
+    from ..model import CallResult, ModuleInterface
+
+
+@click.command(
+    cls=Verb,
+    verbatim_tail=True,
+    example=["moc run uppercase.wasm", "moc run --env LANG=C --limit timeout_seconds=5 cowsay.wasm -d hello"],
+)
+@mode_option
+@entry_option
+@env_option
+@input_file_option
+@limit_option("Set a limit, in either direction; waiting for stdin counts as time.")
+@click.argument("file")
+@click.argument("arguments", metavar="[ARGS]…", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def run(
+    host: TerminalHost,
+    file: str,
+    arguments: tuple[str, ...],
+    mode: Mode | None,
+    entry: str | None,
+    env: Mapping[str, str],
+    input_file: str | None,
+    limits: dict[str, Number],
+) -> CallOutcome:
+    """Run one local module, with this terminal's stdin, stdout and stderr.
+
+    FILE is a WebAssembly module, or a source file (.c, .wat), which is compiled first. Options come before it;
+    everything after it belongs to the guest. The guest sees no file and no network of this machine. Its exit code
+    becomes this command's.
+    """
+    module = module_of(host, file).content
+    content = None if input_file is None else read_source(host, input_file)
+    name = PurePath(file).stem
+    return CallOutcome(_run(host, name, module, arguments, mode, entry, env, content, limits), name)
+
+
+def _run(
+    host: TerminalHost,
+    name: str,
+    module: bytes,
+    arguments: tuple[str, ...],
+    mode: Mode | None,
+    entry: str | None,
+    env: Mapping[str, str],
+    content: bytes | None,
+    limits: dict[str, Number],
+) -> CallResult:
+    from ..buffers.exchange import ExchangeBuffer
+    from ..cluster import default_cache_directory
+    from ..engines.wasi import PREVIEW1, UNSTABLE
+    from ..engines.wasm import WasmEngine
+    from ..guest_api.context import CallContext
+    from ..guest_api.core import CORE
+    from .streams import StdinBuffer, StreamBuffer, TerminalContext
+
+    engine = WasmEngine([CORE, PREVIEW1, UNSTABLE], cache_directory=default_cache_directory())
+    try:
+        interface = engine.inspect(name, module)
+        invocation = _resolve(name, module, interface, arguments, mode, entry, env, limits)
+        source = StdinBuffer() if content is None else ExchangeBuffer(content)
+        if host.settings.json:
+            return engine.run(CallContext(invocation, source), lambda: module)
+        stdout = StreamBuffer(sys.stdout.buffer)
+        try:
+            result = engine.run(TerminalContext(invocation, source, stdout), lambda: module)
+        except MocError:
+            if stdout.broken:
+                raise BrokenPipeError from None
+            raise
+        if result.result is not None and stdout.in_line:
+            stdout.write(b"\n")
+        return result
+    except LimitExceededError as error:
+        raise _for_run(error) from None
+    finally:
+        engine.close()
+
+
+def _resolve(
+    name: str,
+    module: bytes,
+    interface: ModuleInterface,
+    arguments: tuple[str, ...],
+    mode: Mode | None,
+    entry: str | None,
+    env: Mapping[str, str],
+    limits: dict[str, Number],
+) -> Invocation:
+    chosen = choose_mode(mode, None, interface.exports)
+    start = choose_entry(name, entry, interface.exports)
+    signature = interface.exports[start]
+    numbers: tuple[Number, ...] = ()
+    size = check_env(env)
+    if chosen is Mode.POSIX:
+        check_posix_entry(name, start, signature)
+        size += check_arguments(arguments)
+    else:
+        numbers, arguments = parse_numbers(name, start, signature, arguments), ()
+    check_text_size(size)
+    return Invocation(
+        function=name,
+        blob_id=hashlib.sha256(module).hexdigest(),
+        mode=chosen,
+        entry=start,
+        numbers=numbers,
+        arguments=arguments,
+        env=env,
+        limits=Limits(**{**Limits().to_json(), **limits}),  # type: ignore[arg-type]
+    )
+
+
+def _for_run(error: LimitExceededError) -> MocError:
+    """Say how `moc run` raises a limit: nothing is registered here."""
+    before, _, _ = error.message.partition("Raise it at registration")
+    error.message = f"{before}Raise it with `moc run --limit {error.details['limit']}=…`."
+    return error

@@ -1,0 +1,115 @@
+"""The verbs about stored buffers: ``buffers``, ``buffer put|get|delete``."""
+
+from __future__ import annotations
+
+import mimetypes
+
+import click
+
+from ..model import DEFAULT_CONTENT_TYPE
+from .commands import Verb, VerbGroup, parsed_by, usage_error
+from .host import Host
+from .options import (
+    only_one,
+    output_file_option,
+    read_source,
+    variable_bytes,
+    variable_in_option,
+    variable_out_option,
+)
+from .outcome import BytesOutcome, MessageOutcome, TableOutcome, format_size
+
+
+def parse_range(text: str) -> tuple[int, int | None]:
+    """Read ``A:B``, the bytes ``[A, B)``; either may be left out."""
+    start, colon, stop = text.partition(":")
+    if not colon or not all(each.isascii() and each.isdigit() for each in (start, stop) if each):
+        raise ValueError(f"{text!r} is no range: expected A:B, the bytes from A up to but not including B.")
+    first, end = int(start or 0), int(stop) if stop else None
+    if end is not None and end < first:
+        raise ValueError(f"The range {text!r} ends before it begins.")
+    return first, end
+
+
+@click.command(cls=Verb, example=["moc buffers"])
+@click.pass_obj
+def buffers(host: Host) -> TableOutcome:
+    """List the stored buffers."""
+    records = host.client.platform.buffers.list()
+    return TableOutcome(
+        ("NAME", "SIZE", "CONTENT TYPE"),
+        [(each.name, format_size(each.size), each.content_type) for each in records],
+        {"buffers": [each.to_json() for each in records]},
+        empty="No buffer is stored. `moc buffer put NAME FILE` stores one.",
+    )
+
+
+buffer = VerbGroup("buffer", help="Store, read or delete one buffer.")
+
+
+@buffer.command(
+    "put", cls=Verb, example=["moc buffer put books books.txt", "moc buffer put --content-type text/csv t -"]
+)
+@click.option("--content-type", metavar="TYPE", help="What the bytes are. Without it: by the file's suffix.")
+@variable_in_option
+@click.argument("name")
+@click.argument("file", metavar="FILE|-", required=False)
+@click.pass_obj
+def put(
+    host: Host, name: str, file: str | None, content_type: str | None, variable_in: str | None = None
+) -> MessageOutcome:
+    """Store a file, or standard input for -, as a buffer.
+
+    A buffer that had this name is replaced as a whole; readers never see half of it.
+    """
+    if only_one({"FILE": file, "-i": variable_in, "the cell": host.cell}) is None:
+        raise usage_error("Missing argument FILE, or - for standard input")
+    guessed = None
+    if file is not None:
+        content = read_source(host, file)
+        guessed = mimetypes.guess_type(file)[0]
+    elif variable_in is not None:
+        content = variable_bytes(host, variable_in)
+    else:
+        content = (host.cell or "").encode()
+        guessed = "text/plain"
+    with host.progress(f"storing {name!r}, {format_size(len(content))}"):
+        record = host.client.platform.buffers.put(name, content, content_type or guessed or DEFAULT_CONTENT_TYPE)
+    return MessageOutcome(
+        f"stored buffer {name!r}: {format_size(record.size)}, {record.content_type}", record.to_json()
+    )
+
+
+@buffer.command("get", cls=Verb, example=["moc buffer get books", "moc buffer get --range 0:100 books"])
+@click.option("--range", "byte_range", metavar="A:B", callback=parsed_by(parse_range), help="Only the bytes [A, B).")
+@output_file_option
+@variable_out_option
+@click.argument("name")
+@click.pass_obj
+def get(
+    host: Host,
+    name: str,
+    byte_range: tuple[int, int | None] | None,
+    output_file: str | None = None,
+    variable_out: str | None = None,
+) -> BytesOutcome:
+    """Give the bytes of a buffer, as they are."""
+    stored = host.client.platform.buffers
+    record = stored.stat(name)
+    start, stop = byte_range or (0, None)
+    with host.progress(f"reading {name!r}, {format_size(record.size)}"):
+        content = stored.read(name, start, stop)
+    if output_file is not None:
+        host.write_file(output_file, content)
+    if variable_out is not None:
+        host.assign(variable_out, content)
+    return BytesOutcome(content, record.content_type, name, kept_in=output_file or variable_out)
+
+
+@buffer.command("delete", cls=Verb, example=["moc buffer delete books"])
+@click.argument("name")
+@click.pass_obj
+def delete(host: Host, name: str) -> MessageOutcome:
+    """Remove a buffer."""
+    host.client.platform.buffers.delete(name)
+    return MessageOutcome(f"deleted buffer {name!r}", {"deleted": name})

@@ -1,0 +1,89 @@
+"""The verb ``call``: run a registered function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from ..model import CallRequest, CallResult, Mode, Number
+from .commands import Verb
+from .host import Host
+from .options import (
+    entry_option,
+    env_option,
+    input_file_option,
+    limit_option,
+    mode_option,
+    only_one,
+    output_file_option,
+    read_source,
+    variable_bytes,
+    variable_in_option,
+    variable_out_option,
+)
+from .outcome import CallOutcome
+
+
+@click.command(
+    cls=Verb,
+    verbatim_tail=True,
+    example=["moc call --input hello uppercase", "moc call --mode direct add 20 22"],
+)
+@mode_option
+@entry_option
+@env_option
+@click.option("--input", "text", metavar="TEXT", help="The guest's stdin, as text. Without any input it is empty.")
+@input_file_option
+@variable_in_option
+@output_file_option
+@variable_out_option
+@limit_option("Lower a limit for this call.")
+@click.argument("name")
+@click.argument("arguments", metavar="[ARGS]…", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def call(
+    host: Host,
+    name: str,
+    arguments: tuple[str, ...],
+    mode: Mode | None,
+    entry: str | None,
+    env: Mapping[str, str],
+    limits: Mapping[str, Number],
+    text: str | None,
+    input_file: str | None,
+    variable_in: str | None = None,
+    output_file: str | None = None,
+    variable_out: str | None = None,
+) -> CallOutcome:
+    """Call a registered function.
+
+    NAME is a function's name or a blob id. Options come before it; everything after it belongs to the guest. The output
+    goes to stdout as it is, the numbers of a direct call on a line of their own, the guest's stderr to stderr, and the
+    guest's exit code becomes this command's. Standard input is read only with --input-file -.
+    """
+    content = _input(host, text=text, input_file=input_file, variable_in=variable_in)
+    result = host.client.platform.call_sync(
+        CallRequest(name, tuple(arguments), mode=mode, entry=entry, env=env, input=content, limits=limits)
+    )
+    if output_file is not None:
+        host.write_file(output_file, result.output)
+    if variable_out is not None:
+        host.assign(variable_out, _value(result))
+    return CallOutcome(result, name, kept_in=output_file or variable_out)
+
+
+def _input(host: Host, *, text: str | None, input_file: str | None, variable_in: str | None) -> bytes:
+    only_one({"--input": text, "--input-file": input_file, "-i": variable_in, "the cell": host.cell})
+    if input_file is not None:
+        return read_source(host, input_file)
+    if variable_in is not None:
+        return variable_bytes(host, variable_in)
+    if host.cell is not None:
+        return host.cell.encode()
+    return (text or "").encode(errors="surrogateescape")
+
+
+def _value(result: CallResult) -> object:
+    # A direct call that gives no number may still have written to its output buffer.
+    return result.output if result.result is None else result.result

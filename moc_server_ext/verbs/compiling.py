@@ -1,0 +1,136 @@
+"""From source to module: ``compile`` for files, and the cell verbs ``c`` and ``wat``, which register as well.
+
+Compilers run where the person is, never on a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import click
+
+from ..abc import Compiled, Compiler
+from ..errors import InvalidInputError
+from ..model import WASM_CONTENT_TYPE, Declaration
+from .commands import Verb, usage_error
+from .describe import how_to_call
+from .host import Host
+from .options import declaration_options, read_source
+from .outcome import MessageOutcome, format_size
+
+WASM_MAGIC = b"\0asm"
+
+CELL_LANGUAGES = (("c", "C"), ("wat", "WebAssembly text"))
+"""Languages that have a cell verb, and their titles."""
+
+
+def compile_source(
+    host: Host, compiler: Compiler, source: bytes, *, filename: str, first_line: int = 1, flags: Sequence[str] = ()
+) -> Compiled:
+    """Compile one source text, with progress.
+
+    Raises
+    ------
+    CompileFailedError
+        The source is wrong.
+    MissingExtraError
+        The compiler is not installed.
+    InvalidInputError
+        The source is no UTF-8.
+    """
+    try:
+        text = source.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{filename!r} is not UTF-8 text: byte {error.start} is {error.reason}.") from None
+    with host.progress(f"compiling {filename}") as progress:
+        return compiler.compile(
+            text,
+            filename=filename,
+            first_line=first_line,
+            flags=flags,
+            progress=lambda sentence: progress.update(label=sentence),
+        )
+
+
+def module_of(host: Host, path: str, *, content_type: str | None = None) -> Compiled:
+    """Read a module from a file, or compile it when the file is a source; ``-`` is a module on stdin.
+
+    What is neither is given as it is: whoever gets it says what is wrong with it.
+    """
+    from .. import compilers
+
+    content = read_source(host, path)
+    suffix = PurePath(path).suffix.lower()
+    sources = {each for compiler in compilers.all_compilers() for each in compiler.suffixes}
+    if content_type is None and suffix in sources and not content.startswith(WASM_MAGIC):
+        return compile_source(host, compilers.compiler_for_file(path), content, filename=path)
+    return Compiled(content, content_type or WASM_CONTENT_TYPE, "")
+
+
+@click.command(
+    "compile",
+    cls=Verb,
+    compiler_flags=True,
+    example=["moc compile uppercase.c", "moc compile uppercase.c -o upper.wasm -O3"],
+)
+@click.option("-o", "--output", metavar="OUT", help="The module to write. Without it: FILE with the suffix .wasm.")
+@click.argument("file")
+@click.argument("flags", metavar="[FLAGS]…", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def compile_file(host: Host, file: str, output: str | None, flags: tuple[str, ...]) -> MessageOutcome:
+    """Compile a source file to a WebAssembly module.
+
+    The suffix of FILE says the language. A C file without main exports every function that is not static. FLAGS go to
+    the compiler as they are.
+    """
+    from .. import compilers
+
+    compiler = compilers.compiler_for_file(file)
+    compiled = compile_source(host, compiler, host.read_file(file), filename=file, flags=flags)
+    target = output or str(PurePath(file).with_suffix(".wasm"))
+    host.write_file(target, compiled.content)
+    size = len(compiled.content)
+    return MessageOutcome(
+        f"{target}: {format_size(size)}",
+        {"file": target, "size": size, "content_type": compiled.content_type, "diagnostics": compiled.diagnostics},
+        diagnostics=compiled.diagnostics,
+    )
+
+
+def cell_verb(language: str, title: str) -> Verb:
+    """Make the verb that compiles a cell and registers it."""
+
+    @click.command(
+        language,
+        cls=Verb,
+        face="magic",
+        compiler_flags=True,
+        example=[f"%%moc {language} NAME", f"%%moc {language} --grant kv:visits/ NAME"],
+        help=f"Compile the cell, written in {title}, and register it under NAME. FLAGS go to the compiler as they are.",
+    )
+    @declaration_options
+    @click.argument("name")
+    @click.argument("flags", metavar="[FLAGS]…", nargs=-1, type=click.UNPROCESSED)
+    @click.pass_obj
+    def register_cell(host: Host, name: str, flags: tuple[str, ...], declaration: Declaration) -> MessageOutcome:
+        from .. import compilers
+
+        if name.startswith("-"):
+            raise usage_error(f"The function's name comes before the compiler's flag {name!r}")
+        if host.cell is None:
+            raise usage_error(f"There is no cell to compile: write `%%moc {language} {name}` above the source")
+        compiled = compile_source(
+            host,
+            compilers.compiler_for(language),
+            host.cell.encode(),
+            filename="cell",
+            first_line=host.cell_first_line,
+            flags=flags,
+        )
+        record = host.client.platform.functions.put(name, compiled.content, declaration, compiled.content_type)
+        return MessageOutcome(
+            f"registered function {name!r}: {how_to_call(record)}", record.to_json(), compiled.diagnostics
+        )
+
+    return register_cell

@@ -1,0 +1,43 @@
+"""The one list of verbs."""
+
+from __future__ import annotations
+
+from . import buffers, calls, compiling, doctor, functions, keyvalues, plans, status
+from .commands import Face, VerbGroup
+
+_CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
+
+Talks to the server at --url or to the one that owns the storage; without a server it opens the storage itself.
+"""
+_MAGIC_HELP = "My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine."
+
+
+def build_group(face: Face) -> VerbGroup:
+    """Give all verbs of a face, newly built.
+
+    What needs a process of its own (``serve``, ``run``) is added by the command line.
+
+    Parameters
+    ----------
+    face
+        ``cli`` for the command line, ``magic`` for notebook cells.
+    """
+    group = VerbGroup("moc", help=_CLI_HELP if face == "cli" else _MAGIC_HELP)
+    for verb in (
+        functions.push,
+        calls.call,
+        functions.functions,
+        functions.function,
+        buffers.buffers,
+        buffers.buffer,
+        keyvalues.kv,
+        plans.mapreduce,
+        plans.runs,
+        compiling.compile_file,
+        *(compiling.cell_verb(language, title) for language, title in compiling.CELL_LANGUAGES),
+        status.connect,
+        status.status,
+        doctor.doctor,
+    ):
+        group.add_command(verb)
+    return group.for_face(face)

@@ -1,0 +1,73 @@
+"""The seam between a verb and where it was typed: a terminal or a notebook cell.
+
+A verb asks its :class:`Host` for everything that differs between the two. Terminal: ``cli/host.py``; notebook: the
+kernel's magics.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..client.client import Client
+
+
+class Progress(Protocol):
+    """How far one long piece of work is."""
+
+    def update(self, done: float | None = None, total: float | None = None, label: str | None = None) -> None:
+        """Say how much is done, of how much; None leaves a value as it was."""
+        ...
+
+
+class Host(Protocol):
+    """What a verb may ask of the face that it was typed into."""
+
+    @property
+    def client(self) -> Client:
+        """The platform that this face talks to; connected when first asked for, and kept."""
+        ...
+
+    @property
+    def storage(self) -> str | None:
+        """The storage directory that the person chose for this face; None leaves it to the environment."""
+        ...
+
+    @property
+    def cell(self) -> str | None:
+        """The text below the magic's line; None where there is no cell."""
+        ...
+
+    @property
+    def cell_first_line(self) -> int:
+        """The number, from 1, that the first line of :attr:`cell` has for the person who wrote it."""
+        ...
+
+    def connect(self, url: str, token: str | None) -> Client:
+        """Turn to the server at `url`; the one before is let go of only when this one answers."""
+        ...
+
+    def read_file(self, path: str) -> bytes:
+        """Read a file of the person's; InvalidInputError says why it cannot be read."""
+        ...
+
+    def write_file(self, path: str, content: bytes) -> None:
+        """Write a file of the person's; InvalidInputError says why it cannot be written."""
+        ...
+
+    def stdin(self) -> bytes:
+        """Read standard input to its end; InvalidInputError where there is none."""
+        ...
+
+    def progress(self, label: str, total: float | None = None) -> AbstractContextManager[Progress]:
+        """Show the progress of what happens inside the ``with``, once it takes longer than half a second."""
+        ...
+
+    def variable(self, name: str) -> object:
+        """Give the person's variable; InvalidInputError when there is none of this name."""
+        ...
+
+    def assign(self, name: str, value: object) -> None:
+        """Set the person's variable; InvalidInputError when `name` cannot be one."""
+        ...

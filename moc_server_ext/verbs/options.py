@@ -1,0 +1,167 @@
+"""Options and arguments that several verbs share, and what reads them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from ..errors import InvalidInputError
+from ..model import Declaration, Grants, Mode, Number, parse_grants, parse_limits, parse_mode
+from .commands import FacedOption, parsed_by, usage_error
+from .host import Host
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def parse_pairs(pairs: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=VALUE`` pairs of an environment; a later one wins."""
+    environment = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or "\0" in pair:
+            raise InvalidInputError(f"{pair!r} is no environment variable: expected NAME=VALUE.")
+        environment[name] = value
+    return environment
+
+
+mode_option = click.option(
+    "--mode",
+    metavar="posix|direct",
+    callback=parsed_by(parse_mode),
+    help="How the call starts: posix (arguments, stdin, stdout, exit code) or direct (an export, with numbers). "
+    "Without it: posix if the module exports _start.",
+)
+entry_option = click.option(
+    "--entry",
+    metavar="EXPORT",
+    help="The export that a call starts. Without it: _start, else the export named like the function, "
+    "else the only one.",
+)
+env_option = click.option(
+    "--env",
+    "env",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=parsed_by(parse_pairs),
+    help="Environment variable of the guest; may be repeated.",
+)
+input_file_option = click.option(
+    "--input-file", metavar="FILE|-", help="A file whose content is the guest's stdin; - reads this command's stdin."
+)
+output_file_option = click.option(
+    "--output-file", cls=FacedOption, face="cli", metavar="FILE", help="Write the output into FILE instead of stdout."
+)
+variable_in_option = click.option(
+    "-i",
+    "variable_in",
+    cls=FacedOption,
+    face="magic",
+    metavar="VAR",
+    help="Take the bytes from this variable (bytes, str, array).",
+)
+variable_out_option = click.option(
+    "-o",
+    "variable_out",
+    cls=FacedOption,
+    face="magic",
+    metavar="VAR",
+    help="Put what comes back into this variable, unshown.",
+)
+
+
+def limit_option(help: str) -> Callable[[Decorated], Decorated]:
+    """Declare ``--limit``, with what it does for this verb."""
+    return click.option(
+        "--limit",
+        "limits",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=parsed_by(parse_limits),
+        help=f"{help} For example timeout_seconds=2 or memory_bytes=64MiB; may be repeated.",
+    )
+
+
+def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare what is said about a function when it is registered; the callback gets it as ``declaration``."""
+
+    @functools.wraps(function)
+    def with_declaration(
+        *args: Any,
+        mode: Mode | None,
+        entry: str | None,
+        grants: Grants,
+        allowed_hosts: Grants,
+        limits: Mapping[str, Number],
+        reusable: bool,
+        deterministic: bool,
+        **kwargs: Any,
+    ) -> Any:
+        sealed = Grants(grants.permissions, allowed_hosts.allowed_hosts)
+        declaration = Declaration(mode, entry, sealed, limits, reusable, deterministic)
+        return function(*args, declaration=declaration, **kwargs)
+
+    decorators = (
+        mode_option,
+        entry_option,
+        click.option(
+            "--grant",
+            "grants",
+            metavar="GRANT",
+            multiple=True,
+            callback=parsed_by(parse_grants),
+            help="What the function may reach: kv:PREFIX, buffer:GLOB, blob, call:GLOB and so on; may be repeated.",
+        ),
+        click.option(
+            "--allow-host",
+            "allowed_hosts",
+            metavar="HOST[:PORT]",
+            multiple=True,
+            callback=parsed_by(lambda hosts: parse_grants((), hosts)),
+            help="A host that the function may send requests to; may be repeated.",
+        ),
+        limit_option("Lower a limit of this function."),
+        click.option("--reusable", is_flag=True, help="A warm instance may serve several calls of one caller."),
+        click.option("--deterministic", is_flag=True, help="Equal inputs give equal outputs: no clock, no random."),
+    )
+    for decorate in reversed(decorators):
+        decorate(with_declaration)
+    return with_declaration
+
+
+def only_one(given: Mapping[str, object]) -> str | None:
+    """Give the name of the one source that was given, or None; UsageError when there are several."""
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise usage_error(f"{' and '.join(named)} exclude one another")
+    return named[0] if named else None
+
+
+def read_source(host: Host, path: str) -> bytes:
+    """Read a file, or stdin for ``-``."""
+    return host.stdin() if path == "-" else host.read_file(path)
+
+
+def variable_bytes(host: Host, name: str) -> bytes:
+    """Give the bytes of the person's variable.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such variable, or it is neither text nor bytes.
+    """
+    value = host.variable(name)
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    if hasattr(type(value), "__bytes__"):
+        return bytes(value)  # type: ignore[call-overload, no-any-return]
+    try:
+        return memoryview(value).tobytes()  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidInputError(
+            f"Variable {name!r} is {type(value).__name__}: expected bytes, str, or an array that has a buffer."
+        ) from None

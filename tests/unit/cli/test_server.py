@@ -1,0 +1,42 @@
+"""The same verbs when a server owns the storage: found by its storage, or named with --url."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+ADD = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
+
+
+@pytest.fixture
+def server(command, environment, tmp_path):
+    """Start a server on free ports and give what it wrote into ``endpoint.json``."""
+    words = ["serve", "--port", "0", "--jupyter-port", "0"]
+    process = subprocess.Popen([*command, *words], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    with process:
+        try:
+            assert b"running" in process.stdout.readline()
+            yield json.loads((tmp_path / "storage" / "endpoint.json").read_text())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.stdout.read()
+
+
+def test_verbs_reach_the_server_that_owns_the_storage(server, moc, wat):
+    assert json.loads(moc("status", "--json").stdout)["origin"] == f"server {server['url']}"
+    assert moc("push", "add", wat("add", ADD)).returncode == 0
+    assert moc("call", "add", "40", "2").stdout == b"42\n"
+    trap = moc("call", "add", "40")
+    assert trap.stderr.startswith(b"moc: error[invalid_arguments]: 'add' of function 'add' takes 2 arguments")
+    assert moc("doctor").returncode == 0
+
+    # Named by its address, as another machine would.
+    named = ("--url", server["url"], "--ca-file", server["ca_file"])
+    elsewhere = {"MOC_STORAGE": "/nowhere"}
+    assert moc(*named, "call", "add", "1", "2", MOC_TOKEN=server["token"], **elsewhere).stdout == b"3\n"
+    for token in ("wrong", ""):
+        refused = moc(*named, "--token", token, "call", "add", "1", "2", **elsewhere)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(b"moc: error[unauthorized]: ")
+        assert server["token"].encode() not in refused.stderr
