@@ -1,0 +1,195 @@
+"""How buffers, calls and the outcomes of verbs look in a notebook.
+
+Everything is static and deterministic, and at most 64 KiB for one cell's output; what is cut says its size and how to
+get the rest. The pages of bytes themselves are made by :mod:`moc_widgets.page`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from moc_widgets.page import PAGE_BYTES, first_page, printable
+from moc_widgets.sniff import decode_text, image_type, media_type
+
+from .progress import has_front_end
+
+if TYPE_CHECKING:
+    from moc_server_ext.client.handles import BufferHandle
+    from moc_server_ext.model import CallResult
+    from moc_server_ext.verbs.outcome import BytesOutcome, Outcome, TableOutcome
+
+OUTPUT_BYTES: Final = 64 << 10
+"""What one cell shows at most, output and stderr together."""
+
+_STDERR_BYTES: Final = 16 << 10
+_NOTE_BYTES: Final = 512
+_TABLE_ROWS: Final = 200
+_CELL_CHARACTERS: Final = 60
+
+
+class Display:
+    """Shows what verbs give back, in one shell.
+
+    A verb's outcome is shown at once, so that each line of a cell is heard, and it is also the line's value. The value
+    of a cell's last line would be shown a second time, by IPython: an object that was just shown is therefore left out
+    until the cell has ended.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._just_shown: object = None
+        self._room_bytes = OUTPUT_BYTES
+        self._is_full = False
+
+    def show(self, outcome: Outcome) -> object:
+        """Show `outcome` and give what the line's value is."""
+        from moc_server_ext.verbs.outcome import BytesOutcome, CallOutcome, MessageOutcome, TableOutcome
+
+        value: object = outcome
+        if isinstance(outcome, CallOutcome):
+            self._show_call(outcome.result, outcome.function, kept=outcome.kept_in is not None)
+            value = outcome.result
+        elif isinstance(outcome, BytesOutcome):
+            if outcome.kept_in is None:
+                self._show_bytes(outcome.content, outcome.content_type, repr(outcome.name))
+        elif isinstance(outcome, TableOutcome):
+            self._publish(table_bundle(outcome))
+        else:
+            self._write(_clipped(outcome.warnings, _STDERR_BYTES), sys.stderr)
+            self._write(_clipped(outcome.to_text(), self._room_bytes))
+            if isinstance(outcome, MessageOutcome):
+                value = None
+        self._just_shown = value
+        return value
+
+    def begin_cell(self, *_: object) -> None:
+        """Treat every object as not yet shown, and begin with all the room; IPython calls this before each cell."""
+        self._just_shown = None
+        self._room_bytes = OUTPUT_BYTES
+        self._is_full = False
+
+    def skip_if_shown(self, value: object) -> None:
+        """Show nothing for what was just shown; IPython's way to say "go on as usual" is NotImplementedError."""
+        if self._just_shown is None or value is not self._just_shown:
+            raise NotImplementedError
+
+    def _show_call(self, result: CallResult, function: str, *, kept: bool) -> None:
+        from moc_server_ext.verbs.outcome import format_result
+
+        stderr = result.stderr[-_STDERR_BYTES:]
+        if result.output and not kept:
+            declared = result.output_headers.get("content-type", "")
+            self._show_bytes(result.output, declared, "output", reserve_bytes=len(stderr))
+        if result.result is not None and not kept:
+            self._write(format_result(result.result))
+        if stderr:
+            if len(stderr) < len(result.stderr):
+                self._write(f"… the last {len(stderr):,} of {len(result.stderr):,} bytes of stderr:", sys.stderr)
+            self._write(printable(stderr.decode(errors="replace"), keep="\n\t\r\b\f\x1b"), sys.stderr)
+        if result.exit_code:
+            self._write(f"moc: {function!r} ended with exit code {result.exit_code}", sys.stderr)
+
+    def _show_bytes(self, content: bytes, content_type: str, title: str, *, reserve_bytes: int = 0) -> None:
+        room = self._room_bytes - reserve_bytes - _NOTE_BYTES
+        if room <= 0:
+            self._say_full()
+            return
+        shown = content[:room]
+        text = decode_text(shown, whole=len(shown) == len(content))
+        if text is None or image_type(content[:PAGE_BYTES], content_type):
+            self._publish(first_page(content, content_type=content_type, title=title))
+            return
+        self._write(text)
+        if len(shown) < len(content):
+            size = len(text.encode())
+            self._write(f"… the first {size:,} of {len(content):,} bytes are shown; `-o NAME` keeps them all")
+
+    def _write(self, text: str, stream: TextIO | None = None) -> None:
+        """Print with exactly one newline behind; nothing for no text."""
+        if text and self._take(len(text.encode(errors="replace")) + 1):
+            print(text, end="" if text.endswith("\n") else "\n", file=stream or sys.stdout)
+
+    def _publish(self, bundle: dict[str, str]) -> None:
+        if not has_front_end(self._shell):
+            self._write(bundle["text/plain"])
+        elif self._take(sum(len(each.encode()) for each in bundle.values())):
+            self._shell.display_pub.publish(bundle)
+
+    def _take(self, size: int) -> bool:
+        """Take `size` bytes of the room that this cell has left; without room nothing more is shown."""
+        if self._is_full or size > self._room_bytes:
+            self._say_full()
+            return False
+        self._room_bytes -= size
+        return True
+
+    def _say_full(self) -> None:
+        if not self._is_full:
+            self._is_full = True
+            print(f"… this cell has shown its {OUTPUT_BYTES >> 10} KiB; more is not shown, `-o NAME` keeps it")
+
+
+def table_bundle(outcome: TableOutcome) -> dict[str, str]:
+    """Show a table as HTML and as text: its first rows, each cell's beginning, and how many more there are."""
+    rows = [[_shortened(cell) for cell in row] for row in outcome.rows[:_TABLE_ROWS]]
+    shown = dataclasses.replace(outcome, rows=rows)
+    while rows and len(shown._repr_html_().encode()) + len(shown.to_text().encode()) > OUTPUT_BYTES - _NOTE_BYTES:
+        rows = rows[: len(rows) // 2]
+        shown = dataclasses.replace(outcome, rows=rows)
+    left = len(outcome.rows) - len(rows)
+    note = f"… and {left:,} more; the value's `.rows` has them all" if left else ""
+    text = "\n".join(part for part in (shown.to_text(), note) if part)
+    return {"text/html": shown._repr_html_() + (f"<p>{note}</p>" if note else ""), "text/plain": text}
+
+
+def buffer_bundle(handle: BufferHandle) -> dict[str, str]:
+    """Show a stored buffer: its first page."""
+    from moc_server_ext.errors import MocError
+
+    try:
+        record = handle.record
+        content = handle.read(0, PAGE_BYTES)
+    except MocError as error:
+        # A handle outlives its buffer; looking at it must not put a traceback below the cell.
+        return {"text/plain": f"<buffer {handle.name!r}: {error.message}>"}
+    title = f"buffer {record.name!r}"
+    return first_page(content, size=record.size, content_type=record.content_type, title=title)
+
+
+def call_bundle(result: CallResult) -> dict[str, str]:
+    """Show a call's result: its number or exit code, and the first page of its output."""
+    facts = []
+    if result.result is not None:
+        facts.append(f"result={result.result!r}")
+    if result.exit_code is not None:
+        facts.append(f"exit_code={result.exit_code}")
+    if result.stderr:
+        facts.append(f"stderr={len(result.stderr):,} bytes")
+    title = f"CallResult({', '.join(facts)})"
+    if not result.output:
+        return {"text/plain": title}
+    declared = media_type(result.output_headers.get("content-type", ""))
+    return first_page(
+        result.output[:PAGE_BYTES], size=len(result.output), content_type=declared, title=f"{title} with output"
+    )
+
+
+def bytes_bundle(outcome: BytesOutcome) -> dict[str, str]:
+    """Show bytes that a verb gave: their first page."""
+    return first_page(outcome.content, content_type=outcome.content_type, title=repr(outcome.name))
+
+
+def _shortened(cell: str | int | float) -> str | int | float:
+    if isinstance(cell, str) and len(cell) > _CELL_CHARACTERS:
+        return f"{cell[: _CELL_CHARACTERS - 1]}…"
+    return cell
+
+
+def _clipped(text: str, limit_bytes: int) -> str:
+    content = text.encode(errors="replace")
+    if len(content) < limit_bytes:
+        return text
+    shown = content[: max(limit_bytes - _NOTE_BYTES, 0)].decode(errors="ignore")
+    return f"{shown}\n… {len(content):,} bytes in all"

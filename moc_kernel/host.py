@@ -1,0 +1,107 @@
+"""What a verb may ask of a notebook cell: the :class:`moc_server_ext.verbs.host.Host` of the magics.
+
+One host lives for one line. What outlives it (the connection) is in the :class:`~moc_kernel.session.Session`.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moc_server_ext.errors import InvalidInputError, nearest
+
+from .progress import CellProgress
+from .session import Session
+
+if TYPE_CHECKING:
+    from moc_server_ext.client.client import Client
+
+
+class CellHost:
+    """One ``%moc`` line or ``%%moc`` cell.
+
+    Parameters
+    ----------
+    cell
+        The text below the line, or None.
+    cell_first_line
+        The number that its first line has in the notebook's cell.
+    local_names
+        Variables that the line can see besides those of the notebook: a function's own.
+    """
+
+    storage: str | None = None
+
+    def __init__(
+        self,
+        shell: Any,
+        session: Session,
+        *,
+        cell: str | None = None,
+        cell_first_line: int = 2,
+        local_names: Mapping[str, object] | None = None,
+    ) -> None:
+        self._shell = shell
+        self._session = session
+        self._cell = cell
+        self._names = local_names or {}
+        self.cell_first_line = cell_first_line
+        self.cell_was_read = False
+
+    @property
+    def client(self) -> Client:
+        """The platform that this notebook talks to."""
+        return self._session.client
+
+    @property
+    def cell(self) -> str | None:
+        """The text below the line."""
+        self.cell_was_read = True
+        return self._cell
+
+    def connect(self, url: str, token: str | None) -> Client:
+        """Turn the notebook to the server at `url`."""
+        return self._session.connect(url, token)
+
+    def read_file(self, path: str) -> bytes:
+        """Read a file; relative paths start at the notebook's working directory."""
+        try:
+            return Path(path).expanduser().read_bytes()
+        except OSError as error:
+            raise InvalidInputError(f"File {path!r} cannot be read: {error.strerror or error}.", path=path) from None
+
+    def write_file(self, path: str, content: bytes) -> None:
+        """Write a file; relative paths start at the notebook's working directory."""
+        try:
+            Path(path).expanduser().write_bytes(content)
+        except OSError as error:
+            raise InvalidInputError(f"File {path!r} cannot be written: {error.strerror or error}.", path=path) from None
+
+    def stdin(self) -> bytes:
+        """Refuse: a cell has no standard input."""
+        raise InvalidInputError(
+            "A notebook cell has no standard input. Give a variable with -i NAME, or the text below a %%moc line."
+        )
+
+    def progress(self, label: str, total: float | None = None) -> AbstractContextManager[CellProgress]:
+        """Show progress below the cell, once it takes longer than half a second and while somebody watches."""
+        return CellProgress(self._shell, label, total)
+
+    def variable(self, name: str) -> object:
+        """Give a variable of the notebook, or of the function that the line stands in."""
+        for names in (self._names, self._shell.user_ns):
+            if name in names:
+                return names[name]
+        own = (each for each in self._shell.user_ns if not each.startswith("_"))
+        like = nearest(name, own, count=1)
+        hint = f" Did you mean {like[0]!r}?" if like else ""
+        raise InvalidInputError(f"No variable is named {name!r}.{hint}", name=name)
+
+    def assign(self, name: str, value: object) -> None:
+        """Set a variable of the notebook."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise InvalidInputError(f"{name!r} cannot be the name of a Python variable.", name=name)
+        self._shell.user_ns[name] = value

@@ -1,0 +1,100 @@
+"""Progress below a cell: shown after half a second, gone when the work has ended.
+
+Only where a person watches: a front end that allows no input (nbval, nbclient, papermill) is a machine, and its saved
+outputs must not depend on how long the work took. In a terminal it is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import html
+import sys
+import threading
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Final, Self
+
+DELAY_SECONDS: Final = 0.5
+_INTERVAL_SECONDS: Final = 0.1
+
+
+class CellProgress:
+    """How far one long piece of work is. Use it in a ``with``; ``update`` may come from any thread."""
+
+    def __init__(self, shell: Any, label: str, total: float | None = None) -> None:
+        self._shell = shell
+        self._label = label
+        self._total = total
+        self._done = 0.0
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._display_id: str | None = None
+        self._ended = False
+        self._shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        if is_watched(self._shell):
+            # The kernel files a thread's output under the cell whose context the thread runs in.
+            context = contextvars.copy_context()
+            self._timer = threading.Timer(DELAY_SECONDS, context.run, (self._appear,))
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            self._ended = True
+            if self._display_id is not None:
+                self._publish({"text/plain": "", "text/html": ""}, update=True)
+
+    def update(self, done: float | None = None, total: float | None = None, label: str | None = None) -> None:
+        """Say how much is done, of how much; None leaves a value as it was."""
+        with self._lock:
+            self._done = self._done if done is None else done
+            self._total = self._total if total is None else total
+            self._label = self._label if label is None else label
+            if self._display_id is not None and not self._ended:
+                now = time.monotonic()
+                if now - self._shown_at >= _INTERVAL_SECONDS:
+                    self._shown_at = now
+                    self._publish(self._bundle(), update=True)
+
+    def _appear(self) -> None:
+        with self._lock:
+            if not self._ended:
+                self._display_id = uuid.uuid4().hex
+                self._publish(self._bundle(), update=False)
+
+    def _bundle(self) -> dict[str, str]:
+        label = html.escape(self._label)
+        if not self._total:
+            return {"text/plain": f"{self._label} …", "text/html": f"<div>{label} …</div>"}
+        share = min(max(self._done / self._total, 0.0), 1.0)
+        return {
+            "text/plain": f"{self._label} {share:4.0%}",
+            "text/html": f'<div><progress max="1" value="{share:.3f}" aria-label="{label}"></progress> {label}</div>',
+        }
+
+    def _publish(self, bundle: dict[str, str], *, update: bool) -> None:
+        if has_front_end(self._shell):
+            self._shell.display_pub.publish(bundle, transient={"display_id": self._display_id}, update=update)
+        else:
+            sys.stderr.write(f"\r\x1b[K{bundle['text/plain']}")
+            sys.stderr.flush()
+
+
+def has_front_end(shell: Any) -> bool:
+    """Tell whether `shell` belongs to a Jupyter kernel, rather than to a terminal."""
+    return getattr(shell, "kernel", None) is not None
+
+
+def is_watched(shell: Any) -> bool:
+    """Tell whether a person sees what is shown now."""
+    if has_front_end(shell):
+        return bool(shell.get_parent().get("content", {}).get("allow_stdin"))
+    return sys.stderr.isatty()

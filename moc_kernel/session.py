@@ -1,0 +1,85 @@
+"""The one connection that a shell keeps: made when first asked for, shared by the magics and ``connect()``.
+
+A storage directory has one owner at a time, so two connections of one notebook that both ran embedded would lock each
+other out; that is why they share one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moc_server_ext.client.client import Client
+
+_ATTRIBUTE = "moc_session"
+
+
+class Session:
+    """A shell's connection to the platform. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._client: Client | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> Client:
+        """The client, connected when first asked for; one that was closed is replaced.
+
+        An embedded one is announced in one line on stderr: what is stored is then this kernel's until it ends.
+        """
+        with self._lock:
+            if self._client is None or self._client.closed:
+                from moc_server_ext.client import connect
+
+                self._client = connect()
+                if self._client.origin.startswith("embedded"):
+                    print(f"moc: no server found; {self._client.origin}", file=sys.stderr)
+            return self._client
+
+    def connect(self, url: str, token: str | None) -> Client:
+        """Turn to the server at `url`.
+
+        Raises
+        ------
+        ServerUnreachableError, UnauthorizedError
+            The server does not answer, or not to this token. The session stays with the one before.
+        """
+        from moc_server_ext.client import connect
+
+        client = connect(url, token)
+        try:
+            client.platform.status()
+        except BaseException:
+            client.close()
+            raise
+        with self._lock:
+            before, self._client = self._client, client
+        if before is not None:
+            before.close()
+        return client
+
+    def close(self) -> None:
+        """Let go of the connection; idempotent. The next use connects again."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def running_shell() -> Any | None:
+    """Give the IPython shell that this code runs in, or None; never imports IPython."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def session_of(shell: Any) -> Session:
+    """Give the session of `shell`, made when first asked for and closed when the process ends."""
+    session = getattr(shell, _ATTRIBUTE, None)
+    if not isinstance(session, Session):
+        session = Session()
+        setattr(shell, _ATTRIBUTE, session)
+        atexit.register(session.close)
+    return session
