@@ -1,0 +1,76 @@
+"""The quickstart by hand, in a real browser: the printed address opens it logged in, and every cell runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import ROOT, register_samples, start_server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install one to run the browser tests")
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """Give a page of a headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    if os.geteuid() == 0:
+        quiet.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield browser.new_page(viewport={"width": 1280, "height": 1000})
+        browser.close()
+
+
+def without_outputs(notebook: Path) -> str:
+    """Give a notebook as if nobody had run it, so that what is seen later was made here."""
+    body = json.loads(notebook.read_text())
+    for cell in body["cells"]:
+        if cell["cell_type"] == "code":
+            cell.update(outputs=[], execution_count=None)
+    return json.dumps(body)
+
+
+@pytest.mark.timeout(240)
+def test_the_printed_address_opens_the_quickstart_and_every_cell_runs(tmp_path: Path, page: Any):
+    storage, notebooks = tmp_path / "storage", tmp_path / "notebooks"
+    register_samples(storage)
+    notebooks.mkdir()
+    (notebooks / "quickstart.ipynb").write_text(without_outputs(ROOT / "notebooks" / "quickstart.ipynb"))
+    options = ("--lab", "--notebook-dir", str(notebooks), "--open-path", "quickstart.ipynb")
+    server = start_server(storage, *options)
+    try:
+        address = re.search(r"http://\S+/lab/tree/quickstart\.ipynb\?token=\w+", server.printed)
+        assert address, server.printed
+        page.goto(address[0])
+        # The kernel's name in the notebook's own toolbar says that the moc kernel was found and started.
+        page.locator(".jp-KernelName", has_text="My Own Cluster").first.wait_for(timeout=60_000)
+        page.locator(
+            ".jp-Toolbar-kernelStatus[data-status='idle'], .jp-Notebook-ExecutionIndicator[data-status='idle']"
+        )
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        # The notebook's last code cell has run when its prompt carries a number.
+        page.wait_for_function(
+            """() => {
+                const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent)
+                return prompts.length > 3 && prompts.every(text => /\\[\\d+\\]/.test(text))
+            }""",
+            timeout=150_000,
+        )
+        page.screenshot(path=str(tmp_path / "quickstart.png"), full_page=True)
+        errors = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+        assert errors.count() == 0, errors.all_inner_texts()
+        assert "HELLO" in page.locator(".jp-Notebook").inner_text()
+    finally:
+        server.interrupt()

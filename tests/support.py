@@ -1,0 +1,87 @@
+"""Real parts that tests share: a server process on a storage directory of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    """Give a port on which nothing listens right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclasses.dataclass
+class MocServer:
+    """A running ``moc serve``."""
+
+    process: subprocess.Popen[bytes]
+    storage: Path
+    gateway_port: int
+    jupyter_port: int
+    log: Path
+
+    @property
+    def endpoint(self) -> dict[str, str]:
+        """What ``endpoint.json`` says."""
+        return json.loads((self.storage / "endpoint.json").read_text())
+
+    @property
+    def printed(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def interrupt(self) -> int:
+        """End it as Ctrl-C would and give its exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """Give this process's environment without what would lead moc or Jupyter elsewhere."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOC_", "JPY_", "JUPYTER_"))}
+    return {**kept, **more}
+
+
+def start_server(storage: Path, *options: str) -> MocServer:
+    """Start ``moc serve`` on free ports and wait until it has written its endpoint file and printed its addresses."""
+    gateway_port, jupyter_port = free_port(), free_port()
+    command = [sys.executable, "-m", "moc_server_ext.cli", "serve", "--storage", str(storage),
+               "--port", str(gateway_port), "--jupyter-port", str(jupyter_port), *options]  # fmt: skip
+    log = storage.parent / f"server-{gateway_port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT)
+    server = MocServer(process, storage, gateway_port, jupyter_port, log)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if server.endpoint["pid"] == process.pid and "curl" in server.printed:
+                return server
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.02)  # the file appears when the server listens; there is no event to wait for
+    server.kill()
+    raise RuntimeError(f"moc serve did not start:\n{server.printed}")
+
+
+def register_samples(storage: Path) -> None:
+    """Put the shipped samples into a storage, as `make run` does."""
+    script = [sys.executable, str(ROOT / "samples" / "main_job.py"), "--register-only", "--storage", str(storage)]
+    subprocess.run(script, check=True, capture_output=True, env=clean_environment())
