@@ -171,6 +171,11 @@ class MocExtension(ExtensionApp):
         if unfinished:
             self.log.warning("moc: calls were still running at the end; what was stored is safe.")
 
+    def withdraw(self) -> None:
+        """Take the announcement back, for an end that cannot wait for :meth:`stop_extension`."""
+        if self.cluster is not None:
+            remove_endpoint(self.cluster.storage.path)
+
     @property
     def busy(self) -> bool:
         """Whether some call still holds a thread."""

@@ -11,20 +11,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
-START_SECONDS = 60
-STOP_SECONDS = 30
+from support import MocServer, start_server
 
 _directory = pytest.StashKey[Path]()
-_server = pytest.StashKey[subprocess.Popen[bytes]]()
+_server = pytest.StashKey[MocServer]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,7 +41,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ["MOC_STORAGE"] = str(directory / "storage")
     _warm_the_compiler()
     if session.config.getoption("--moc-through") == "server":
-        session.config.stash[_server] = _start_server(directory)
+        session.config.stash[_server] = start_server(directory / "storage")
         os.environ["MOC_ENDPOINT_FILE"] = str(directory / "storage" / "endpoint.json")
 
 
@@ -54,12 +49,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server and remove the storage; nbval's kernels have ended by now."""
     server = config.stash.get(_server, None)
     if server is not None:
-        server.terminate()
-        try:
-            server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.interrupt()
     directory = config.stash.get(_directory, None)
     if directory is not None:
         shutil.rmtree(directory, ignore_errors=True)
@@ -76,29 +66,3 @@ def _warm_the_compiler() -> None:
         compiler.compile("int one(void) { return 1; }", filename="function.c")
     except MocError as error:
         raise pytest.UsageError(error.message) from None
-
-
-def _start_server(directory: Path) -> subprocess.Popen[bytes]:
-    ports = [_free_port(), _free_port()]
-    log = directory / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moc_server_ext.cli", "serve", "--storage", str(directory / "storage"),
-             "--port", str(ports[0]), "--jupyter-port", str(ports[1])],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    endpoint = directory / "storage" / "endpoint.json"
-    deadline = time.monotonic() + START_SECONDS
-    while not endpoint.exists():
-        if server.poll() is not None or time.monotonic() > deadline:
-            server.kill()
-            raise pytest.UsageError(f"The server did not start:\n{log.read_text(errors='replace')}")
-        time.sleep(0.05)  # The file appears when the server listens; there is no event to wait for.
-    return server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -24,6 +24,7 @@ from .startup import StartupError
 
 _EXTENSION = "moc_server_ext"
 _KERNEL_SHUTDOWN_SECONDS = 0.8
+_STOP_SECONDS = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
     def begin_stop() -> None:
         say("moc: shutting down.")
         app.stop()
+        # Jupyter's own clean-up fails when a kernel restarts just then, and leaves the loop running.
+        loop.call_later(_STOP_SECONDS, app.io_loop.stop)
 
     def on_signal(signum: int, frame: Any) -> None:
         nonlocal stopping
@@ -101,8 +104,9 @@ def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, on_signal)
     app.start()
-    if extension.busy:
-        # A guest that computes would hold the interpreter's exit up until its limit.
+    if extension.busy or extension.cluster is not None:
+        # A guest that computes, or a clean-up that did not end, would hold the interpreter's exit up.
+        extension.withdraw()
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -150,9 +154,14 @@ def _make_app(options: ServeOptions) -> Any:
     extensions = {_EXTENSION: True}
     if options.lab:
         config.LabApp.log_level = logging.WARNING
+        # No question about news, and no request to anybody outside.
+        config.LabApp.news_url = None
+        config.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
         extensions["jupyterlab"] = True
     app = ServerApp.instance(config=config, jpserver_extensions=extensions)
     app.initialize(argv=[], find_extensions=options.lab, starter_extension="lab" if options.lab else None)
+    # Jupyter's times for pings contradict each other, which tornado would say on the terminal for each kernel.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
     return app
 
 

@@ -28,7 +28,8 @@ def page() -> Iterator[Any]:
         quiet.append("--no-sandbox")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield browser.new_page(viewport={"width": 1280, "height": 1000})
+        # High enough for the whole notebook: JupyterLab takes cells away that are out of sight.
+        yield browser.new_page(viewport={"width": 1280, "height": 9000})
         browser.close()
 
 
