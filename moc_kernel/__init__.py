@@ -42,11 +42,14 @@ def connect(
     LockedStorageError
         Another process owns the storage directory and serves no API.
     """
-    if url is None and token is None and ca_file is None and storage is None:
-        from .session import running_shell, session_of
+    from .session import running_shell, session_of
 
-        shell = running_shell()
-        if shell is not None:
+    shell = running_shell()
+    if shell is not None:
+        from .failure import show_errors_cleanly
+
+        show_errors_cleanly(shell)
+        if url is None and token is None and ca_file is None and storage is None:
             return session_of(shell).client
     from moc_server_ext.client import connect as connect_client
 

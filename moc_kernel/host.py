@@ -6,6 +6,7 @@ One host lives for one line. What outlives it (the connection) is in the :class:
 from __future__ import annotations
 
 import keyword
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -69,16 +70,16 @@ class CellHost:
     def read_file(self, path: str) -> bytes:
         """Read a file; relative paths start at the notebook's working directory."""
         try:
-            return Path(path).expanduser().read_bytes()
-        except OSError as error:
-            raise InvalidInputError(f"File {path!r} cannot be read: {error.strerror or error}.", path=path) from None
+            return Path(os.path.expanduser(path)).read_bytes()
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"File {path!r} cannot be read: {_reason(error)}.", path=path) from None
 
     def write_file(self, path: str, content: bytes) -> None:
         """Write a file; relative paths start at the notebook's working directory."""
         try:
-            Path(path).expanduser().write_bytes(content)
-        except OSError as error:
-            raise InvalidInputError(f"File {path!r} cannot be written: {error.strerror or error}.", path=path) from None
+            Path(os.path.expanduser(path)).write_bytes(content)
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"File {path!r} cannot be written: {_reason(error)}.", path=path) from None
 
     def stdin(self) -> bytes:
         """Refuse: a cell has no standard input."""
@@ -105,3 +106,7 @@ class CellHost:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise InvalidInputError(f"{name!r} cannot be the name of a Python variable.", name=name)
         self._shell.user_ns[name] = value
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

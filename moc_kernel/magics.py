@@ -152,12 +152,15 @@ def unregister(shell: Any) -> None:
         return
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("moc", None)
+    from .failure import stop_showing_errors
+
     formatter = shell.display_formatter
     for module, name, _ in _FORMATTED:
         formatter.mimebundle_formatter.pop(f"{module}.{name}", None)
     for module, name in _SHOWN_AT_ONCE:
         formatter.ipython_display_formatter.pop(f"{module}.{name}", None)
     magics.close()
+    stop_showing_errors(shell)
     shell.moc_magics = None
     session_of(shell).close()
 

@@ -18,6 +18,7 @@ from .model import CallRequest, CallResult, Limits
 if TYPE_CHECKING:
     from .orchestrator import Orchestrator, PreparedCall
     from .plans.runs import RunTable
+    from .scope import CallScope
     from .storage import Storage
 
 
@@ -25,7 +26,7 @@ def default_storage_path() -> Path:
     """Give the storage directory that is used when none is named: ``$MOC_STORAGE``, else the user's data directory."""
     named = os.environ.get("MOC_STORAGE")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     import platformdirs
 
     return Path(platformdirs.user_data_dir("moc", appauthor=False))
@@ -101,7 +102,7 @@ class Cluster:
         from .storage import Storage
 
         with ExitStack() as opening:
-            storage = Storage.open(default_storage_path() if path is None else Path(path).expanduser())
+            storage = Storage.open(default_storage_path() if path is None else Path(path))
             opening.callback(storage.close)
             engine = WasmEngine(
                 [CORE, PREVIEW1, UNSTABLE], cache_directory=cache_directory or default_cache_directory()
@@ -162,8 +163,13 @@ class Cluster:
         """Run a function in a thread; cancelling the coroutine cancels the guest. Raises as :meth:`call_sync` does."""
         return await self._orchestrator.call(request)
 
-    def call_sync(self, request: CallRequest) -> CallResult:
+    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
         """Run a function and wait for its end. KeyboardInterrupt cancels it.
+
+        Parameters
+        ----------
+        scope
+            Ends the call, with CancelledError, when it is cancelled from another thread.
 
         Raises
         ------
@@ -174,7 +180,7 @@ class Cluster:
         GuestError
             The guest failed. What it changed through host functions before that stays.
         """
-        return self._orchestrator.call_sync(request)
+        return self._orchestrator.call_sync(request, scope)
 
     def prepare(self, request: CallRequest) -> PreparedCall:
         """Resolve a request once, for many calls; raises the errors of resolving."""

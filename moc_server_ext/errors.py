@@ -263,12 +263,16 @@ class InvalidArgumentsError(InvalidInputError):
 
     code = "invalid_arguments"
 
-    def __init__(self, function: str, entry: str, *, expected: Sequence[str], found: Sequence[str]) -> None:
+    def __init__(
+        self, function: str, entry: str, *, expected: Sequence[str], found: Sequence[str], wrong: int | None = None
+    ) -> None:
         takes = f"({', '.join(expected)})"
         got = f"({', '.join(found)})"
+        # `wrong` is the place of the first one that has not its type, where the number of arguments is right.
+        which = "" if wrong is None else f", where {found[wrong]!r} is no {expected[wrong]}"
         super().__init__(
             f"{entry!r} of function {function!r} takes {len(expected)} argument{'' if len(expected) == 1 else 's'} "
-            f"{takes} and was given {len(found)}: {got}.",
+            f"{takes} and was given {len(found)}: {got}{which}.",
             function=function,
             entry=entry,
             expected=list(expected),

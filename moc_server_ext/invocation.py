@@ -80,12 +80,14 @@ def parse_numbers(
     InvalidArgumentsError
         Their number or the type of one is wrong.
     """
+    wrong = None
     if len(arguments) == len(signature.params):
         numbers = [_parse_number(each, kind) for each, kind in zip(arguments, signature.params, strict=True)]
         if None not in numbers:
             return tuple(number for number in numbers if number is not None)
+        wrong = numbers.index(None)
     raise InvalidArgumentsError(
-        function, entry, expected=signature.params, found=[str(each)[:40] for each in arguments]
+        function, entry, expected=signature.params, found=[str(each)[:40] for each in arguments], wrong=wrong
     )
 
 

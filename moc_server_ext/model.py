@@ -25,6 +25,11 @@ Number = int | float
 
 _BLOB_ID = re.compile(r"[0-9a-f]{64}")
 _NAME_MAX_BYTES = 512
+_TOKEN = r"[A-Za-z0-9!#$&^_.+-]{1,127}"  # noqa: S105 - a token of RFC 9110, no secret
+_CONTENT_TYPE = re.compile(
+    rf'{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]{{0,127}}")){{0,8}}', re.ASCII
+)
+_CONTENT_TYPE_MAX = 512
 
 
 class Mode(StrEnum):
@@ -63,6 +68,18 @@ def parse_name(text: str, what: str = "name") -> str:
             "without surrounding space.",
             name=text[:64],
         )
+    return text
+
+
+def is_content_type(text: str) -> bool:
+    """Tell whether `text` is a well-formed media type (RFC 9110, section 8.3.1), which no header can be broken with."""
+    return len(text) <= _CONTENT_TYPE_MAX and _CONTENT_TYPE.fullmatch(text) is not None
+
+
+def parse_content_type(text: str) -> str:
+    """Check a media type that came from outside."""
+    if not is_content_type(text):
+        raise InvalidInputError(f"Content type {text[:128]!r} is no media type; expected TYPE/SUBTYPE.")
     return text
 
 

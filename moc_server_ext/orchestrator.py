@@ -120,8 +120,13 @@ class Orchestrator:
 
     # -- doors --------------------------------------------------------------------------------------------------------
 
-    def call_sync(self, request: CallRequest) -> CallResult:
+    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
         """Run a function and wait for its end. KeyboardInterrupt cancels it.
+
+        Parameters
+        ----------
+        scope
+            Ends the call when it is cancelled.
 
         Raises
         ------
@@ -135,13 +140,13 @@ class Orchestrator:
         target = self._target(request)
         invocation = self._seal(target, request)
         with self.admission:
-            return self._run(CallContext(invocation, ExchangeBuffer(request.input), services=self), target.load)
+            return self._run(CallContext(invocation, ExchangeBuffer(request.input), services=self), target.load, scope)
 
     async def call(self, request: CallRequest) -> CallResult:
         """Do as :meth:`call_sync` does, in a thread; cancelling the coroutine cancels the guest."""
         scope = CallScope()
         try:
-            return await asyncio.to_thread(self._call_in_scope, request, scope)
+            return await asyncio.to_thread(self.call_sync, request, scope)
         except asyncio.CancelledError:
             scope.cancel()
             raise
@@ -156,19 +161,16 @@ class Orchestrator:
     ) -> CallResult:
         """Run what was resolved before, without queueing."""
         self.admission.check_open()
-        context = CallContext(invocation, ExchangeBuffer(input), services=self)
-        if scope is None:
-            return self._run(context, load)
-        with scope.holding(context):
-            return self._run(context, load)
+        return self._run(CallContext(invocation, ExchangeBuffer(input), services=self), load, scope)
 
     # -- for guests ---------------------------------------------------------------------------------------------------
 
     def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[int, ...] = ()) -> CallContext:
         """Resolve a call made by a guest into a child context.
 
-        The child has the grants of its own declaration and at most the limits of its parent. In direct mode `numbers`
-        are its arguments, converted to the types of its entry point; in posix mode those of the request are.
+        The child has the grants of its own declaration and at most what its parent has left of its limits. In
+        direct mode `numbers` are its arguments, converted to the types of its entry point; in posix mode those of the
+        request are.
 
         Raises
         ------
@@ -185,8 +187,7 @@ class Orchestrator:
         arguments = tuple(map(str, numbers)) if direct else request.arguments
         request = replace(request, arguments=arguments, caller=parent.invocation.caller)
         invocation = self._seal(target, request)
-        ceiling = parent.invocation.limits.to_json()
-        invocation = replace(invocation, limits=invocation.limits.narrowed(ceiling))
+        invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
         return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -280,11 +281,14 @@ class Orchestrator:
             caller=request.caller,
         )
 
-    def _run(self, context: CallContext, load: Callable[[], bytes]) -> CallResult:
+    def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:
         live = self._live
         live.add(context)
         try:
-            return self.engine.run(context, load)
+            if scope is None:
+                return self.engine.run(context, load)
+            with scope.holding(context):
+                return self.engine.run(context, load)
         except LimitExceededError as error:
             # A cancelled call has no time left: an engine that looks at the deadline alone tells that.
             if context.cancelled:
@@ -292,12 +296,6 @@ class Orchestrator:
             raise
         finally:
             live.discard(context)
-
-    def _call_in_scope(self, request: CallRequest, scope: CallScope) -> CallResult:
-        target = self._target(request)
-        invocation = self._seal(target, request)
-        with self.admission:
-            return self.run_resolved(invocation, target.load, request.input, scope)
 
 
 class PreparedCall:

@@ -14,6 +14,8 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -42,6 +44,19 @@ class Report:
         duration = f"{took * 1e3:.1f} ms" if took < 1 else f"{took:.1f} s"
         self.console.print(f"  [bold]{verb:<11}[/bold] {text}  [dim]{duration}[/dim]", soft_wrap=True)
         self._begin = time.perf_counter()
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show that something takes its time: as a spinner in a terminal, elsewhere as lines."""
+        with self.console.status(f"{what} …") as status:
+
+            def say(text: str) -> None:
+                if self.console.is_terminal:
+                    status.update(f"{text} …")
+                else:
+                    print(f"  {text} …", flush=True)
+
+            yield say
 
     def check(self, what: str, right: bool) -> None:
         """Print whether an answer is what it must be."""
@@ -76,10 +91,8 @@ def count_words(moc: Client, report: Report) -> None:
 def compile_and_call(moc: Client, report: Report) -> None:
     """Compile a sample from its C source, register and call it."""
     source = SAMPLES / "c" / "uppercase" / "uppercase.c"
-    with report.console.status("compiling …") as status:
-        compiled = compiler_for_file(source).compile(
-            source.read_text(), filename=source.name, progress=lambda text: status.update(f"{text} …")
-        )
+    with report.waiting("compiling") as say:
+        compiled = compiler_for_file(source).compile(source.read_text(), filename=source.name, progress=say)
     report.step("compiled", f"{source.name} → {len(compiled.content):,} bytes of WebAssembly")
     moc.platform.functions.put("uppercase", compiled.content)
     answer = moc.functions["uppercase"](b"my own cluster")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,3 +20,17 @@ def moc_server(tmp_path: Path) -> Iterator[MocServer]:
     server = start_server(storage)
     yield server
     server.kill()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a directory on a disk of 4 MiB of its own."""
+    target = tmp_path / "disk"
+    target.mkdir()
+    mounted = None
+    with contextlib.suppress(FileNotFoundError):
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(target)], capture_output=True)
+    if mounted is None or mounted.returncode:
+        pytest.skip("mounting a small disk needs root: the full disk is only simulated by the other tests")
+    yield target
+    subprocess.run(["umount", str(target)], check=True)

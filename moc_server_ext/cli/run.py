@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import LimitExceededError, MocError
+from ..errors import InvalidInputError, LimitExceededError, MocError
 from ..invocation import (
     check_arguments,
     check_env,
@@ -85,6 +85,8 @@ def _run(
     from ..guest_api.core import CORE
     from .streams import StdinBuffer, StreamBuffer, TerminalContext
 
+    if sys.stdout is None:
+        raise InvalidInputError("Standard output is closed.")
     engine = WasmEngine([CORE, PREVIEW1, UNSTABLE], cache_directory=default_cache_directory())
     try:
         interface = engine.inspect(name, module)
@@ -141,8 +143,7 @@ def _resolve(
     )
 
 
-def _for_run(error: LimitExceededError) -> MocError:
-    """Say how `moc run` raises a limit: nothing is registered here."""
-    before, _, _ = error.message.partition("Raise it at registration")
-    error.message = f"{before}Raise it with `moc run --limit {error.details['limit']}=…`."
-    return error
+def _for_run(error: LimitExceededError) -> LimitExceededError:
+    """Say how `moc run` raises a limit: there is no server and no registration that could hold it down."""
+    limit = error.details["limit"]
+    return LimitExceededError(**error.details, advice=f"Raise it with `moc run --limit {limit}=…`.")

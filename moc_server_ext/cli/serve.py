@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -51,4 +52,10 @@ def serve(
         open_path=open_path,
         storage=Path(face.storage) if face.storage else None,
     )
-    return MessageOutcome("", None, status=run_server(options, click.echo))
+    return MessageOutcome("", None, status=run_server(options, _say))
+
+
+def _say(line: str) -> None:
+    # Whoever read the terminal may have gone away (`moc serve | head`); the server goes on, and can be ended.
+    with contextlib.suppress(OSError):
+        click.echo(line)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Any, BinaryIO
 
 from ..abc import Bytes
-from ..errors import MocError
+from ..errors import InvalidInputError, MocError
 from ..verbs.invoke import error_text
 from ..verbs.outcome import BytesOutcome, CallOutcome, Outcome, format_result, visible
 
@@ -19,27 +20,29 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     ------
     BrokenPipeError
         Whoever read stdout went away.
+    InvalidInputError
+        Stdout takes nothing, such as a file on a full disk.
     """
     if as_json:
         body = outcome.to_json()
-        write_through(sys.stdout.buffer, b"" if body is None else _json(body))
+        write_stdout(b"" if body is None else _json(body))
         return
     if outcome.warnings:
-        write_through(sys.stderr.buffer, _warnings(outcome))
-    write_through(sys.stdout.buffer, _content(outcome))
+        _write_stderr(_warnings(outcome))
+    write_stdout(_content(outcome))
 
 
 def show_error(error: MocError, *, as_json: bool) -> None:
     """Write an error to stderr."""
     if as_json:
-        write_through(sys.stderr.buffer, _json({"error": error.to_json()}))
+        _write_stderr(_json({"error": error.to_json()}))
     else:
         show_line(f"moc: {error_text(error)}")
 
 
 def show_line(text: str) -> None:
     """Write a line to stderr."""
-    write_through(sys.stderr.buffer, text.encode(errors="backslashreplace") + b"\n")
+    _write_stderr(text.encode(errors="backslashreplace") + b"\n")
 
 
 def _warnings(outcome: Outcome) -> bytes:
@@ -64,6 +67,35 @@ def _content(outcome: Outcome) -> bytes:
 
 def _json(body: Any) -> bytes:
     return json.dumps(body, indent=2, allow_nan=False).encode() + b"\n"
+
+
+def write_stdout(content: Bytes) -> None:
+    """Write all of `content` to stdout.
+
+    Raises
+    ------
+    BrokenPipeError
+        Whoever read it went away.
+    InvalidInputError
+        It is closed, or takes nothing, such as a file on a full disk.
+    """
+    if sys.stdout is None:
+        if content:
+            raise InvalidInputError("Standard output is closed.")
+        return
+    try:
+        write_through(sys.stdout.buffer, content)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InvalidInputError(f"Standard output cannot be written: {error.strerror or error}.") from None
+
+
+def _write_stderr(content: Bytes) -> None:
+    # There is nobody to tell that nobody can be told.
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            write_through(sys.stderr.buffer, content)
 
 
 def write_through(stream: BinaryIO, content: Bytes) -> None:

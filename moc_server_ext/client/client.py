@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -10,10 +9,8 @@ from typing import Any, Self
 from ..abc import Platform
 from ..errors import InvalidInputError, PlanError, from_json
 from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
-from .views import BuffersView, FunctionsView, KeyValuesView, to_bytes
-
-_POLL_FIRST_SECONDS = 0.005
-_POLL_MAX_SECONDS = 0.25
+from ..plans.wait import wait
+from .views import BuffersView, FunctionsView, KeyValuesView, to_bytes, to_text
 
 
 class Client:
@@ -58,6 +55,8 @@ class Client:
             A function's name, or a blob id.
         *arguments
             Text or numbers: command-line arguments (posix), or the numbers of a direct call.
+        env
+            Environment variables of the guest; numbers become text.
         mode
             ``posix`` or ``direct``; by default what the module's exports suggest.
         entry
@@ -81,11 +80,11 @@ class Client:
         """
         return self.platform.call_sync(
             CallRequest(
-                function=name,
+                function=to_text(name),
                 arguments=tuple(_argument(each) for each in arguments),
                 mode=parse_mode(mode),
                 entry=entry,
-                env=dict(env or {}),
+                env={to_text(variable): _argument(value) for variable, value in (env or {}).items()},
                 input=to_bytes(input),
                 limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
             )
@@ -109,7 +108,7 @@ class Client:
         Parameters
         ----------
         progress
-            Called with the run's present state, several times a second.
+            Called with each record that differs from the one before.
 
         Raises
         ------
@@ -133,20 +132,8 @@ class Client:
         return self.output(self.wait(self.platform.runs.start(plan), progress=progress))
 
     def wait(self, run: RunRecord, *, progress: Callable[[RunRecord], None] | None = None) -> RunRecord:
-        """Wait until a run has ended; an interrupt (Ctrl-C) cancels the run."""
-        pause = _POLL_FIRST_SECONDS
-        try:
-            while True:
-                if progress is not None:
-                    progress(run)
-                if run.state is not RunState.RUNNING:
-                    return run
-                time.sleep(pause)
-                pause = min(2 * pause, _POLL_MAX_SECONDS)
-                run = self.platform.runs.get(run.run_id)
-        except KeyboardInterrupt:
-            self.platform.runs.cancel(run.run_id)
-            raise
+        """Wait until a run has ended, and give its last record; see :func:`..plans.wait.wait`."""
+        return wait(self.platform.runs, run.run_id, progress)
 
     def output(self, run: RunRecord) -> bytes:
         """Give the output of a run that has ended; raises its error if it failed."""

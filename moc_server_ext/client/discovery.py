@@ -22,7 +22,7 @@ def discover(
     """See :func:`..client.connect`."""
     ca = None if ca_file is None else os.fspath(ca_file)
     if url is None and storage is not None:
-        return _by_storage(Path(storage), token)
+        return _by_storage(Path(os.path.expanduser(storage)), token)
     url = url or os.environ.get("MOC_URL") or None
     if url is not None:
         return _by_url(url, token, ca, storage)
@@ -49,7 +49,7 @@ def _known_endpoint(url: str, storage: str | PathLike[str] | None) -> Endpoint |
 
     named = os.environ.get(ENDPOINT_FILE_VARIABLE)
     for directory in (
-        Path(storage) if storage is not None else None,
+        Path(os.path.expanduser(storage)) if storage is not None else None,
         Path(named).parent if named else None,
         default_storage_path(),
     ):

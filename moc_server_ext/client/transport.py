@@ -165,7 +165,8 @@ class Transport:
                 timeout=httpx.Timeout(_CONNECT_SECONDS, read=answer_seconds, write=_ANSWER_SECONDS, pool=None),
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise InvalidInputError(f"{address.url!r} is no address of a server: {error}.", url=address.url) from error
+            reason = str(error).rstrip(".")
+            raise InvalidInputError(f"{address.url!r} is no address of a server: {reason}.", url=address.url) from error
         except httpx.TransportError as error:
             raise ServerUnreachableError(address.url, _reason(error)) from error
         if response.status_code >= 400 and response.status_code not in expected:
@@ -188,8 +189,9 @@ def _open(address: Address) -> httpx.Client:
         try:
             verify = ssl.create_default_context(cafile=address.ca_file)
         except (OSError, ssl.SSLError) as error:
+            reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
             raise ServerUnreachableError(
-                address.url, f"its certificate {address.ca_file!r} cannot be read ({error})"
+                address.url, f"its certificate file {address.ca_file!r} cannot be read ({reason}); check --ca-file"
             ) from error
     elif address.url.startswith("http:"):
         verify = False  # Loading the system's certificates takes 20 ms and is not needed.

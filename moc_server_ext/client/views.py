@@ -12,6 +12,7 @@ from ..model import (
     BufferRecord,
     Declaration,
     FunctionRecord,
+    parse_content_type,
 )
 from .handles import BufferHandle, FunctionHandle
 
@@ -34,19 +35,19 @@ class FunctionsView:
     def put(
         self,
         name: str,
-        content: bytes,
+        content: Any,
         declaration: Declaration = Declaration(),  # noqa: B008 - frozen
         content_type: str = WASM_CONTENT_TYPE,
     ) -> FunctionRecord:
         """Register `content` under `name`; see :meth:`..abc.Functions.put`."""
-        return self._client.platform.functions.put(name, content, declaration, content_type)
+        return self._client.platform.functions.put(to_text(name), to_bytes(content), declaration, content_type)
 
     def list(self) -> Sequence[FunctionRecord]:
         """List all functions, sorted by name."""
         return self._client.platform.functions.list()
 
     def __getitem__(self, name: str) -> FunctionHandle:
-        return FunctionHandle(self._client, self._client.platform.functions.get(name))
+        return FunctionHandle(self._client, self._client.platform.functions.get(to_text(name)))
 
     def __getattr__(self, name: str) -> FunctionHandle:
         # Protocols of Python and IPython are looked up here as well; they must not become requests.
@@ -58,7 +59,7 @@ class FunctionsView:
             raise AttributeError(error.message) from error
 
     def __delitem__(self, name: str) -> None:
-        self._client.platform.functions.delete(name)
+        self._client.platform.functions.delete(to_text(name))
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -101,14 +102,15 @@ class BuffersView:
         """Store bytes (or text, as UTF-8) under `name`, replacing what was there; durable on return."""
         if content_type is None:
             content_type = _TEXT_CONTENT_TYPE if isinstance(content, str) else DEFAULT_CONTENT_TYPE
-        return self._client.platform.buffers.put(name, to_bytes(content), content_type, headers)
+        content_type = parse_content_type(content_type)
+        return self._client.platform.buffers.put(to_text(name), to_bytes(content), content_type, headers)
 
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers, sorted by name."""
         return self._client.platform.buffers.list()
 
     def __getitem__(self, name: str) -> BufferHandle:
-        self._client.platform.buffers.stat(name)  # A name that is not there fails here, not at the first read.
+        self._client.platform.buffers.stat(to_text(name))  # A name that is not there fails here, not at the first read.
         return BufferHandle(self._client, name)
 
     def __setitem__(self, name: str, content: Any) -> None:
@@ -118,7 +120,7 @@ class BuffersView:
             self.put(name, content)
 
     def __delitem__(self, name: str) -> None:
-        self._client.platform.buffers.delete(name)
+        self._client.platform.buffers.delete(to_text(name))
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
@@ -204,6 +206,13 @@ def to_bytes(content: Any) -> bytes:
         return bytes(content)
     hint = " Give the bytes of an array with array.tobytes()." if hasattr(content, "tobytes") else ""
     raise InvalidInputError(f"Expected bytes or text, found {type(content).__name__}.{hint}")
+
+
+def to_text(name: Any) -> str:
+    """Give `name` if it is text; InvalidInputError if not."""
+    if isinstance(name, str):
+        return name
+    raise InvalidInputError(f"A name is text, not {type(name).__name__}.")
 
 
 def _names(what: str, names: Iterator[str] | Any) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
 from ..abc import CallServices, GuestMemory
 from ..buffers.exchange import ExchangeBuffer
-from ..errors import LimitExceededError, MocError
-from ..model import Invocation
+from ..errors import CancelledError, GuestError, LimitExceededError, MocError
+from ..model import Invocation, Limits
 from .errno import Errno, GuestErrno
 
 INPUT_BUFFER_ID = 1
@@ -38,7 +39,7 @@ class CallContext:
     memory
         The guest's memory; set by the engine once there is an instance.
     wasi
-        The state of the WASI host (arguments, descriptors, files); set by the engine in posix mode.
+        The state of the WASI host (arguments, descriptors, files); set by the engine in posix mode, else None.
     stderr
         What the guest wrote to stderr or logged.
     """
@@ -66,6 +67,7 @@ class CallContext:
         self.parent = parent
         self.depth = 1 if parent is None else parent.depth + 1
         self.stderr = bytearray()
+        self.wasi = None
         self._deadline = time.monotonic() + invocation.limits.timeout_seconds
         self._cancelled = False
         self._call_id = ""
@@ -107,6 +109,10 @@ class CallContext:
         # Whoever looks at the deadline alone ends the call as well.
         self._deadline = 0.0
 
+    def overdue(self) -> GuestError:
+        """Make the error that ends a call whose deadline has passed, by itself or because somebody cancelled it."""
+        return CancelledError(self.invocation.function) if self.cancelled else self.limit_exceeded("timeout_seconds")
+
     def limit_exceeded(self, limit: str, found: float | None = None) -> LimitExceededError:
         """Make the error that says which limit this call reached."""
         return _limit_exceeded(self.invocation, limit, found)
@@ -129,6 +135,16 @@ class CallContext:
             raise self.limit_exceeded("stderr_bytes", len(self.stderr) + len(text))
         self.stderr += text
 
+    def ceiling(self) -> Limits:
+        """Give the limits of a call that this one makes: what the tree holds so far is no more to be had."""
+        limits = self.invocation.limits
+        files = 0 if self.wasi is None else self.wasi.file_bytes
+        return replace(
+            limits,
+            output_bytes=max(0, limits.output_bytes - self.output.size),
+            scratch_bytes=max(0, limits.scratch_bytes - max(files, self.buffered_bytes)),
+        )
+
     # -- handles of exchange buffers ----------------------------------------------------------------------------------
 
     @property
@@ -137,6 +153,11 @@ class CallContext:
         if self._buffers is None:
             self._buffers = {INPUT_BUFFER_ID: self.input, OUTPUT_BUFFER_ID: self.output}
         return self._buffers
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes in the buffers that this call's guest made, which share the limit scratch_bytes."""
+        return sum(buffer.size for handle, buffer in self.buffers.items() if handle > OUTPUT_BUFFER_ID)
 
     def buffer(self, handle: int) -> ExchangeBuffer:
         """Look a handle up; GuestErrno(EBADF) when this call issued no such handle."""

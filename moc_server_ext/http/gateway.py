@@ -120,8 +120,10 @@ def bind(host: str, port: int, *, option: str) -> list[socket.socket]:
 def _bind_error(error: OSError, host: str, port: int, option: str) -> MocError:
     if error.errno == errno.EADDRINUSE:
         return AddressInUseError(host, port, option=option)
+    if error.errno == errno.EACCES:
+        return InvalidInputError(f"Port {port} on {host} is not for this user. Choose one above 1023 with {option}.")
     return InvalidInputError(
-        f"Cannot listen on {host} port {port}: {error.strerror or error}. Choose another with {option}."
+        f"Cannot listen on {host}: {error.strerror or error}. Choose an address of this machine with --host."
     )
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from tornado import httputil, web
 
-from ..abc import Platform
 from ..errors import (
     AccessDeniedError,
     BodyTooLargeError,
@@ -29,7 +28,8 @@ from ..errors import (
     RangeNotSatisfiableError,
     UnavailableError,
 )
-from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, parse_query, to_json_bytes
+from ..scope import CallScope
+from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, ServedPlatform, parse_query, to_json_bytes
 from .routes import find_operation
 from .workers import Workers
 
@@ -55,7 +55,7 @@ class Api:
         Largest body that a request may have.
     """
 
-    platform: Platform
+    platform: ServedPlatform
     workers: Workers
     max_body_bytes: int
 
@@ -76,6 +76,8 @@ class ApiMixin(_Handler):
         self._parts: list[bytes] = []
         self._size = 0
         self._refusal: MocError | None = None
+        self._scope = CallScope()
+        self._work: asyncio.Future[ApiResponse] | None = None
 
     async def authenticate(self) -> str:
         """Give the caller's name for the platform, or raise what refuses the request; each base has its own."""
@@ -131,12 +133,24 @@ class ApiMixin(_Handler):
         segments = tuple(path.split("/"))
         operation, lane = find_operation(self.request.method or "", segments)
         request = self._api_request(path, segments)
-        work = functools.partial(operation, request)
+        self._work = asyncio.ensure_future(self.api.workers.run(lane, functools.partial(operation, request)))
         try:
-            response = await self.api.workers.run(lane, work)
+            response = await self._work
         except asyncio.CancelledError:
-            raise UnavailableError("The server is shutting down.") from None
+            if not self._scope.cancelled:
+                raise UnavailableError("The server is shutting down.") from None
+            # For the log alone: nobody reads it, and it is no fault of the server's.
+            self.set_status(499, "Client Closed Request")
+            self.finish_with(None, None)
+            return
         self._write(response)
+
+    def on_connection_close(self) -> None:
+        """End what the request began: its guest, and its wait for a thread."""
+        super().on_connection_close()
+        self._scope.cancel()
+        if self._work is not None:
+            self._work.cancel()
 
     def _api_request(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
         body = b"".join(self._parts)
@@ -151,6 +165,7 @@ class ApiMixin(_Handler):
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             body=body,
             caller=self._caller,
+            scope=self._scope,
         )
 
     # -- answers ------------------------------------------------------------------------------------------------------

@@ -9,14 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from ..abc import Platform
 from ..errors import InvalidInputError
+from ..model import CallRequest, CallResult
+from ..scope import CallScope
 
 JSON_CONTENT_TYPE = "application/json"
-_QUERY_FIELDS_MAX = 10_000
+# Newer versions of Tornado take no more either.
+_QUERY_FIELDS_MAX = 1_000
+
+
+class ServedPlatform(Platform, Protocol):
+    """A platform whose calls the server can end: those of a client that is gone."""
+
+    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
+        """Run a function and wait for its end; cancelling `scope` ends it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +46,11 @@ class ApiRequest:
         Lower-case names.
     caller
         Who asks; see :attr:`.CallRequest.caller`.
+    scope
+        Is cancelled when the client is gone; calls made for the request belong into it.
     """
 
-    platform: Platform
+    platform: ServedPlatform
     method: str
     root: str
     segments: tuple[str, ...]
@@ -45,6 +58,7 @@ class ApiRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     caller: str = "local"
+    scope: CallScope = field(default_factory=CallScope)
 
     def name(self, index: int = 1) -> str:
         """Give one path segment, decoded, as text."""

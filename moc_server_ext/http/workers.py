@@ -34,8 +34,8 @@ class Workers:
     async def run(self, lane: Lane, operation: Callable[[], T]) -> T:
         """Run `operation` on a thread of `lane` and wait for it; called on the event loop's thread.
 
-        A place in the lane is given back when the thread is done, not when the one who waits is gone: a client that
-        hangs up does not end the guest that it started.
+        A place in the lane is given back when the thread is done, not when the one who waits is gone. Cancelling the
+        wait drops an operation that has not begun; one that has begun goes on.
 
         Raises
         ------

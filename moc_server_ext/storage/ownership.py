@@ -6,6 +6,7 @@ machines that share a directory over a network: that is not supported.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -88,19 +89,30 @@ class OwnerLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            pid = _read_pid(self._descriptor)
             self.release()
             owner = read_endpoint(path)
             raise LockedStorageError(
                 str(path),
-                pid=owner.pid if owner else None,
+                pid=owner.pid if owner else pid,
                 url=(owner.url or owner.jupyter_url) if owner else None,
             ) from None
         except BaseException:
             self.release()
             raise
+        # Only so that others can say who it is; on a full disk they cannot.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Let another process own the directory; idempotent."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _read_pid(descriptor: int) -> int | None:
+    """Read which process holds the lock; None where it did not say."""
+    text = os.pread(descriptor, 32, 0).strip()
+    return int(text) if text.isdigit() else None

@@ -15,12 +15,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ..errors import NotAStorageError
+from ..errors import NotAStorageError, StorageError
 from .arrays import ByteArrays
 from .blobs import StoredBlobs
 from .buffers import StoredBuffers
@@ -104,9 +105,7 @@ class Storage:
         ReadOnlyStorageError, StorageFullError, CorruptStorageError, StorageError
             It cannot be made or written, or is damaged. Nothing is left open or locked.
         """
-        path = path.expanduser().resolve()
-        if path.exists() and not path.is_dir():
-            raise NotAStorageError(str(path), found=())
+        path = _resolved(path)
         with failures("the storage", path):
             make_directory(path)
             check_directory(path)
@@ -208,3 +207,27 @@ class Storage:
 
     def __reduce__(self) -> Any:
         raise TypeError("An open Storage cannot be pickled: it is owned by one process. Send its path or its endpoint.")
+
+
+def _resolved(path: Path) -> Path:
+    """Give the absolute path, which is that of a directory or of nothing yet."""
+    try:
+        resolved = Path(os.path.expanduser(path)).resolve()
+        str(resolved).encode()  # SQLite takes no other names.
+        is_something_else = _is_something_else(resolved)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or error
+        raise StorageError(
+            f"{str(path)!r} cannot be a storage: {reason}. Choose another directory with --storage or MOC_STORAGE."
+        ) from None
+    if is_something_else:
+        raise NotAStorageError(str(resolved), found=())
+    return resolved
+
+
+def _is_something_else(path: Path) -> bool:
+    # Path.exists() would pass over what makes a path unusable, such as links that form a loop.
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

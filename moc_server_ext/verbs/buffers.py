@@ -6,7 +6,7 @@ import mimetypes
 
 import click
 
-from ..model import DEFAULT_CONTENT_TYPE
+from ..model import DEFAULT_CONTENT_TYPE, parse_content_type
 from .commands import Verb, VerbGroup, parsed_by, usage_error
 from .host import Host
 from .options import (
@@ -50,7 +50,12 @@ buffer = VerbGroup("buffer", help="Store, read or delete one buffer.")
 @buffer.command(
     "put", cls=Verb, example=["moc buffer put books books.txt", "moc buffer put --content-type text/csv t -"]
 )
-@click.option("--content-type", metavar="TYPE", help="What the bytes are. Without it: by the file's suffix.")
+@click.option(
+    "--content-type",
+    metavar="TYPE",
+    callback=parsed_by(parse_content_type),
+    help="What the bytes are. Without it: by the file's suffix.",
+)
 @variable_in_option
 @click.argument("name")
 @click.argument("file", metavar="FILE|-", required=False)

@@ -136,7 +136,12 @@ class Verb(click.Command):
                 if arg.startswith("-") and arg != "-" and arg.partition("=")[0] not in known:
                     args = [*args[:index], "--", *args[index:]]
                     break
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            # The parser leaves out which verb it was, for an option without its value.
+            error.ctx = error.ctx or ctx
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verb's own options."""

@@ -12,7 +12,6 @@ import itertools
 import os
 import secrets
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -222,20 +221,6 @@ def test_a_full_disk_at_any_step_leaves_what_was_there_and_the_write_works_later
     assert {"sqlite write", "sqlite sync"} <= refused_steps
     if kind in STAGED:
         assert {"open", "write", "fsync", "rename", "fsync directory"} <= refused_steps
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a directory on a disk of 4 MiB of its own."""
-    target = tmp_path / "disk"
-    target.mkdir()
-    mounted = None
-    with contextlib.suppress(FileNotFoundError):
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(target)], capture_output=True)
-    if mounted is None or mounted.returncode:
-        pytest.skip("mounting a small disk needs root: the full disk is only simulated by the other tests")
-    yield target
-    subprocess.run(["umount", str(target)], check=True)
 
 
 def fill_up(write: Callable[[int], object]) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ import httpx
 import pytest
 
 from moc_server_ext.client.http import HttpPlatform
+from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import FunctionNotFoundError, RunNotFoundError
 from moc_server_ext.http.gateway import Gateway
 from moc_server_ext.http.handler import Api
@@ -37,6 +39,7 @@ from moc_server_ext.model import (
     RunState,
     Signature,
 )
+from moc_server_ext.scope import CallScope
 from moc_server_ext.storage import Storage
 
 TOKEN = "a-token-for-tests"
@@ -117,7 +120,7 @@ class ScriptedPlatform:
     def uppercase(request: CallRequest) -> CallResult:
         return CallResult("call-1", None, 0, request.input.upper(), b"a warning", 42)
 
-    def call_sync(self, request: CallRequest) -> CallResult:
+    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
         return self.on_call(request)
 
     def status(self) -> dict[str, Any]:
@@ -133,15 +136,28 @@ class RunningGateway:
 
     url: str
     ca_file: Path
-    platform: ScriptedPlatform
+    platform: Any
     http: httpx.Client
+    workers: Workers
+    token: str = TOKEN
     api: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.api = f"{self.url}/moc/api/v1/"
 
+    @contextmanager
+    def connection(self) -> Iterator[ssl.SSLSocket]:
+        """Open a connection for bytes that no client would send."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        port = int(self.url.rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as stream,
+        ):
+            yield stream
+
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {TOKEN}", **options.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
         return self.http.request(method, self.api + path, headers=headers, **options)
 
 
@@ -151,9 +167,9 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
         yield opened
 
 
-@pytest.fixture
-def gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
-    platform = ScriptedPlatform(storage)
+@contextmanager
+def serving(platform: Any, tmp_path: Path) -> Iterator[RunningGateway]:
+    """Serve `platform` from a thread."""
     workers = Workers({Lane.CALLS: 2, Lane.STORAGE: 2}, waiting=2)
     started: list[Gateway] = []
     ready = threading.Event()
@@ -182,14 +198,30 @@ def gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
     thread = threading.Thread(target=serve)
     thread.start()
     assert ready.wait(10)
-    import ssl
+    try:
+        context = ssl.create_default_context(cafile=started[0].ca_file)
+        with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
+            yield RunningGateway(started[0].url, started[0].ca_file, platform, http, workers)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        workers.close()
 
-    context = ssl.create_default_context(cafile=started[0].ca_file)
-    with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
-        yield RunningGateway(started[0].url, started[0].ca_file, platform, http)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    workers.close()
+
+@pytest.fixture
+def gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
+    with serving(ScriptedPlatform(storage), tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster_gateway(tmp_path: Path) -> Iterator[RunningGateway]:
+    """A gateway in front of a whole cluster; `platform` is the cluster."""
+    cluster = Cluster.open(tmp_path / "cluster", cache_directory=tmp_path / "modules")
+    with cluster, serving(cluster, tmp_path) as running:
+        yield running
+        # The threads that serve calls end with their guests.
+        cluster.close()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -184,12 +182,7 @@ def test_more_calls_than_fit_are_503_with_retry_after(gateway):
     ],
 )
 def test_malformed_requests_end_and_leave_the_gateway_answering(gateway, raw):
-    context = ssl.create_default_context(cafile=gateway.ca_file)
-    port = int(gateway.url.rpartition(":")[2])
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as stream,
-    ):
+    with gateway.connection() as stream:
         stream.sendall(raw)
         answer = stream.recv(65536)
     assert b"Traceback" not in answer

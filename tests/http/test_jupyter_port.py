@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import httpx
 import pytest
 
 from moc_server_ext.cluster import Cluster
+from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.http.routes import ROUTES
 
 pytestmark = pytest.mark.timeout(180)
@@ -223,3 +226,26 @@ def test_without_a_gateway_the_endpoint_leads_to_jupyter(tmp_path):
         assert moc.buffers["x"].read() == b"1"
     server.stop()
     assert not endpoint.exists()
+
+
+def test_a_client_that_hangs_up_ends_its_guest(jupyter):
+    spin = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start") (loop (br 0))))')
+    assert jupyter.request("PUT", "functions/spin", content=spin).status_code == 201
+
+    def running() -> int:
+        return jupyter.request("GET", "status").json()["calls"]["running"]
+
+    def wait_for(count: int) -> None:
+        end = time.monotonic() + 30
+        while running() != count:
+            assert time.monotonic() < end
+            time.sleep(0.01)  # the server gives no sign of its own
+
+    address = httpx.URL(jupyter.api)
+    with socket.create_connection((address.host, address.port), timeout=10) as stream:
+        stream.sendall(
+            f"POST {address.raw_path.decode()}functions/spin/call HTTP/1.1\r\nHost: {address.netloc.decode()}\r\n"
+            f"Authorization: token {TOKEN}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        wait_for(1)
+    wait_for(0)

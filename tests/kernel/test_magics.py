@@ -181,10 +181,35 @@ def test_a_long_stderr_is_cut_to_its_end(kernel):
     assert cell.stderr.endswith("the end\n")
 
 
+def test_an_error_of_the_python_client_shows_the_persons_lines_and_none_of_mocs(kernel):
+    cell = kernel.run("from moc_kernel import connect\ndef ask(name):\n    return connect().call(name)\n\nask('ad')")
+    assert cell.error["ename"] == "FunctionNotFoundError"
+    first, *lines = cell.error_text.splitlines()
+    assert first == "moc: error[function_not_found]: No function is named 'ad'. Did you mean 'add'?"
+    assert [line.partition("], ")[2] for line in lines] == [
+        "line 5: ask('ad')",
+        "line 3: return connect().call(name)",
+    ]
+
+
+def test_an_error_of_the_persons_own_code_keeps_its_traceback(kernel):
+    cell = kernel.run("from moc_kernel import connect\nconnect().functions\n1 / 0")
+    assert cell.error["ename"] == "ZeroDivisionError"
+    assert "Traceback" in cell.error_text
+
+
+@pytest.mark.parametrize("path", ["nul\\0", "~nobody-has-this-name/f"])
+def test_a_path_that_cannot_be_one_is_a_clean_message(kernel, path):
+    cell = kernel.run(f"get_ipython().run_line_magic('moc', \"push f '{path}'\")")
+    assert "moc: error[invalid_input]: File" in cell.error_text
+    assert "Traceback" not in cell.error_text
+
+
 def test_with_moc_debug_the_traceback_stays(kernel):
-    kernel.do("import os\nos.environ['MOC_DEBUG'] = '1'")
+    kernel.do("import os\nos.environ['MOC_DEBUG'] = '1'\nfrom moc_kernel import connect")
     try:
         assert "Traceback" in kernel.run("%moc call ad").error_text
+        assert "Traceback" in kernel.run("connect().call('ad')").error_text
     finally:
         kernel.do("del os.environ['MOC_DEBUG']")
 

@@ -77,6 +77,14 @@ def test_the_extension_can_be_unloaded_and_loaded_again(plain_kernel):
     assert plain_kernel.do("%load_ext moc_kernel\n%moc kv get k").stdout.endswith("v\n")
 
 
+def test_unloading_the_extension_gives_python_its_tracebacks_back(plain_kernel):
+    failing = "from moc_server_ext.client import connect as other\nother().call('nothing')"
+    plain_kernel.do("%load_ext moc_kernel\nfrom moc_kernel import connect\nconnect().close()")
+    assert "Traceback" not in plain_kernel.run(failing).error_text
+    plain_kernel.do("%unload_ext moc_kernel")
+    assert "Traceback" in plain_kernel.run(f"other().close()\n{failing}").error_text
+
+
 def test_loading_the_extension_in_the_moc_kernel_does_no_harm(fresh_kernel):
     assert fresh_kernel.do("%load_ext moc_kernel").messages == ["status", "execute_input", "status"]
     assert "Verbs:" in fresh_kernel.do("%moc -h").stdout

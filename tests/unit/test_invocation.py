@@ -113,7 +113,7 @@ def test_nan_is_a_float() -> None:
     ],
 )
 def test_what_is_no_number_of_its_type_is_refused(kind: str, text: str) -> None:
-    with pytest.raises(InvalidArgumentsError, match=kind):
+    with pytest.raises(InvalidArgumentsError, match=rf"where '.*' is no {kind}\.$"):
         numbers(kind, text)
 
 

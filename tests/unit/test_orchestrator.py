@@ -244,6 +244,16 @@ def test_a_nested_call_stays_within_its_parents_limits(moc: Orchestrator) -> Non
     assert child.input.getvalue() == b"in"
 
 
+def test_a_nested_call_gets_what_the_tree_has_left(moc: Orchestrator) -> None:
+    parent = parent_of(moc, output_bytes=100, scratch_bytes=50)
+    parent.output.write(b"x" * 60)
+    parent.add_buffer(ExchangeBuffer(b"y" * 20))
+    child = moc.nested(parent, CallRequest("posix"))
+    assert (child.invocation.limits.output_bytes, child.invocation.limits.scratch_bytes) == (40, 30)
+    child.output.write(b"x" * 40)
+    assert moc.nested(child, CallRequest("posix")).invocation.limits.output_bytes == 0
+
+
 def test_a_nested_direct_call_converts_its_numbers(moc: Orchestrator) -> None:
     child = moc.nested(parent_of(moc), CallRequest("direct"), (3, -4))
     assert child.invocation.numbers == (3, -4.0)

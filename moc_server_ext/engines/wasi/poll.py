@@ -16,7 +16,7 @@ from ...guest_api.registry import Work
 from . import layout
 from .layout import CLOCK_MONOTONIC, U64
 from .modules import PREVIEW1, UNSTABLE
-from .process import out_of_time, require_clock
+from .process import require_clock
 from .state import WasiState
 
 MAX_SUBSCRIPTIONS = 1024
@@ -107,5 +107,5 @@ def _sleep(call: CallContext, duration_ns: int) -> None:
         # Read once: another thread may cancel the call between two looks, which moves its deadline into the past.
         left = call.deadline - time.monotonic()
         if left <= 0:
-            raise out_of_time(call)
+            raise call.overdue()
         time.sleep(min(remaining, _STEP_SECONDS, left))

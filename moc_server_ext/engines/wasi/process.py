@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NoReturn
 
-from ...errors import CancelledError, GuestError
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
 from ...guest_api.registry import I64
@@ -86,11 +85,6 @@ def require_clock(clock: int) -> None:
         raise GuestErrno(Errno.ENOTSUP if clock in (2, 3) else Errno.EINVAL)
 
 
-def out_of_time(call: CallContext) -> GuestError:
-    """Make the error that ends a call whose deadline has passed, by itself or because somebody cancelled it."""
-    return CancelledError(call.invocation.function) if call.cancelled else call.limit_exceeded("timeout_seconds")
-
-
 @both("random_get")
 def random_get(call: CallContext, pointer: int, length: int) -> int:
     """Fill guest memory with random bytes, slice by slice, so that a huge wish ends with the call's time."""
@@ -99,7 +93,7 @@ def random_get(call: CallContext, pointer: int, length: int) -> int:
     source = call.wasi.random
     for offset in range(0, length, _RANDOM_SLICE_BYTES):
         if offset and time.monotonic() > call.deadline:
-            raise out_of_time(call)
+            raise call.overdue()
         call.memory.write((pointer + offset) & U32, source.take(min(_RANDOM_SLICE_BYTES, length - offset)))
     return 0
 

@@ -77,6 +77,11 @@ class WasiState:
         return self._tree
 
     @property
+    def file_bytes(self) -> int:
+        """Bytes that the file tree takes."""
+        return 0 if self._tree is None else self._tree.quota.used_bytes
+
+    @property
     def random(self) -> RandomSource:
         """Where random bytes come from."""
         if self._random is None:

@@ -16,6 +16,7 @@ from ...errors import InvalidModuleError
 
 _MAGIC: Final = b"\0asm"
 _CORE_VERSION: Final = b"\1\0\0\0"
+_SECTION_TABLE: Final = 4
 _SECTION_MEMORY: Final = 5
 _MAX_VARINT_BYTES: Final = 5
 
@@ -26,11 +27,12 @@ class Outline:
 
     Parameters
     ----------
-    memories
-        How many memories it defines.
+    memories, tables
+        How many of them it defines.
     """
 
     memories: int
+    tables: int
 
 
 def outline(name: str, content: bytes) -> Outline:
@@ -49,7 +51,7 @@ def outline(name: str, content: bytes) -> Outline:
     if version != _CORE_VERSION:
         what = "a component" if version[2:] == b"\1\0" else f"of version {version.hex(' ')}"
         raise InvalidModuleError(name, f"it is {what}; compile it to a core module of version 1 instead.")
-    memories = 0
+    counts = {_SECTION_MEMORY: 0, _SECTION_TABLE: 0}
     at = 8
     while at < len(content):
         section = content[at]
@@ -60,10 +62,10 @@ def outline(name: str, content: bytes) -> Outline:
                 f"it is truncated at byte {len(content)}: section {section} at byte {at} has {size:,} bytes, "
                 f"of which {body + size - len(content):,} are missing.",
             )
-        if section == _SECTION_MEMORY and size:
-            memories, _ = _varint(name, content, body)
+        if section in counts and size:
+            counts[section], _ = _varint(name, content, body)
         at = body + size
-    return Outline(memories)
+    return Outline(memories=counts[_SECTION_MEMORY], tables=counts[_SECTION_TABLE])
 
 
 def _what_it_is(content: bytes) -> str:

@@ -42,11 +42,11 @@ def compile_module(
     InvalidModuleError
         It is not valid, or takes too long or too much memory to compile.
     """
-    memories = outline(name, content).memories
+    found = outline(name, content)
     if len(content) > IN_PROCESS_BYTES:
-        return Artifact(_in_child(name, content, wall_seconds), memories)
+        return Artifact(_in_child(name, content, wall_seconds), found.memories, found.tables)
     try:
-        return Artifact(machine().compile(bytes(content)), memories)
+        return Artifact(machine().compile(bytes(content)), found.memories, found.tables)
     except wasmtime.WasmtimeError as error:
         raise refusal(name, str(error)) from None
 

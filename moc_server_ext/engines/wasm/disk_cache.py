@@ -26,8 +26,8 @@ from .profiles import CONFIGURATION
 _log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 1 << 30
-_MAGIC: Final = b"moc-cwasm 1\n"
-_HEADER: Final = struct.Struct(f"<{len(_MAGIC)}sI32s")
+_MAGIC: Final = b"moc-cwasm 2\n"
+_HEADER: Final = struct.Struct(f"<{len(_MAGIC)}sII32s")
 _SUFFIX: Final = ".cwasm"
 
 
@@ -37,12 +37,13 @@ class Artifact:
 
     Parameters
     ----------
-    memories
-        How many memories the module defines.
+    memories, tables
+        How many of them the module defines.
     """
 
     machine_code: bytes
     memories: int
+    tables: int
 
 
 class DiskCache:
@@ -91,18 +92,18 @@ class DiskCache:
             content = file.read()
         if len(content) < _HEADER.size:
             return None
-        magic, memories, digest = _HEADER.unpack_from(content)
-        machine_code = content[_HEADER.size :]
-        if magic != _MAGIC or digest != _digest(memories, machine_code):
+        magic, memories, tables, digest = _HEADER.unpack_from(content)
+        artifact = Artifact(content[_HEADER.size :], memories, tables)
+        if magic != _MAGIC or digest != _digest(artifact):
             _log.warning("the compiled module %s is damaged and will be compiled again", path)
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
-        return Artifact(machine_code, memories)
+        return artifact
 
     def put(self, blob_id: str, artifact: Artifact) -> None:
         """Keep a module; readers see all of it or nothing. A full disk is logged: it costs the next compilation."""
-        header = _HEADER.pack(_MAGIC, artifact.memories, _digest(artifact.memories, artifact.machine_code))
+        header = _HEADER.pack(_MAGIC, artifact.memories, artifact.tables, _digest(artifact))
         temporary = None
         try:
             descriptor, temporary = tempfile.mkstemp(dir=self._directory, suffix=".part")
@@ -143,8 +144,9 @@ class DiskCache:
             excess -= size
 
 
-def _digest(memories: int, machine_code: bytes) -> bytes:
-    return hashlib.sha256(memories.to_bytes(4, "little") + hashlib.sha256(machine_code).digest()).digest()
+def _digest(artifact: Artifact) -> bytes:
+    counts = struct.pack("<II", artifact.memories, artifact.tables)
+    return hashlib.sha256(counts + hashlib.sha256(artifact.machine_code).digest()).digest()
 
 
 def _fingerprint() -> str:

@@ -88,6 +88,8 @@ class _Tree:
                     self._serve(guest)
                     interrupt.hold()
         finally:
+            # Ctrl-C a second time must not come between a guest and its end.
+            interrupt.hold()
             for each in reversed(guests):
                 each.close()
             interrupt.release()

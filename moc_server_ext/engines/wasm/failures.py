@@ -86,7 +86,7 @@ def _own_failure(
     if memory_bytes * 4 >= memory_limit * 3:
         note = (
             f"It held {memory_bytes:,} bytes of its limit memory_bytes = {memory_limit:,}, so it may have run out of "
-            "memory; raise it at registration with `moc push --limit memory_bytes=…`."
+            "memory; --limit memory_bytes=… sets that limit, below the server's own."
         )
     return TrapError(function, reason, backtrace=backtrace, stderr=stderr_tail(context), note=note)
 

@@ -13,7 +13,6 @@ import time
 from functools import partial
 from typing import Any, Final
 
-from ...errors import CancelledError, MocError
 from ...guest_api.context import CallContext
 from ...guest_api.errno import GuestErrno
 from ...guest_api.registry import NestedCall, Work
@@ -23,7 +22,7 @@ from . import capi
 from .failures import failure
 from .memory import LinearMemory
 from .prepared import Export, Prepared
-from .profiles import LARGE_TABLE_ELEMENTS, TABLES
+from .profiles import LARGE_TABLE_ELEMENTS
 from .ticker import TICK_SECONDS
 from .trampolines import write_i32
 
@@ -90,8 +89,9 @@ class Guest:
             context.wasi = WasiState(context)
         store = self._store = capi.store_new(machine.pointer, None, None)
         self._context_pointer = capi.store_context(store)
-        memories = prepared.memories
-        capi.store_limiter(store, memory_bytes // memories, LARGE_TABLE_ELEMENTS, 1, TABLES * 25, memories)
+        # The library counts each memory and each table by itself, and the limits hold for all of them together.
+        memories, tables = prepared.memories, prepared.tables
+        capi.store_limiter(store, memory_bytes // memories, LARGE_TABLE_ELEMENTS // tables, 1, tables, memories)
         capi.set_epoch_deadline(self._context_pointer, FIRST_SLICE_TICKS)
         capi.store_epoch_callback(store, machine.epoch_callback, None, None)
 
@@ -138,19 +138,12 @@ class Guest:
 
     def _continue(self, now: float, deadline: float, delta: int, kind: int, *, is_fresh: bool) -> int:
         if self.stopped is not None or now >= deadline or self.context.cancelled:
-            self._cause = self.stopped or self.overdue()
+            self._cause = self.stopped or self.context.overdue()
             return capi.error_new(b"ended by the engine")
         left = math.ceil(min(deadline - now, _FOREVER) / TICK_SECONDS)
         capi.store_u64(delta, max(1, min(SLICE_TICKS, left)))
         capi.store_u8(kind, capi.EPOCH_CONTINUE if is_fresh else capi.EPOCH_YIELD)
         return 0
-
-    def overdue(self) -> MocError:
-        """Make the error of a call whose time is over."""
-        context = self.context
-        if context.cancelled:
-            return CancelledError(context.invocation.function)
-        return context.limit_exceeded("timeout_seconds")
 
     # -- outside ------------------------------------------------------------------------------------------------------
 
@@ -306,7 +299,7 @@ class CoroutineGuest(Guest):
         answer that comes after the guest's time.
         """
         if time.monotonic() >= self.context.deadline:
-            outcome = self.overdue()
+            outcome = self.context.overdue()
         self._answer = self._sign * outcome.number if isinstance(outcome, GuestErrno) else outcome
         self.waiting_for = None
 

@@ -9,11 +9,14 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _bindings
 
-from ...errors import MissingImportError, nearest, oxford
+from ...errors import InvalidModuleError, MissingImportError, nearest, oxford
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import ModuleInterface, Signature
 
 _TYPE_NAMES: Final = ("i32", "i64", "f32", "f64", "v128")
+# An interface is kept in memory and listed with its function; a module of some megabytes could have a million entries.
+MAX_ENTRIES: Final = 10_000
+MAX_NAME_BYTES: Final = 1 << 20
 _KINDS: Final = {
     wasmtime.MemoryType: "a memory",
     wasmtime.TableType: "a table",
@@ -21,11 +24,28 @@ _KINDS: Final = {
 }
 
 
-def read_interface(module: wasmtime.Module) -> ModuleInterface:
-    """Read imports and exports of a compiled module."""
-    exports = module.exports
+def read_interface(function: str, module: wasmtime.Module) -> ModuleInterface:
+    """Read imports and exports of a compiled module.
+
+    Raises
+    ------
+    InvalidModuleError
+        There are more than 10,000 of them, or their names take more than 1 MiB.
+    """
+    imports, exports = module.imports, module.exports
+    entries = len(imports) + len(exports)
+    if entries > MAX_ENTRIES:
+        raise InvalidModuleError(
+            function, f"it has {entries:,} imports and exports, and at most {MAX_ENTRIES:,} are taken."
+        )
+    size = sum(len(each.module) + len(each.name or "") for each in imports) + sum(len(each.name) for each in exports)
+    if size > MAX_NAME_BYTES:
+        raise InvalidModuleError(
+            function,
+            f"the names of its imports and exports are {size:,} characters, and at most {MAX_NAME_BYTES:,} are taken.",
+        )
     return ModuleInterface(
-        imports=tuple((each.module, each.name or "", _signature(each.type)) for each in module.imports),
+        imports=tuple((each.module, each.name or "", _signature(each.type)) for each in imports),
         exports={each.name: signature for each in exports if (signature := _signature(each.type)) is not None},
         exports_memory=any(each.name == "memory" and isinstance(each.type, wasmtime.MemoryType) for each in exports),
     )

@@ -57,7 +57,7 @@ class Modules:
         Raises
         ------
         InvalidModuleError, MissingImportError
-            It cannot run here. Nothing is kept of it in memory.
+            It cannot run here. Nothing is kept of it.
         """
         with self._lock:
             found = self._prepared.get(blob_id)
@@ -103,8 +103,7 @@ class Modules:
                 raise
             machine = self._machine("large")
             module = machine.load(artifact.machine_code)
-        size = len(artifact.machine_code)
-        return prepare(function, machine, module, self._modules, memories=artifact.memories, size=size)
+        return prepare(function, machine, module, self._modules, artifact)
 
     def _keep(self, blob_id: str, prepared: Prepared) -> None:
         with self._lock:

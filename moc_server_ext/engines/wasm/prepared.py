@@ -13,6 +13,7 @@ from ...errors import EntryPointNotFoundError, InvalidInputError
 from ...guest_api.registry import GuestModule
 from ...model import ModuleInterface, Signature
 from . import capi
+from .disk_cache import Artifact
 from .interface import read_interface, resolve_imports
 from .machine import Machine
 from .values import Numbers, RawNumbers, is_numeric
@@ -45,8 +46,8 @@ class Prepared:
 
     Parameters
     ----------
-    memories
-        How many memories it may define; at least 1.
+    memories, tables
+        How many of them it may have; at least 1.
     uses_wasi
         Whether it imports anything of WASI.
     waits
@@ -62,6 +63,7 @@ class Prepared:
     pre_pointer: int
     interface: ModuleInterface
     memories: int
+    tables: int
     uses_wasi: bool
     waits: bool
     imports_any: bool
@@ -99,18 +101,16 @@ def prepare(
     machine: Machine,
     module: wasmtime.Module,
     modules: Mapping[str, GuestModule],
-    *,
-    memories: int,
-    size: int,
+    artifact: Artifact,
 ) -> Prepared:
-    """Check what `module` imports and link it.
+    """Check what `module`, which was loaded from `artifact`, imports, and link it.
 
     Raises
     ------
     MissingImportError
         It imports something that nothing here provides.
     """
-    interface = read_interface(module)
+    interface = read_interface(function, module)
     imports = resolve_imports(function, module, interface, modules)
     initialize = interface.exports.get(INITIALIZE)
     pre = machine.link(module)
@@ -119,10 +119,11 @@ def prepare(
         pre=pre,
         pre_pointer=capi.address(pre.ptr()),
         interface=interface,
-        memories=max(1, memories),
+        memories=max(1, artifact.memories),
+        tables=max(1, artifact.tables),
         uses_wasi=any(namespace.startswith(_WASI_PREFIX) for namespace, _, _ in interface.imports),
         waits=any(each.waits for each in imports),
         imports_any=bool(imports),
-        size=size,
+        size=len(artifact.machine_code),
         initialize=Export(INITIALIZE.encode(), initialize) if initialize == Signature() else None,
     )

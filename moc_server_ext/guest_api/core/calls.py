@@ -70,8 +70,9 @@ def call_function(
     -------
     int
         The callee's number (direct) or exit code (posix), or why there is none: -EACCES without a grant, -ENOENT for an
-        unknown function or entry point, -EINVAL for wrong arguments, -ETIMEDOUT, -ENOMEM and -ELOOP (call depth) for
-        limits, -EAGAIN when the server is busy, -EIO when the callee failed. The reason is on stderr. A direct callee's
+        unknown function or entry point, -EINVAL for wrong arguments, -E2BIG for too long ones, -ETIMEDOUT,
+        -ENOMEM and -ELOOP (call depth) for limits, -EAGAIN when the server is busy, -EIO when the callee failed. The
+        reason is on stderr. A direct callee's
         own negative numbers look the same.
     """
     services = services_of(call)
@@ -131,7 +132,7 @@ def _strings(call: CallContext, pointer: int, count: int) -> tuple[str, ...]:
     pairs = list(struct.iter_unpack("<II", call.memory.read(pointer, 8 * count)))
     if sum(length for _, length in pairs) > _MAX_ARGUMENT_BYTES:
         raise GuestErrno(Errno.E2BIG)
-    return tuple(read_text(call, at, length) for at, length in pairs)
+    return tuple(read_text(call, at, length, _MAX_ARGUMENT_BYTES) for at, length in pairs)
 
 
 def _pour(call: CallContext, result: CallResult, child: CallContext | None, sink: ExchangeBuffer) -> None:

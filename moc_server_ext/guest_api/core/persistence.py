@@ -24,13 +24,11 @@ def _open(call: CallContext, key: bytes) -> KeyValues:
     services = services_of(call)
     # Bytes that are no text keep their place: a prefix stays a prefix.
     check_grant(call, "kv", key.decode(errors="surrogateescape"))
-    if len(key) > _KEY_BYTES:
-        raise GuestErrno(Errno.EINVAL)
     return services.kv
 
 
-def _read(call: CallContext, ptr: int, length: int, limit: int) -> bytes:
-    if length & 0xFFFF_FFFF > limit:
+def _read(call: CallContext, ptr: int, length: int, limit: int, *, least: int = 0) -> bytes:
+    if not least <= length & 0xFFFF_FFFF <= limit:
         raise GuestErrno(Errno.EINVAL)
     return call.memory.read(ptr, length)
 
@@ -45,10 +43,8 @@ def persistence_set(call: CallContext, key_ptr: int, key_length: int, value_ptr:
         0. -EACCES without a grant for the key, -EINVAL for a key that is empty or longer than 4,096 bytes or a value
         beyond 64 MiB, -ENOSPC on a full disk.
     """
-    key = _read(call, key_ptr, key_length, _KEY_BYTES)
+    key = _read(call, key_ptr, key_length, _KEY_BYTES, least=1)
     kv = _open(call, key)
-    if not key:
-        raise GuestErrno(Errno.EINVAL)
     value = _read(call, value_ptr, value_length, _VALUE_BYTES)
 
     def run() -> int:
@@ -60,8 +56,15 @@ def persistence_set(call: CallContext, key_ptr: int, key_length: int, value_ptr:
 
 @CORE.function("persistence_get", waits=True)
 def persistence_get(call: CallContext, key_ptr: int, key_length: int) -> Work:
-    """Give a new buffer with the value of a key; -ENOENT if there is none, -EACCES without a grant for the key."""
-    key = _read(call, key_ptr, key_length, _KEY_BYTES)
+    """Give a new buffer with the value of a key.
+
+    Returns
+    -------
+    int
+        The buffer's id. -ENOENT if there is no such key, -EACCES without a grant for it, -EINVAL for a key that is
+        empty or longer than 4,096 bytes, -ENOSPC when the value would not fit into the call's buffers.
+    """
+    key = _read(call, key_ptr, key_length, _KEY_BYTES, least=1)
     kv = _open(call, key)
 
     def run() -> int:

@@ -7,14 +7,17 @@ from typing import Final
 from ...abc import Bytes, CallServices
 from ...buffers.exchange import ExchangeBuffer
 from ...errors import NotGrantedError
-from ..context import OUTPUT_BUFFER_ID, CallContext
+from ..context import CallContext
 from ..errno import Errno, GuestErrno
 
 _SHOWN_CHARS: Final = 100
+_TEXT_BYTES: Final = 128 << 10
 
 
-def read_text(call: CallContext, pointer: int, length: int) -> str:
-    """Read UTF-8; EINVAL when it is none."""
+def read_text(call: CallContext, pointer: int, length: int, limit: int = _TEXT_BYTES) -> str:
+    """Read UTF-8; EINVAL when it is none, E2BIG beyond `limit` bytes, of which one can take the host four."""
+    if length & 0xFFFF_FFFF > limit:
+        raise GuestErrno(Errno.E2BIG)
     try:
         return call.memory.read(pointer, length).decode()
     except UnicodeDecodeError:
@@ -29,8 +32,7 @@ def give(call: CallContext, content: Bytes) -> int:
 
 def check_room(call: CallContext, size: int) -> None:
     """Check that the buffers that this call made can hold `size` bytes more, under the limit scratch_bytes."""
-    held = sum(buffer.size for handle, buffer in call.buffers.items() if handle > OUTPUT_BUFFER_ID)
-    if held + size > call.invocation.limits.scratch_bytes:
+    if call.buffered_bytes + size > call.invocation.limits.scratch_bytes:
         raise GuestErrno(Errno.ENOSPC)
 
 

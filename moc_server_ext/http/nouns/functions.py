@@ -88,7 +88,8 @@ def call_function(request: ApiRequest) -> ApiResponse:
             input=request.body,
             limits=parse_limits(query["limit"]),
             caller=request.caller,
-        )
+        ),
+        request.scope,
     )
     if _wants_json(request.headers):
         return json_response(result.to_json())

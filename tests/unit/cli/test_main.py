@@ -1,6 +1,7 @@
 """The command as a whole: help, versions, errors, exit codes, what is loaded."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -54,6 +55,15 @@ def test_completion_offers_the_verbs(moc):
             "moc: error[usage]: moc kv list has no option '--jsn'. Did you mean '--json'? "
             "`moc kv list -h` shows how it is used.\n",
         ),
+        (
+            ("compile", "f.c", "-o"),
+            "moc: error[usage]: Option '-o' requires an argument. `moc compile -h` shows how it is used.\n",
+        ),
+        (
+            ("buffer", "put", "--content-type", "no type", "b", "f"),
+            "moc: error[usage]: Invalid value for '--content-type': Content type 'no type' is no media type; "
+            "expected TYPE/SUBTYPE. `moc buffer put -h` shows how it is used.\n",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(words, message, moc):
@@ -100,6 +110,20 @@ def test_an_interrupt_is_one_line_and_exit_code_130(monkeypatch, capfdbinary):
     assert capfdbinary.readouterr() == (b"", b"moc: interrupted\n")
 
 
+def test_an_interrupt_before_the_verbs_are_imported_is_one_line_too():
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from moc_server_ext.cli.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"moc: interrupted\n")
+
+
 def test_a_reader_that_goes_away_is_no_error(command, environment, moc, tmp_path):
     (tmp_path / "big").write_bytes(b"line\n" * 1_000_000)
     assert moc("buffer", "put", "big", "big").returncode == 0
@@ -111,6 +135,27 @@ def test_a_reader_that_goes_away_is_no_error(command, environment, moc, tmp_path
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_stdout_that_takes_nothing_is_named(command, environment, tmp_path):
+    for words in (["status"], ["--json", "status"], ["-h"]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [*command, *words], env=environment, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE
+            )
+        assert done.returncode == 1
+        assert b"Standard output cannot be written: No space left on device." in done.stderr
+        assert b"ignored" not in done.stderr
+
+
+def test_a_closed_stdout_is_named(command, environment, tmp_path):
+    for words in ("status", "run nothing.wasm"):
+        line = f"exec {shlex.join(command)} {words} >&-"
+        done = subprocess.run(["sh", "-c", line], env=environment, cwd=tmp_path, stderr=subprocess.PIPE)
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"moc: error[invalid_input]: ")
+        assert b"fault in moc" not in done.stderr
 
 
 @pytest.mark.parametrize("content", ["secret", "secret\n", "Authorization: Bearer secret\n"])

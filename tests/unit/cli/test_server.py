@@ -40,3 +40,15 @@ def test_verbs_reach_the_server_that_owns_the_storage(server, moc, wat):
         assert refused.returncode == 1
         assert refused.stderr.startswith(b"moc: error[unauthorized]: ")
         assert server["token"].encode() not in refused.stderr
+
+
+def test_a_server_whose_reader_went_away_can_still_be_ended(command, environment, tmp_path):
+    words = ["serve", "--port", "0", "--jupyter-port", "0"]
+    with subprocess.Popen(
+        [*command, *words], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert b"running" in process.stdout.readline()
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        assert b"Traceback" not in process.stderr.read()
+    assert process.returncode == 0

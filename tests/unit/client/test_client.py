@@ -169,6 +169,37 @@ def test_what_would_lose_its_type_is_refused(moc, content):
     assert "x" not in moc.buffers
 
 
+@pytest.mark.parametrize("content_type", ["", "text", "text/plain\r\nX: y"])
+def test_a_content_type_that_is_none_is_refused_as_a_server_does(moc, content_type):
+    with pytest.raises(InvalidInputError, match="is no media type"):
+        moc.buffers.put("x", b"", content_type)
+    assert "x" not in moc.buffers
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda moc, name: moc.call(name),
+        lambda moc, name: moc.functions[name],
+        lambda moc, name: moc.functions.put(name, b""),
+        lambda moc, name: moc.functions.__delitem__(name),
+        lambda moc, name: moc.buffers[name],
+        lambda moc, name: moc.buffers.put(name, b""),
+        lambda moc, name: moc.buffers.__delitem__(name),
+    ],
+)
+@pytest.mark.parametrize("name", [3, None, b"up"])
+def test_a_name_that_is_no_text_is_refused(moc, platform, use, name):
+    with pytest.raises(InvalidInputError, match="A name is text, not"):
+        use(moc, name)
+    assert platform.requests == []
+
+
+def test_numbers_in_the_environment_become_text(moc, platform):
+    moc.call("f", env={"DEPTH": 3, "LANG": "C"})
+    assert platform.requests[0].env == {"DEPTH": "3", "LANG": "C"}
+
+
 # -- key-values -------------------------------------------------------------------------------------------------------
 
 
@@ -201,7 +232,7 @@ def test_all_keys_are_listed_over_several_pages(moc):
 def test_a_map_reduce_waits_tells_its_progress_and_gives_the_output(moc, platform):
     seen = []
     assert moc.mapreduce("text", map="m", reduce="r", partitions=5, progress=seen.append) == b"out"
-    assert [each.tasks_done for each in seen] == [1, 2, 3]
+    assert [each.tasks_done for each in seen] == [2, 3]
     assert platform.runs.plan.partitions == 5
 
 

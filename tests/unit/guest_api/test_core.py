@@ -331,8 +331,9 @@ def test_a_missing_key_is_enoent_and_a_full_disk_enospc(run, store):
 
 def test_an_empty_or_endless_key_is_refused(run):
     for length in (0, 4097, -1):
-        body = f"(call $persistence_set (i32.const 1024) (i32.const {length}) (i32.const 8) (i32.const 1))"
-        assert run(body, grants=("kv",)).result == -Errno.EINVAL
+        key = f"(i32.const 1024) (i32.const {length})"
+        for body in (f"(call $persistence_set {key} (i32.const 8) (i32.const 1))", f"(call $persistence_get {key})"):
+            assert run(body, grants=("kv",)).result == -Errno.EINVAL
 
 
 SUBSET = "(local.set $a (call $persistence_get_subset (i32.const 1024) (i32.const 2)))"

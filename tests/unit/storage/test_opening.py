@@ -117,6 +117,17 @@ def test_a_file_is_refused(path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("x" * 300, "File name too long"), ("loop", "[Ll]oop|[Ll]evels"), ("n\udcff", "not UTF-8"), ("n\0", "null")],
+)
+def test_what_cannot_name_a_directory_is_refused_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StorageError, match=f"cannot be a storage: .*({reason}).*--storage or MOC_STORAGE"):
+        Storage.open(tmp_path / name)
+    assert [each.name for each in tmp_path.iterdir()] == ["loop"]
+
+
 def test_an_empty_file_system_is_taken(path: Path) -> None:
     (path / "lost+found").mkdir(parents=True)
     Storage.open(path).close()
@@ -175,7 +186,7 @@ def test_a_second_process_is_told_who_owns_the_storage(path: Path, url: str | No
             assert "owned by process 4711" in caught.value.message
             assert f"--url {url}" in caught.value.message
         else:
-            assert "owned by another process" in caught.value.message
+            assert f"owned by process {other.pid}" in caught.value.message
         other.communicate()
     assert other.returncode == 0
     Storage.open(path).close()

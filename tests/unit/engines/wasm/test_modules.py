@@ -134,7 +134,7 @@ def test_the_cache_is_closed_to_others_and_refused_when_it_is_not(make_bench, tm
 def test_the_cache_keeps_to_its_size_and_drops_what_was_not_used_for_longest(tmp_path):
     cache = DiskCache(tmp_path / "cache", max_bytes=2500)
     for number, name in enumerate("abc"):
-        cache.put(name, Artifact(bytes(1000), 1))
+        cache.put(name, Artifact(bytes(1000), 1, 0))
         for path in (tmp_path / "cache").glob(f"{name}-*"):
             os.utime(path, (number, number))
     assert [name for name in "abc" if cache.get(name)] == ["b", "c"]
@@ -157,7 +157,7 @@ def test_modules_of_another_configuration_are_compiled_again(bench, make_bench, 
     bench.run(ANSWER)
     (file,) = (tmp_path / "cache").glob("*.cwasm")
     blob_id = file.name.partition("-")[0]
-    DiskCache(tmp_path / "cache").put(blob_id, Artifact(wasmtime.Module(wasmtime.Engine(), GOOD).serialize(), 0))
+    DiskCache(tmp_path / "cache").put(blob_id, Artifact(wasmtime.Module(wasmtime.Engine(), GOOD).serialize(), 0, 0))
     assert make_bench().run(ANSWER).result == 42
 
 

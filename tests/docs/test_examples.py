@@ -1,0 +1,83 @@
+"""The examples in the reference run, and give what the comments beside them say."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from moc_server_ext import compilers
+from moc_server_ext.cluster import Cluster
+from moc_server_ext.model import CallRequest
+from support import clean_environment, register_samples
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def checked(block: str) -> str:
+    """Turn ``expression   # value`` into an assertion."""
+    lines = []
+    for line in block.splitlines():
+        expression, hash_, value = line.partition("  #")
+        if hash_:
+            ast.literal_eval(value.strip())
+            line = f"assert ({expression.strip()}) == {value.strip()}, {expression.strip()!r}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def test_the_python_examples_run(page, tmp_path):
+    register_samples(tmp_path / "directory")
+    (tmp_path / "books.txt").write_text("to be or not to be\n")
+    examples = [checked(block) for block in blocks(page("reference/python.md").text, "python")]
+    assert len(examples) == 2
+    assert "assert" in examples[0]
+    for example in examples:
+        done = subprocess.run(
+            [sys.executable, "-c", example],
+            cwd=tmp_path,
+            env=clean_environment(MOC_STORAGE=str(tmp_path / "directory")),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{example}\n{done.stderr}"
+
+
+@pytest.mark.timeout(400)
+def test_the_c_example_compiles_and_greets(page, tmp_path):
+    (source,) = blocks(page("reference/guests.md").text, "c")
+    module = compilers.compiler_for("c").compile(source, filename="greet.c", flags=["-Wall", "-Werror"])
+    assert module.diagnostics == ""
+    with Cluster.open(tmp_path / "storage") as cluster:
+        cluster.functions.put("greet", module.content)
+        result = cluster.call_sync(CallRequest("greet"))
+    assert result.output == b"hello\n"
+    assert result.result == len(result.output)
+
+
+def test_the_curl_examples_work(page, moc_server):
+    """Each `curl` command of the web API's page, with the server's own directory and port in it."""
+    examples = [line for block in re.findall(r"^```\n(curl .*?)^```$", page("reference/http.md").text, re.M | re.S)
+                for line in block.splitlines()]  # fmt: skip
+    assert len(examples) == 2
+    access = f"--cacert {moc_server.storage}/tls/cert.pem -H @{moc_server.storage}/authorization.header"
+    (moc_server.storage.parent / "text").write_text("hello")
+    for example, expected in zip(examples, ['"instance_id"', "HELLO"], strict=True):
+        command = example.replace("DIR", str(moc_server.storage)).replace("…", access)
+        command = command.replace(":8443", f":{moc_server.gateway_port}").replace("curl", "curl -sS --fail", 1)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=moc_server.storage.parent,
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert expected in done.stdout, f"{command}\n{done.stderr}"
