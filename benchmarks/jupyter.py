@@ -15,7 +15,7 @@ ROUNDS = 7
 def _kernel_start_seconds(name: str) -> float:
     manager = KernelManager(kernel_name=name)
     begin = time.perf_counter()
-    manager.start_kernel()
+    manager.start_kernel(stderr=subprocess.DEVNULL)
     client = manager.client()
     try:
         client.start_channels()

@@ -63,7 +63,7 @@ class Cluster:
         cls,
         path: Path | str | None = None,
         *,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),
         cache_directory: Path | None = None,
         concurrent_calls: int | None = None,
         queued_calls: int = 256,

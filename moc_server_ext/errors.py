@@ -17,7 +17,6 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
     ├── PlanError            TaskFailed
     ├── UnavailableError     Overloaded, ServerUnreachable, MissingExtra
-    ├── HookError
     └── InternalError
 """
 
@@ -42,7 +41,6 @@ __all__ = [
     "FunctionNotFoundError",
     "GuestError",
     "GuestExitError",
-    "HookError",
     "HostCallError",
     "InternalError",
     "InvalidArgumentsError",
@@ -626,7 +624,7 @@ class GuestExitError(GuestError):
         )
 
 
-# -- plans, availability, hooks ---------------------------------------------------------------------------------------
+# -- plans, availability, faults --------------------------------------------------------------------------------------
 
 
 class PlanError(MocError):
@@ -704,12 +702,6 @@ class MissingExtraError(UnavailableError):
         super().__init__(
             f"{what} is not installed. Install it with: pip install 'my-own-cluster[{extra}]'", what=what, extra=extra
         )
-
-
-class HookError(MocError):
-    """A plugin's hook failed."""
-
-    code = "hook_error"
 
 
 class InternalError(MocError):

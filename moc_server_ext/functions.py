@@ -54,7 +54,7 @@ class FunctionTable:
         self,
         name: str,
         content: bytes,
-        declaration: Declaration = Declaration(),  # noqa: B008 - frozen
+        declaration: Declaration = Declaration(),
         content_type: str = WASM_CONTENT_TYPE,
     ) -> FunctionRecord:
         """Register `content` under `name`, replacing what was there; durable on return.

@@ -128,7 +128,7 @@ class HttpFunctions(_Noun):
         self,
         name: str,
         content: bytes,
-        declaration: Declaration = Declaration(),  # noqa: B008 - frozen
+        declaration: Declaration = Declaration(),
         content_type: str = WASM_CONTENT_TYPE,
     ) -> FunctionRecord:
         """Register `content` under `name`."""

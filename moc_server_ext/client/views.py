@@ -36,7 +36,7 @@ class FunctionsView:
         self,
         name: str,
         content: Any,
-        declaration: Declaration = Declaration(),  # noqa: B008 - frozen
+        declaration: Declaration = Declaration(),
         content_type: str = WASM_CONTENT_TYPE,
     ) -> FunctionRecord:
         """Register `content` under `name`; see :meth:`..abc.Functions.put`."""

@@ -51,7 +51,7 @@ def parse_split(text: str) -> int:
 @click.option(
     "--threads",
     metavar="N",
-    type=click.IntRange(0, 1024),
+    type=click.IntRange(0, 256),
     default=0,
     help="How many tasks run at once. Without it: one per processor.",
 )

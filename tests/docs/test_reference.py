@@ -260,7 +260,7 @@ def test_every_limit_is_listed_with_its_default(page, word):
 def test_every_grant_is_listed_with_the_kind_of_its_pattern(page, word):
     rows = page("reference/grants-and-limits.md").table("grant", "pattern", "what it allows")
     listed = {word(kind): pattern for kind, pattern, _ in rows}
-    kinds, prefixes = model._GRANT_KINDS, model._PREFIX_KINDS
+    kinds, prefixes = model.GRANT_KINDS, model.PREFIX_KINDS
     assert listed == {kind: "prefix" if kind in prefixes else "glob" for kind in kinds}
 
 
@@ -277,7 +277,7 @@ def test_the_grants_that_nothing_asks_for_are_the_ones_that_say_so(page, word):
         and isinstance(each.args[1], ast.Constant)
     }
     assert asked
-    assert set(model._GRANT_KINDS) - silent == asked
+    assert set(model.GRANT_KINDS) - silent == asked
 
 
 # -- Python -----------------------------------------------------------------------------------------------------------

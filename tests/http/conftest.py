@@ -56,7 +56,7 @@ class ScriptedFunctions:
         self,
         name: str,
         content: bytes,
-        declaration: Declaration = Declaration(),  # noqa: B008 - frozen
+        declaration: Declaration = Declaration(),
         content_type: str = "application/wasm",
     ) -> FunctionRecord:
         exports = {"_start": Signature()}

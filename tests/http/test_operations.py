@@ -196,6 +196,12 @@ def test_a_direct_result_comes_as_json_in_a_header(gateway, client, result, head
     assert client.call_sync(CallRequest("add")).result == result
 
 
+def test_the_headers_of_an_output_reach_the_client(gateway, client):
+    headers = {"content-type": "text/csv", "x-rows": "3"}
+    keep_request(gateway, CallResult("c", None, 0, b"1,2", output_headers=headers))
+    assert client.call_sync(CallRequest("up")).output_headers == headers
+
+
 def test_a_call_answers_in_json_to_those_who_ask_for_it(gateway):
     response = gateway.request(
         "POST", "functions/up/call", content=b"\xff\0hi", headers={"Accept": "text/html, application/json;q=0.5"}
@@ -207,6 +213,7 @@ def test_a_call_answers_in_json_to_those_who_ask_for_it(gateway):
         "output": base64.b64encode(b"\xff\0HI").decode(),
         "stderr": "a warning",
         "duration_us": 42,
+        "output_headers": {},
     }
 
 

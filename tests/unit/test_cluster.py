@@ -87,7 +87,7 @@ def moc(paths: tuple[Path, Path]) -> Iterator[Cluster]:
         yield cluster
 
 
-def put(moc: Cluster, name: str, wat: str, declaration: Declaration = Declaration()) -> None:  # noqa: B008 - frozen
+def put(moc: Cluster, name: str, wat: str, declaration: Declaration = Declaration()) -> None:
     moc.functions.put(name, wat_to_wasm(wat), declaration)
 
 

@@ -1,0 +1,59 @@
+"""The facts of the platform as frozen dataclasses: what a function, a call, a buffer and a run *are*.
+
+Nothing here acts. ``parse_*`` turn text from outside into these objects, so that the inside works with valid ones only.
+``to_json``/``from_json`` are the shapes of the web API.
+"""
+
+from __future__ import annotations
+
+from .calls import CallRequest, CallResult, Invocation, result_from_json, result_to_json
+from .functions import Declaration, FunctionRecord, ModuleInterface, Signature
+from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
+from .plans import MapReduce, RunRecord, RunState
+from .stored import BlobRecord, BufferRecord
+from .words import (
+    DEFAULT_CONTENT_TYPE,
+    EXECUTABLE_CONTENT_TYPES,
+    WASM_CONTENT_TYPE,
+    Mode,
+    Number,
+    is_content_type,
+    parse_blob_id,
+    parse_content_type,
+    parse_mode,
+    parse_name,
+)
+
+__all__ = [
+    "DEFAULT_CONTENT_TYPE",
+    "EXECUTABLE_CONTENT_TYPES",
+    "GRANT_KINDS",
+    "PREFIX_KINDS",
+    "WASM_CONTENT_TYPE",
+    "BlobRecord",
+    "BufferRecord",
+    "CallRequest",
+    "CallResult",
+    "Declaration",
+    "FunctionRecord",
+    "Grants",
+    "Invocation",
+    "Limits",
+    "MapReduce",
+    "Mode",
+    "ModuleInterface",
+    "Number",
+    "RunRecord",
+    "RunState",
+    "Signature",
+    "is_content_type",
+    "parse_blob_id",
+    "parse_content_type",
+    "parse_grants",
+    "parse_limits",
+    "parse_mode",
+    "parse_name",
+    "parse_size",
+    "result_from_json",
+    "result_to_json",
+]

@@ -1,0 +1,145 @@
+"""Calls: what a caller asks for, what is run, and what it gave."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from .limits import Grants, Limits
+from .words import Mode, Number
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What a caller asks for, before any name is resolved.
+
+    Parameters
+    ----------
+    function
+        A function's name, or a blob id.
+    arguments
+        Command-line arguments (posix), or the numbers of a direct call as text.
+    input
+        Input buffer 0: the guest's stdin and ``api://input``.
+    limits
+        Limits of this call; they only lower those of the function.
+    caller
+        Who asks, for fairness and for keeping warm instances apart. Set by the door, never by the request.
+    """
+
+    function: str
+    arguments: tuple[str, ...] = ()
+    mode: Mode | None = None
+    entry: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    input: bytes = b""
+    limits: Mapping[str, Number] = field(default_factory=dict)
+    caller: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A call with everything resolved and sealed: the one thing that engines run.
+
+    Parameters
+    ----------
+    function
+        Name for messages.
+    blob_id
+        The module.
+    numbers
+        Arguments of a direct call, of the types of the export; empty in posix mode.
+    arguments
+        ``argv[1:]`` in posix mode; ``argv[0]`` is `function`.
+    """
+
+    function: str
+    blob_id: str
+    mode: Mode
+    entry: str
+    numbers: tuple[Number, ...] = ()
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    grants: Grants = Grants()
+    limits: Limits = Limits()
+    reusable: bool = False
+    deterministic: bool = False
+    caller: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What a finished call gave.
+
+    Parameters
+    ----------
+    result
+        The number of a direct call, a tuple of several, or None.
+    exit_code
+        The exit code of a posix call, else None. Not zero is a result, not an error.
+    output
+        The bytes of the output buffer.
+    output_headers
+        Lower-case headers that the guest set on its output buffer.
+    stderr
+        What the guest wrote to stderr (and logged), as bytes.
+    duration_us
+        Wall time in microseconds, from the start of the instance to its end.
+    """
+
+    call_id: str
+    result: Number | tuple[Number, ...] | None
+    exit_code: int | None
+    output: bytes
+    stderr: bytes = b""
+    duration_us: int = 0
+    output_headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def duration(self) -> float:
+        """Wall time in seconds."""
+        return self.duration_us / 1e6
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the shape of a call answered as ``application/json``."""
+        return {
+            "call_id": self.call_id,
+            "result": result_to_json(self.result),
+            "exit_code": self.exit_code,
+            "output": base64.b64encode(self.output).decode(),
+            "stderr": self.stderr.decode(errors="replace"),
+            "duration_us": self.duration_us,
+            "output_headers": dict(self.output_headers),
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        return cls(
+            call_id=body["call_id"],
+            result=result_from_json(body["result"]),
+            exit_code=body["exit_code"],
+            output=base64.b64decode(body["output"]),
+            stderr=body["stderr"].encode(),
+            duration_us=body["duration_us"],
+            output_headers=dict(body.get("output_headers", {})),
+        )
+
+
+def result_to_json(result: Number | tuple[Number, ...] | None) -> Any:
+    """Give a direct result as JSON; what JSON has no number for becomes ``"NaN"``, ``"Infinity"``, ``"-Infinity"``."""
+    if isinstance(result, tuple):
+        return [result_to_json(each) for each in result]
+    if isinstance(result, float) and not math.isfinite(result):
+        return "NaN" if math.isnan(result) else "Infinity" if result > 0 else "-Infinity"
+    return result
+
+
+def result_from_json(result: Any) -> Number | tuple[Number, ...] | None:
+    """Read what :func:`result_to_json` gave."""
+    if isinstance(result, list):
+        return tuple(float(each) if isinstance(each, str) else each for each in result)
+    return float(result) if isinstance(result, str) else result

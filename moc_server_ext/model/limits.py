@@ -1,0 +1,117 @@
+"""Limits and grants: what a function may use, and what it may reach."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Final, Self
+
+from ..errors import InvalidInputError
+from .words import Number
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call tree may use. Bytes are bytes, time is wall time in seconds."""
+
+    memory_bytes: int = 256 << 20
+    timeout_seconds: float = 60.0
+    output_bytes: int = 256 << 20
+    stderr_bytes: int = 1 << 20
+    scratch_bytes: int = 64 << 20
+    open_files: int = 128
+    call_depth: int = 16
+    buffers: int = 1024
+
+    def narrowed(self, changes: Mapping[str, Number]) -> Self:
+        """Apply `changes`, each of which may only lower its limit; a higher one leaves it as it is."""
+        return replace(self, **{name: min(value, getattr(self, name)) for name, value in changes.items()})
+
+    def to_json(self) -> dict[str, Number]:
+        """Give all limits by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def parse_limits(pairs: Sequence[str]) -> dict[str, Number]:
+    """Read ``NAME=VALUE`` pairs such as ``timeout_seconds=2``; sizes take KiB, MiB and GiB."""
+    kinds = {each.name: float if each.name == "timeout_seconds" else int for each in fields(Limits)}
+    limits: dict[str, Number] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or name not in kinds:
+            raise InvalidInputError(
+                f"{pair!r} is no limit: expected NAME=VALUE with a name of {', '.join(kinds)}.", limit=pair
+            )
+        try:
+            value: Number = float(text) if kinds[name] is float else parse_size(text)
+        except ValueError:
+            value = -1
+        if not 0 < value < math.inf:
+            raise InvalidInputError(f"Limit {name} = {text!r} is not a positive number.", limit=pair)
+        limits[name] = value
+    return limits
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes: ``4096``, ``64KiB``, ``4MiB``, ``1GiB``.
+
+    Raises
+    ------
+    ValueError
+        `text` is none of these.
+    """
+    for suffix, shift in (("KiB", 10), ("MiB", 20), ("GiB", 30)):
+        if text.endswith(suffix):
+            return int(text.removesuffix(suffix)) << shift
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a function may reach beyond itself.
+
+    Parameters
+    ----------
+    permissions
+        ``KIND`` or ``KIND:PATTERN``, as given to ``moc push --grant``. ``kv`` and ``plug`` take a prefix, the others a
+        glob.
+    allowed_hosts
+        ``HOST[:PORT]``, as given to ``--allow-host``.
+    """
+
+    permissions: frozenset[str] = frozenset()
+    allowed_hosts: frozenset[str] = frozenset()
+
+    def allows(self, kind: str, target: str = "") -> bool:
+        """Tell whether a permission of `kind` covers `target`."""
+        for permission in self.permissions:
+            own_kind, colon, pattern = permission.partition(":")
+            if own_kind != kind:
+                continue
+            if not colon:
+                return True
+            if target.startswith(pattern) if kind in PREFIX_KINDS else fnmatch.fnmatchcase(target, pattern):
+                return True
+        return False
+
+
+PREFIX_KINDS: Final = frozenset({"kv", "plug"})
+GRANT_KINDS: Final = ("kv", "buffer", "blob", "call", "plan", "plug", "register", "schedule", "status", "export")
+
+
+def parse_grants(permissions: Sequence[str], allowed_hosts: Sequence[str] = ()) -> Grants:
+    """Check permissions and hosts and seal them."""
+    for permission in permissions:
+        if permission.partition(":")[0] not in GRANT_KINDS:
+            raise InvalidInputError(
+                f"{permission!r} is no grant: expected one of {', '.join(GRANT_KINDS)}, "
+                "with a pattern behind a colon where it has one.",
+                grant=permission,
+            )
+    for host in allowed_hosts:
+        if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?", host):
+            raise InvalidInputError(f"{host!r} is no host: expected HOST or HOST:PORT.", host=host)
+    return Grants(frozenset(permissions), frozenset(allowed_hosts))
