@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _FORMATTED = (
     ("moc_server_ext.client.handles", "BufferHandle", "buffer_bundle"),
-    ("moc_server_ext.model", "CallResult", "call_bundle"),
+    ("moc_server_ext.model.calls", "CallResult", "call_bundle"),
     ("moc_server_ext.verbs.outcome", "BytesOutcome", "bytes_bundle"),
     ("moc_server_ext.verbs.outcome", "TableOutcome", "table_bundle"),
 )
 _SHOWN_AT_ONCE = (
-    ("moc_server_ext.model", "CallResult"),
+    ("moc_server_ext.model.calls", "CallResult"),
     ("moc_server_ext.verbs.outcome", "TableOutcome"),
     ("moc_server_ext.verbs.outcome", "BytesOutcome"),
 )
