@@ -6,21 +6,14 @@ import dataclasses
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60
-
-
-def free_port() -> int:
-    """Give a port on which nothing listens right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclasses.dataclass
@@ -29,14 +22,17 @@ class MocServer:
 
     process: subprocess.Popen[bytes]
     storage: Path
-    gateway_port: int
-    jupyter_port: int
     log: Path
 
     @property
     def endpoint(self) -> dict[str, str]:
         """What ``endpoint.json`` says."""
         return json.loads((self.storage / "endpoint.json").read_text())
+
+    @property
+    def gateway_port(self) -> int:
+        """Where the gateway listens."""
+        return urlsplit(self.endpoint["url"]).port or 443
 
     @property
     def printed(self) -> str:
@@ -62,13 +58,12 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def start_server(storage: Path, *options: str) -> MocServer:
     """Start ``moc serve`` on free ports and wait until it has written its endpoint file and printed its addresses."""
-    gateway_port, jupyter_port = free_port(), free_port()
     command = [sys.executable, "-m", "moc_server_ext.cli", "serve", "--storage", str(storage),
-               "--port", str(gateway_port), "--jupyter-port", str(jupyter_port), *options]  # fmt: skip
-    log = storage.parent / f"server-{gateway_port}.log"
+               "--port", "0", "--jupyter-port", "0", *options]  # fmt: skip
+    log = storage.parent / f"server-of-{storage.name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT)
-    server = MocServer(process, storage, gateway_port, jupyter_port, log)
+    server = MocServer(process, storage, log)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
