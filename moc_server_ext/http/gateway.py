@@ -15,6 +15,7 @@ from tornado import httpserver, netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
 from .handler import Api, ApiMixin
+from .messages import Door
 from .routes import API_PATH
 from .tls import Certificate, server_context
 
@@ -26,6 +27,8 @@ _IDLE_SECONDS = 300.0
 @web.stream_request_body
 class GatewayHandler(ApiMixin, web.RequestHandler):
     """A request that must carry ``Authorization: Bearer TOKEN`` (or ``token TOKEN``)."""
+
+    door = Door.GATEWAY
 
     def initialize(self, api: Api, token: str) -> None:  # type: ignore[override]
         """Take what the route was registered with."""

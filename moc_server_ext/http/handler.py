@@ -11,7 +11,7 @@ import functools
 import logging
 import secrets
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tornado import httputil, web
@@ -29,7 +29,8 @@ from ..errors import (
     UnavailableError,
 )
 from ..scope import CallScope
-from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, ServedPlatform, parse_query, to_json_bytes
+from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
+from .openapi.document import Documents
 from .routes import find_operation
 from .workers import Workers
 
@@ -53,11 +54,14 @@ class Api:
     ----------
     max_body_bytes
         Largest body that a request may have.
+    documents
+        The API's own descriptions.
     """
 
     platform: ServedPlatform
     workers: Workers
     max_body_bytes: int
+    documents: Documents = field(default_factory=Documents)
 
 
 class ApiMixin(_Handler):
@@ -68,6 +72,7 @@ class ApiMixin(_Handler):
     """
 
     api: Api
+    door: Door
     _ignored_parameters: frozenset[str] = frozenset()
 
     def initialize(self, api: Api) -> None:
@@ -161,6 +166,7 @@ class ApiMixin(_Handler):
             method=self.request.method or "",
             root=self.request.path.removesuffix(path),
             segments=segments,
+            describe=functools.partial(self.api.documents.body, self.door),
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             body=body,

@@ -10,6 +10,7 @@ from tornado import web
 
 from ..errors import AccessDeniedError, UnauthorizedError
 from .handler import Api, ApiMixin
+from .messages import Door
 from .routes import API_PATH
 
 
@@ -18,6 +19,7 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
     """A request that Jupyter knows: by its token, or by its cookie and an XSRF token."""
 
     auth_resource = "moc"
+    door = Door.JUPYTER
     # Jupyter's own query parameters.
     _ignored_parameters = frozenset({"token", "_xsrf", "no_track_activity"})
 

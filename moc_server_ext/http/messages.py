@@ -7,8 +7,9 @@ HTTP. Everything in a request is hostile until a method here has parsed it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -30,6 +31,13 @@ class ServedPlatform(Platform, Protocol):
         ...
 
 
+class Door(StrEnum):
+    """Which port a request came in by."""
+
+    GATEWAY = "gateway"
+    JUPYTER = "jupyter"
+
+
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
     """One request behind its authentication.
@@ -38,6 +46,8 @@ class ApiRequest:
     ----------
     root
         Path of the API's root as the client sees it, ending in a slash; `Location` headers begin with it.
+    describe
+        Gives the API's own description as JSON, for the door that the request came in by.
     segments
         The path behind the root, still percent-encoded, so that an encoded slash belongs to its name.
     query
@@ -54,6 +64,7 @@ class ApiRequest:
     method: str
     root: str
     segments: tuple[str, ...]
+    describe: Callable[[], bytes]
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""

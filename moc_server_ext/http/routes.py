@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ..errors import MethodNotAllowedError, NotFoundError
 from .messages import ApiRequest, ApiResponse
-from .nouns import blobs, buffers, functions, keyvalues, runs, status
+from .nouns import blobs, buffers, description, functions, keyvalues, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
 
@@ -55,6 +55,7 @@ def _route(path: str, *, lane: Lane = Lane.STORAGE, **operations: Operation) -> 
 
 ROUTES: tuple[Route, ...] = (
     _route("status", get=status.get_status),
+    _route("openapi.json", get=description.get_openapi),
     _route("functions", get=functions.list_functions),
     _route(
         "functions/{name}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -11,6 +10,9 @@ from typing import Final, Self
 
 from ..errors import InvalidInputError
 from .words import Number
+
+# Beyond it a number has no meaning as a limit, and from some length on Python writes none.
+_TOO_LARGE: Final = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,10 @@ def parse_limits(pairs: Sequence[str]) -> dict[str, Number]:
             value: Number = float(text) if kinds[name] is float else parse_size(text)
         except ValueError:
             value = -1
-        if not 0 < value < math.inf:
-            raise InvalidInputError(f"Limit {name} = {text!r} is not a positive number.", limit=pair)
+        if not 0 < value < _TOO_LARGE:
+            raise InvalidInputError(
+                f"Limit {name} = {text[:64]!r} is not a positive number below 2**63.", limit=pair[:128]
+            )
         limits[name] = value
     return limits
 

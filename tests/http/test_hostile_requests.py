@@ -12,6 +12,8 @@ import pytest
 from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.model import CallResult
 
+SMALLEST = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start")))')
+
 
 def exchange(gateway: Any, raw: bytes) -> bytes:
     """Send bytes on a connection of their own and give all that comes back until the server closes or is silent."""
@@ -226,6 +228,9 @@ def test_json_bombs_are_refused(gateway, body):
         "limit=timeout_seconds=nan",
         "limit=memory_bytes=-1",
         "limit=memory_bytes=" + "9" * 5000,
+        "limit=memory_bytes=" + "9" * 4299 + "GiB",
+        "limit=memory_bytes=9223372036854775808",
+        "limit=timeout_seconds=1e300",
     ],
 )
 def test_queries_that_are_none_are_refused(cluster_gateway, query):
@@ -233,6 +238,14 @@ def test_queries_that_are_none_are_refused(cluster_gateway, query):
     response = cluster_gateway.request("POST", f"functions/f/call?{query}")
     assert response.status_code in (400, 404)
     assert response.json()["error"]["code"] in ("invalid_input", "entry_point_not_found")
+
+
+def test_a_function_is_not_registered_with_a_limit_that_nobody_could_read_again(cluster_gateway):
+    for limit in ("9" * 4299 + "GiB", "9" * 4299, "9" * 5000):
+        response = cluster_gateway.request("PUT", f"functions/f?limit=memory_bytes={limit}", content=SMALLEST)
+        assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_input")
+        assert len(response.content) < 1000
+    assert cluster_gateway.request("GET", "functions/f").status_code == 404
 
 
 def test_more_parameters_than_anybody_needs_are_refused(gateway):

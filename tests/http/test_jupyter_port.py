@@ -18,6 +18,8 @@ import pytest
 
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
+from moc_server_ext.http.messages import Door
+from moc_server_ext.http.openapi.document import Documents
 from moc_server_ext.http.routes import ROUTES
 
 pytestmark = pytest.mark.timeout(180)
@@ -135,6 +137,16 @@ def test_with_the_token_all_of_it_works_below_the_base_url(jupyter, scheme):
 def test_a_token_in_the_query_is_jupyters_own_way(jupyter):
     assert httpx.get(jupyter.api + "status", params={"token": TOKEN}, trust_env=False).status_code == 200
     assert httpx.get(jupyter.api + "status", params={"token": "wrong"}, trust_env=False).status_code == 401
+
+
+def test_the_openapi_document_tells_jupyters_own_ways_and_leads_back_to_the_api(jupyter):
+    response = jupyter.request("GET", "openapi.json")
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    document = response.json()
+    assert document == json.loads(Documents().body(Door.JUPYTER))
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "token", "cookie", "xsrf"}
+    root = str(response.url.join(document["servers"][0]["url"]))
+    assert jupyter.http.get(root + "/status", params={"token": TOKEN}).status_code == 200
 
 
 def test_errors_have_our_shape(jupyter):

@@ -11,8 +11,8 @@ from ...model import DEFAULT_CONTENT_TYPE
 from ..content import bytes_response
 from ..messages import ApiRequest, ApiResponse, created, json_response, no_content, parse_single
 
-_LIMIT_DEFAULT = 1000
-_LIMIT_MAX = 10_000
+LIMIT_DEFAULT = 1000
+LIMIT_MAX = 10_000
 
 
 def list_keys(request: ApiRequest) -> ApiResponse:
@@ -74,9 +74,9 @@ def _bytes(texts: Sequence[str], encoded: Sequence[str], name: str) -> bytes | N
 
 def _limit(text: str | None) -> int:
     if text is None:
-        return _LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LIMIT_MAX):
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
         raise InvalidInputError(
-            f"Query parameter 'limit' is a whole number from 1 to {_LIMIT_MAX:,}, not {text[:32]!r}."
+            f"Query parameter 'limit' is a whole number from 1 to {LIMIT_MAX:,}, not {text[:32]!r}."
         )
     return int(text[:9])

@@ -1,0 +1,160 @@
+"""What each operation takes and answers, beyond what the route table and its docstring say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
+from ..messages import JSON_CONTENT_TYPE
+from ..nouns import blobs, buffers, description, functions, keyvalues, runs, status
+from ..routes import Operation
+from .responses import Response, bytes_answer, empty_answer, json_answer
+
+# Any request may be malformed, have a body that is too large, meet a failing server or too much work.
+_ANY: Final = frozenset({400, 413, 500, 503})
+_STORES: Final = _ANY | {507}
+_RUNS: Final = _ANY | {404, 409, 422, 507}
+_CONDITIONS: Final = ("Range", "If-Range", "If-None-Match")
+_OF_BYTES: Final = ("ETag", "Accept-Ranges")
+_RAW: Final[Mapping[str, Any]] = {DEFAULT_CONTENT_TYPE: {}, "*/*": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One operation; HEAD is made from GET.
+
+    Parameters
+    ----------
+    query, headers
+        Names of the parameters, of :mod:`.parameters`.
+    body
+        OpenAPI's request body, or None where a body means nothing.
+    answers
+        What it answers when it succeeds, by status.
+    errors
+        The error statuses that it can answer, without those of who may pass.
+    note
+        Added to the docstring's text.
+    """
+
+    noun: str
+    answers: Mapping[int, Response]
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    body: Mapping[str, Any] | None = None
+    errors: frozenset[int] = _ANY
+    note: str = ""
+
+
+def _body(text: str, content: Mapping[str, Any], *, required: bool = False) -> dict[str, Any]:
+    return {"description": text, "content": content, "required": required}
+
+
+def _reads_bytes(noun: str, *names: str) -> Description:
+    own = (*_OF_BYTES, *names)
+    return Description(
+        noun,
+        {
+            200: bytes_answer("All bytes.", *own),
+            206: bytes_answer("The bytes of the range.", "Content-Range", *own),
+            304: empty_answer("The client has them already.", *own),
+        },
+        headers=_CONDITIONS,
+        errors=_ANY | {404, 416} | ({409} if noun == "buffers" else frozenset()),
+    )
+
+
+def _removes(noun: str) -> Description:
+    return Description(noun, {204: empty_answer("It is removed.")}, errors=_STORES | {404})
+
+
+def _lists(noun: str, shape: str) -> Description:
+    return Description(noun, {200: json_answer(shape, "All of them.")})
+
+
+DESCRIPTIONS: Final[Mapping[Operation, Description]] = {
+    status.get_status: Description("status", {200: json_answer("Status", "What runs.")}),
+    description.get_openapi: Description(
+        "openapi.json",
+        {200: {"description": "OpenAPI 3.1.", "content": {JSON_CONTENT_TYPE: {"schema": {"type": "object"}}}}},
+    ),
+    functions.list_functions: _lists("functions", "Functions"),
+    functions.get_function: Description(
+        "functions", {200: json_answer("Function", "The function.")}, errors=_ANY | {404}
+    ),
+    functions.put_function: Description(
+        "functions",
+        {201: json_answer("Function", "It is registered.", "Location")},
+        query=("mode", "entry", "grant", "allow-host", "limit", "reusable", "deterministic"),
+        body=_body("The module.", {WASM_CONTENT_TYPE: {}, DEFAULT_CONTENT_TYPE: {}}, required=True),
+        errors=_STORES | {404, 422},
+    ),
+    functions.delete_function: _removes("functions"),
+    functions.call_function: Description(
+        "functions",
+        {
+            200: bytes_answer(
+                "The output, of the type that the guest set. With `Accept: application/json` it is Call instead.",
+                "Moc-Call-Id",
+                "Moc-Duration-Us",
+                "Moc-Result",
+                "Moc-Exit-Code",
+                **{JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Call"}}},
+            )
+        },
+        query=("mode", "entry", "arg", "env", "limit"),
+        body=_body("The input, raw. A multipart body is refused.", _RAW),
+        errors=_RUNS,
+        note="Without `Accept: application/json` the answer has `Moc-Call-Id` and `Moc-Duration-Us`, and is raw even "
+        "if the guest says that its output is JSON. A client that closes the connection ends its guest.",
+    ),
+    blobs.post_blob: Description(
+        "blobs",
+        {201: json_answer("Blob", "It is stored.", "Location")},
+        body=_body("The bytes.", _RAW),
+        errors=_STORES,
+    ),
+    blobs.get_blob: _reads_bytes("blobs", "Moc-Record.Blob"),
+    buffers.list_buffers: _lists("buffers", "Buffers"),
+    buffers.put_buffer: Description(
+        "buffers",
+        {201: json_answer("Buffer", "It is stored.", "Location")},
+        headers=("Moc-Headers",),
+        body=_body("The bytes.", _RAW),
+        errors=_STORES,
+    ),
+    buffers.get_buffer: _reads_bytes("buffers", "Moc-Record.Buffer"),
+    buffers.delete_buffer: _removes("buffers"),
+    keyvalues.list_keys: Description(
+        "kv",
+        {200: json_answer("Keys", "Up to `limit` keys.")},
+        query=("prefix", "prefix_base64", "after", "after_base64", "limit"),
+    ),
+    keyvalues.put_key: Description(
+        "kv",
+        {201: json_answer("StoredKey", "It is stored.", "Location")},
+        body=_body("The value, up to 64 MiB.", _RAW),
+        errors=_STORES,
+    ),
+    keyvalues.get_key: _reads_bytes("kv"),
+    keyvalues.delete_key: _removes("kv"),
+    runs.list_runs: _lists("runs", "Runs"),
+    runs.post_run: Description(
+        "runs",
+        {201: json_answer("Run", "It has begun.", "Location")},
+        body=_body("The plan.", {JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Plan"}}}, required=True),
+        errors=_STORES | {404, 422},
+    ),
+    runs.get_run: Description("runs", {200: json_answer("Run", "How far it is.")}, errors=_ANY | {404}),
+    runs.delete_run: Description(
+        "runs", {200: json_answer("Run", "Its state, which may be an earlier end.")}, errors=_ANY | {404}
+    ),
+    runs.get_run_output: Description(
+        "runs",
+        {200: {"description": "The output.", "content": {DEFAULT_CONTENT_TYPE: {}}}},
+        errors=_RUNS,
+        note="409 while it runs; if it failed, the run's own error.",
+    ),
+}

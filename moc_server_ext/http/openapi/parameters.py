@@ -1,0 +1,106 @@
+"""Path segments, query parameters and request headers. ``Content-Type`` and ``Accept`` are OpenAPI's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from ...model import GRANT_KINDS, Limits, Mode
+from ..nouns.keyvalues import LIMIT_DEFAULT, LIMIT_MAX
+from .schemas import BASE64, BLOB_ID
+
+Parameter = Mapping[str, Any]
+
+_LIMIT_NAMES: Final = "|".join(each.name for each in fields(Limits))
+_TEXT: Final = {"type": "string"}
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 512}
+
+
+def _path(name: str, schema: Mapping[str, Any], description: str) -> Parameter:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
+
+
+def _query(name: str, schema: Mapping[str, Any], description: str) -> Parameter:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _repeated(name: str, pattern: str | None, description: str) -> Parameter:
+    items = _TEXT if pattern is None else {**_TEXT, "pattern": pattern}
+    found = _query(name, {"type": "array", "items": items}, description)
+    return {**found, "style": "form", "explode": True}
+
+
+def _header(name: str, description: str, **more: Any) -> Parameter:
+    return {"name": name, "in": "header", "description": description, **(more or {"schema": _TEXT})}
+
+
+PATH_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
+    ("functions", "name"): _path(
+        "name",
+        _NAME,
+        "1 to 512 bytes of printable UTF-8 without surrounding space. A call also takes a blob's id.",
+    ),
+    ("blobs", "id"): _path("id", BLOB_ID, "The blob's id."),
+    ("buffers", "name"): _path("name", _NAME, "1 to 512 bytes of printable UTF-8 without surrounding space."),
+    ("kv", "key"): _path(
+        "key", {"type": "string", "minLength": 1}, "1 to 4,096 bytes; any bytes, percent-encoded, so not only UTF-8."
+    ),
+    ("runs", "id"): _path("id", {"type": "string", "minLength": 1}, "The run's id."),
+}
+
+_MODE: Final = _query(
+    "mode", {"type": "string", "enum": [each.value for each in Mode]}, "Without it the module's exports decide."
+)
+_ENTRY: Final = _query("entry", _TEXT, "The export that is called. Without it the mode's own is.")
+_LIMIT: Final = _repeated(
+    "limit",
+    rf"^({_LIMIT_NAMES})=[0-9]",
+    "`NAME=VALUE`; sizes take `KiB`, `MiB` and `GiB`. A limit only lowers the one that would be without it.",
+)
+
+QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
+    ("functions", "mode"): _MODE,
+    ("functions", "entry"): _ENTRY,
+    ("functions", "grant"): _repeated(
+        "grant", rf"^({'|'.join(GRANT_KINDS)})(:|$)", "What the function may reach: `KIND` or `KIND:PATTERN`."
+    ),
+    ("functions", "allow-host"): _repeated(
+        "allow-host",
+        r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$",
+        "A host that the function may reach: `HOST` or `HOST:PORT`.",
+    ),
+    ("functions", "limit"): _LIMIT,
+    ("functions", "reusable"): _query(
+        "reusable",
+        {"type": "boolean", "default": False},
+        "Whether a warm instance may serve several calls of one caller. `1`, `0` and the bare name are taken too.",
+    ),
+    ("functions", "deterministic"): _query(
+        "deterministic",
+        {"type": "boolean", "default": False},
+        "Whether equal inputs give equal outputs. `1`, `0` and the bare name are taken too.",
+    ),
+    ("functions", "arg"): _repeated("arg", None, "A command-line argument (posix), or a number (direct)."),
+    ("functions", "env"): _repeated("env", "^[^=]+=", "An environment variable, `KEY=VALUE`."),
+    ("kv", "prefix"): _query("prefix", _TEXT, "Only keys that begin with this."),
+    ("kv", "prefix_base64"): _query("prefix_base64", BASE64, "The same as exact bytes; counts instead of `prefix`."),
+    ("kv", "after"): _query("after", _TEXT, "Only keys that come after this one."),
+    ("kv", "after_base64"): _query("after_base64", BASE64, "The same as exact bytes; counts instead of `after`."),
+    ("kv", "limit"): _query(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+        "How many keys at most.",
+    ),
+}
+
+HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
+    "Range": _header("Range", "One range of bytes. Others are ignored, as RFC 9110 has it."),
+    "If-Range": _header("If-Range", "An `ETag`: with another one the range is ignored."),
+    "If-None-Match": _header("If-None-Match", "`ETag`s of what the client has: the answer is then 304."),
+    "Moc-Headers": _header(
+        "Moc-Headers",
+        "The buffer's own headers.",
+        content={"application/json": {"schema": {"$ref": "#/components/schemas/Headers"}}},
+    ),
+}

@@ -1,0 +1,162 @@
+"""The JSON shapes. Words, limits and codes come from the model and the errors; any version may add a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+from ... import errors
+from ...model import GRANT_KINDS, Limits, MapReduce, Mode, RunState
+
+Schema = Mapping[str, Any]
+
+BLOB_ID: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the content."}
+BASE64: Final = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+}
+_TEXT: Final = {"type": "string"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_TIME: Final = {"type": "number", "description": "Seconds since 1970, UTC."}
+_TYPES: Final = {"type": "array", "items": _TEXT}
+_NUMBER: Final = {"type": ["number", "string"], "description": "A string is NaN, Infinity or -Infinity."}
+
+
+def error_classes() -> list[type[errors.MocError]]:
+    """Give every error that has a code, the most general one of a status first."""
+    found = (getattr(errors, name) for name in errors.__all__)
+    classes = {each for each in found if isinstance(each, type) and issubclass(each, errors.MocError)}
+    return sorted(classes, key=lambda each: (each.http_status, len(each.__mro__), each.code))
+
+
+def _object(properties: Mapping[str, Schema], *, optional: frozenset[str] = frozenset(), **more: Any) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, **more}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(field: str, shape: str) -> Schema:
+    return _object({field: {"type": "array", "items": _ref(shape)}})
+
+
+def _limits(*, required: bool) -> Schema:
+    numbers = {each.name: {"type": "number", "exclusiveMinimum": 0} for each in fields(Limits)}
+    return _object(numbers, optional=frozenset() if required else frozenset(numbers))
+
+
+def _plan() -> Schema:
+    kinds: Mapping[str, Schema] = {
+        "source": {**_TEXT, "description": "Name of the buffer whose lines are the input."},
+        "map": {**_TEXT, "description": "Name of the function that maps."},
+        "combine": {**_TEXT_OR_NULL, "description": "Name of the function that combines a split's pairs."},
+        "reduce": {**_TEXT_OR_NULL, "description": "Name of the function that reduces."},
+        "split_bytes": {"type": "integer", "minimum": 1, "description": "Size of a split, which ends at a line's end."},
+        "partitions": {"type": "integer", "minimum": 1, "description": "Parts that the pairs are cut into."},
+        "sink": {**_TEXT_OR_NULL, "description": "Name of the buffer that receives the output; null: none does."},
+        "threads": {"type": "integer", "minimum": 0, "description": "Tasks at once; 0 is one per processor."},
+    }
+    defaults = {each.name: each.default for each in fields(MapReduce) if each.default is not MISSING}
+    properties = {
+        name: {**kind, "default": defaults[name]} if name in defaults else kind for name, kind in kinds.items()
+    }
+    return _object(properties, optional=frozenset(defaults), additionalProperties=False)
+
+
+_ERROR_BODY: Final = _object(
+    {
+        "code": {"type": "string", "enum": sorted(each.code for each in error_classes())},
+        "message": {**_TEXT, "description": "One or two sentences for people."},
+        "details": {"type": "object", "description": "The facts of the message."},
+    }
+)
+
+SCHEMAS: Final[Mapping[str, Schema]] = {
+    "Error": _object({"error": _ref("ErrorBody")}),
+    "ErrorBody": _ERROR_BODY,
+    "Headers": {"type": "object", "additionalProperties": _TEXT},
+    "Limits": _limits(required=True),
+    "Function": _object(
+        {
+            "name": _TEXT,
+            "blob_id": BLOB_ID,
+            "size": _COUNT,
+            "content_type": _TEXT,
+            "mode": {"enum": [*(each.value for each in Mode), None]},
+            "entry": _TEXT_OR_NULL,
+            "grants": {"type": "array", "items": {**_TEXT, "pattern": rf"^({'|'.join(GRANT_KINDS)})(:|$)"}},
+            "allowed_hosts": {"type": "array", "items": _TEXT},
+            "limits": _limits(required=False),
+            "reusable": {"type": "boolean"},
+            "deterministic": {"type": "boolean"},
+            "exports": {"type": "object", "additionalProperties": _object({"params": _TYPES, "results": _TYPES})},
+            "created_at": _TIME,
+        }
+    ),
+    "Functions": _list("functions", "Function"),
+    "Blob": _object({"blob_id": BLOB_ID, "size": _COUNT, "content_type": _TEXT}),
+    "Buffer": _object(
+        {"name": _TEXT, "size": _COUNT, "content_type": _TEXT, "headers": _ref("Headers"), "created_at": _TIME}
+    ),
+    "Buffers": _list("buffers", "Buffer"),
+    "Key": _object({"key": {**_TEXT, "description": "To look at."}, "base64": {**BASE64, "description": "Exact."}}),
+    "Keys": _list("keys", "Key"),
+    "StoredKey": _object({"key": {**_TEXT, "description": "To look at."}, "size": _COUNT}),
+    "Result": {"anyOf": [{"type": "null"}, _NUMBER, {"type": "array", "items": _NUMBER}]},
+    "Call": _object(
+        {
+            "call_id": _TEXT,
+            "result": _ref("Result"),
+            "exit_code": {"type": ["integer", "null"]},
+            "output": BASE64,
+            "stderr": _TEXT,
+            "duration_us": _COUNT,
+            "output_headers": _ref("Headers"),
+        }
+    ),
+    "Plan": _plan(),
+    "Run": _object(
+        {
+            "run_id": _TEXT,
+            "plan": _ref("Plan"),
+            "state": {"enum": [each.value for each in RunState]},
+            "stage": _TEXT,
+            "tasks_done": _COUNT,
+            "tasks_total": _COUNT,
+            "output_bytes": _COUNT,
+            "duration_us": _COUNT,
+            "error": {"anyOf": [{"type": "null"}, _ref("ErrorBody")]},
+        }
+    ),
+    "Runs": _list("runs", "Run"),
+    "Status": _object(
+        {
+            "version": _TEXT,
+            "pid": _COUNT,
+            "instance_id": _TEXT,
+            "storage": _object(
+                {
+                    "path": _TEXT,
+                    "format": _COUNT,
+                    "instance_id": _TEXT,
+                    "blobs": _COUNT,
+                    "buffers": _COUNT,
+                    "keys": _COUNT,
+                    "names": _COUNT,
+                    "stored_bytes": _COUNT,
+                    "free_bytes": _COUNT,
+                }
+            ),
+            "functions": _COUNT,
+            "buffers": _COUNT,
+            "runs": _COUNT,
+            "calls": _object({"running": _COUNT, "places": _COUNT, "queue": _COUNT}),
+            "limits": _ref("Limits"),
+        }
+    ),
+}
