@@ -39,6 +39,7 @@ class MocMagics:
         self._shell = shell
         self._session = session
         self._display: Any = None
+        self.matcher: Any = None
 
     def moc(self, line: str, cell: str | None = None, local_ns: Mapping[str, object] | None = None) -> object:
         """Do one thing with the platform: the verbs of the command line ``moc``, in a cell.
@@ -138,6 +139,10 @@ def register(shell: Any) -> None:
 
     moc.__doc__ = MocMagics.moc.__doc__
     shell.register_magic_function(moc, magic_kind="line_cell", magic_name="moc")
+    from .completion import make_matcher
+
+    magics.matcher = make_matcher(shell, session_of(shell))
+    shell.Completer.custom_matchers.append(magics.matcher)
     formatter = shell.display_formatter
     for module, name, function in _FORMATTED:
         formatter.mimebundle_formatter.for_type_by_name(module, name, _lazily(function))
@@ -159,6 +164,7 @@ def unregister(shell: Any) -> None:
         formatter.mimebundle_formatter.pop(f"{module}.{name}", None)
     for module, name in _SHOWN_AT_ONCE:
         formatter.ipython_display_formatter.pop(f"{module}.{name}", None)
+    shell.Completer.custom_matchers.remove(magics.matcher)
     magics.close()
     stop_showing_errors(shell)
     shell.moc_magics = None

@@ -9,9 +9,12 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from moc_server_ext.abc import Platform
     from moc_server_ext.client.client import Client
 
 _ATTRIBUTE = "moc_session"
@@ -60,6 +63,27 @@ class Session:
         if before is not None:
             before.close()
         return client
+
+    @contextmanager
+    def glance(self, seconds: float) -> Iterator[Platform | None]:
+        """Give the platform to somebody who looks for a moment and must neither wait nor change anything.
+
+        Where nothing is connected yet, a server is asked over a connection that ends with the ``with``; None where
+        only opening the storage would help. A request that a server does not answer after about `seconds` fails.
+        """
+        from moc_server_ext.client.discovery import find_server
+        from moc_server_ext.client.http import hurried
+
+        client = self._client  # Without the lock: whoever holds it may be connecting, which takes longer.
+        if client is not None and not client.closed:
+            yield hurried(client.platform, seconds)
+            return
+        server = find_server(seconds=seconds)
+        if server is None:
+            yield None
+            return
+        with server:
+            yield hurried(server.platform, seconds)
 
     def close(self) -> None:
         """Let go of the connection; idempotent. The next use connects again."""

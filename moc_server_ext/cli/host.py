@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +14,11 @@ from .progress import terminal_progress
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..abc import Platform
     from ..client.client import Client
     from ..verbs.host import Progress
+
+_GLANCE_SECONDS = 0.25
 
 
 class TerminalHost:
@@ -96,6 +101,35 @@ class TerminalHost:
     def assign(self, name: str, value: object) -> None:
         """Refuse: a terminal has no variables."""
         raise UsageError(f"There is no variable {name!r} outside of a notebook", command="moc")
+
+    @property
+    def words_after(self) -> Sequence[str]:
+        """None: shells tell only what stands before the cursor."""
+        return ()
+
+    @contextmanager
+    def glance(self) -> Iterator[Platform | None]:
+        """Give the server's platform for a moment; None without a server, for a Tab must not open the storage."""
+        from ..client.discovery import find_server
+        from ..client.http import hurried
+
+        settings = self.settings
+        client = find_server(
+            settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage, seconds=_GLANCE_SECONDS
+        )
+        if client is None:
+            yield None
+            return
+        with client:
+            yield hurried(client.platform, _GLANCE_SECONDS)
+
+    def variables(self) -> Mapping[str, object]:
+        """None: a terminal has no variables."""
+        return {}
+
+    def can_write(self, word: str) -> bool:
+        """Tell whether a shell reads `word` as itself: it inserts names as they are, whoever may have chosen them."""
+        return shlex.quote(word) == word
 
     def close(self) -> None:
         """Let go of the client; idempotent."""

@@ -23,6 +23,7 @@ from ..invocation import (
 from ..model import Invocation, Limits, Mode, Number
 from ..verbs.commands import Verb
 from ..verbs.compiling import module_of
+from ..verbs.completion import file_names
 from ..verbs.options import entry_option, env_option, input_file_option, limit_option, mode_option, read_source
 from ..verbs.outcome import CallOutcome
 from .host import TerminalHost
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @env_option
 @input_file_option
 @limit_option("Set a limit, in either direction; waiting for stdin counts as time.")
-@click.argument("file")
+@click.argument("file", shell_complete=file_names)
 @click.argument("arguments", metavar="[ARGS]…", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def run(

@@ -10,6 +10,7 @@ import click
 
 from ..errors import InvalidInputError
 from ..verbs.commands import GlobalOption
+from ..verbs.completion import directory_names, file_names
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ def global_options() -> list[click.Parameter]:
         GlobalOption(
             ["--storage"],
             metavar="DIR",
+            shell_complete=directory_names,
             expose_value=False,
             callback=_keep,
             help="The storage directory. Without it: $MOC_STORAGE, else the user's data directory.",
@@ -86,6 +88,7 @@ def global_options() -> list[click.Parameter]:
         GlobalOption(
             ["--ca-file"],
             metavar="FILE",
+            shell_complete=file_names,
             expose_value=False,
             callback=_keep,
             help="The certificate of the server at --url, if no authority signed it.",

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import MocError, ServerUnreachableError
 from ..storage.endpoint import Endpoint, read_endpoint
 from .client import Client
-from .http import HttpPlatform
+from .http import HttpPlatform, hurried
 from .transport import Address
 
 ENDPOINT_FILE_VARIABLE = "MOC_ENDPOINT_FILE"
@@ -20,18 +20,51 @@ def discover(
     url: str | None, token: str | None, *, ca_file: str | PathLike[str] | None, storage: str | PathLike[str] | None
 ) -> Client:
     """See :func:`..client.connect`."""
+    server = find_server(url, token, ca_file=ca_file, storage=storage)
+    if server is not None:
+        return server
+    from ..cluster import Cluster
+
+    directory = _directory(storage)
+    return Client(Cluster.open(directory), origin=f"embedded on {directory}")
+
+
+def find_server(
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    ca_file: str | PathLike[str] | None = None,
+    storage: str | PathLike[str] | None = None,
+    seconds: float | None = None,
+) -> Client | None:
+    """Find the server that :func:`..client.connect` would talk to; None where it would open the storage.
+
+    Parameters
+    ----------
+    seconds
+        How long the storage's owner may take to say that it is there; None is as long as for every request.
+
+    Raises
+    ------
+    ServerUnreachableError, UnauthorizedError
+        As for :func:`..client.connect`.
+    """
     ca = None if ca_file is None else os.fspath(ca_file)
     if url is None and storage is not None:
-        return _by_storage(Path(os.path.expanduser(storage)), token)
+        return _owner_of(_directory(storage), token, seconds)
     url = url or os.environ.get("MOC_URL") or None
     if url is not None:
         return _by_url(url, token, ca, storage)
     endpoint_file = os.environ.get(ENDPOINT_FILE_VARIABLE)
     if endpoint_file:
         return _by_endpoint_file(Path(endpoint_file), token)
+    return _owner_of(_directory(None), token, seconds)
+
+
+def _directory(storage: str | PathLike[str] | None) -> Path:
     from ..cluster import default_storage_path
 
-    return _by_storage(default_storage_path(), token)
+    return default_storage_path() if storage is None else Path(os.path.expanduser(storage))
 
 
 def _by_url(url: str, token: str | None, ca_file: str | None, storage: str | PathLike[str] | None) -> Client:
@@ -70,23 +103,22 @@ def _by_endpoint_file(file: Path, token: str | None) -> Client:
     return _client(_address(endpoint, token), _reader(file.parent, token))
 
 
-def _by_storage(directory: Path, token: str | None) -> Client:
+def _owner_of(directory: Path, token: str | None, seconds: float | None) -> Client | None:
     endpoint = read_endpoint(directory)
-    if endpoint is not None and _is_alive(endpoint.pid):
-        client = _client(_address(endpoint, token), _reader(directory, token))
-        try:
-            facts = client.platform.status()
-        except ServerUnreachableError:
-            facts = {}
-        except MocError:
-            client.close()
-            raise
-        if facts.get("instance_id") == endpoint.instance_id:
-            return client
+    if endpoint is None or not _is_alive(endpoint.pid):
+        return None
+    client = _client(_address(endpoint, token), _reader(directory, token))
+    try:
+        facts = (client.platform if seconds is None else hurried(client.platform, seconds)).status()
+    except ServerUnreachableError:
+        facts = {}
+    except MocError:
         client.close()
-    from ..cluster import Cluster
-
-    return Client(Cluster.open(directory), origin=f"embedded on {directory}")
+        raise
+    if facts.get("instance_id") == endpoint.instance_id:
+        return client
+    client.close()
+    return None
 
 
 def _client(address: Address, rediscover: Callable[[], Address | None] | None) -> Client:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GuestExitError, InvalidInputError
 from ..model import BufferRecord, FunctionRecord, Number
+from .inspection import SignatureOfInstances, describe_function
 
 if TYPE_CHECKING:
     from .client import Client
@@ -69,6 +70,8 @@ class FunctionHandle:
 
     __slots__ = ("_client", "_record")
 
+    __signature__ = SignatureOfInstances()
+
     def __init__(self, client: Client, record: FunctionRecord) -> None:
         self._client = client
         self._record = record
@@ -125,6 +128,10 @@ class FunctionHandle:
         if result.exit_code is not None:
             return result.output
         return result.result if result.result is not None else result.output or None
+
+    def getdoc(self) -> str:
+        """Describe the function; IPython shows this for ``?`` and Shift-Tab."""
+        return describe_function(self._record)
 
     def __repr__(self) -> str:
         exports = ", ".join(f"{name}{signature}" for name, signature in sorted(self._record.exports.items()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..abc import Bytes
+from ..abc import Bytes, Platform
 from ..errors import InvalidInputError, ServerUnreachableError
 from ..model import (
     DEFAULT_CONTENT_TYPE,
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 _RANGE_NOT_SATISFIABLE = 416
 
 
+def hurried(platform: Platform, seconds: float) -> Platform:
+    """Give `platform` to somebody who cannot wait: a server has about `seconds` from now to answer in.
+
+    What has no answer by then raises ServerUnreachableError. An embedded platform answers at once anyway.
+    """
+    return platform.hurried(seconds) if isinstance(platform, HttpPlatform) else platform
+
+
 class HttpPlatform:
     """A server's platform. Thread-safe; implements :class:`~..abc.Platform`.
 
@@ -51,12 +60,15 @@ class HttpPlatform:
         *,
         rediscover: Callable[[], Address | None] | None = None,
     ) -> None:
-        self._transport = Transport(Address(url, token, ca_file), rediscover=rediscover)
-        self.functions = HttpFunctions(self._transport)
-        self.blobs = HttpBlobs(self._transport)
-        self.buffers = HttpBuffers(self._transport)
-        self.kv = HttpKeyValues(self._transport)
-        self.runs = HttpRuns(self._transport)
+        self._use(Transport(Address(url, token, ca_file), rediscover=rediscover))
+
+    def _use(self, transport: Transport) -> None:
+        self._transport = transport
+        self.functions = HttpFunctions(transport)
+        self.blobs = HttpBlobs(transport)
+        self.buffers = HttpBuffers(transport)
+        self.kv = HttpKeyValues(transport)
+        self.runs = HttpRuns(transport)
 
     @property
     def url(self) -> str:
@@ -90,6 +102,12 @@ class HttpPlatform:
         """Tell what runs."""
         facts: dict[str, Any] = _read_json(self._transport, self._transport.request("GET", "status"), dict)
         return facts
+
+    def hurried(self, seconds: float) -> HttpPlatform:
+        """Give the same platform for the next `seconds`; what has no answer by then is unreachable."""
+        platform = copy.copy(self)
+        platform._use(self._transport.hurried(seconds))
+        return platform
 
     def close(self) -> None:
         """Close the connections; idempotent."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,10 @@ class Transport:
                 if not self._find_again(address):
                     raise
 
+    def hurried(self, seconds: float) -> Transport:
+        """Give these connections with less patience: what has no answer after about `seconds` is unreachable."""
+        return _HurriedTransport(self, time.monotonic() + seconds)
+
     def close(self) -> None:
         """Close the connections; idempotent."""
         with self._lock:
@@ -141,6 +146,11 @@ class Transport:
             self._address, self._http = found, None
             return True
 
+    def _timeout(self, answer_seconds: float | None) -> httpx.Timeout:
+        import httpx
+
+        return httpx.Timeout(_CONNECT_SECONDS, read=answer_seconds, write=_ANSWER_SECONDS, pool=None)
+
     def _send(
         self,
         http: httpx.Client,
@@ -162,7 +172,7 @@ class Transport:
                 params=list(query) or None,
                 headers=dict(headers or {}),
                 content=body,
-                timeout=httpx.Timeout(_CONNECT_SECONDS, read=answer_seconds, write=_ANSWER_SECONDS, pool=None),
+                timeout=self._timeout(answer_seconds),
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             reason = str(error).rstrip(".")
@@ -174,6 +184,30 @@ class Transport:
         if 300 <= response.status_code < 400 and response.status_code != 304:
             raise ServerUnreachableError(address.url, "it redirects elsewhere, which the API never does")
         return response
+
+
+class _HurriedTransport(Transport):
+    """Another's connections, until a deadline."""
+
+    def __init__(self, patient: Transport, deadline: float) -> None:
+        super().__init__(patient.address)
+        self._patient = patient
+        self._deadline = deadline
+
+    def close(self) -> None:
+        """Leave the connections to whose they are."""
+
+    def _pool(self) -> tuple[httpx.Client, Address]:
+        return self._patient._pool()
+
+    def _find_again(self, failed: Address) -> bool:
+        return time.monotonic() < self._deadline and self._patient._find_again(failed)
+
+    def _timeout(self, answer_seconds: float | None) -> httpx.Timeout:
+        import httpx
+
+        # Never 0, which would refuse even what is already there.
+        return httpx.Timeout(max(self._deadline - time.monotonic(), 0.01))
 
 
 def _open(address: Address) -> httpx.Client:

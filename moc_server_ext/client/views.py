@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError
+from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError, MocError
 from ..model import (
     DEFAULT_CONTENT_TYPE,
     WASM_CONTENT_TYPE,
@@ -15,12 +15,15 @@ from ..model import (
     parse_content_type,
 )
 from .handles import BufferHandle, FunctionHandle
+from .http import hurried
+from .inspection import describe_functions
 
 if TYPE_CHECKING:
     from .client import Client
 
 _TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 _PAGE = 1000
+_GLANCE_SECONDS = 0.4
 # Inside of the classes, `list` is a method.
 _Names = list[str]
 _Keys = list[bytes]
@@ -76,11 +79,18 @@ class FunctionsView:
     def __len__(self) -> int:
         return len(self.list())
 
+    def getdoc(self) -> str:
+        """Describe the functions; IPython shows this for ``?`` and Shift-Tab, also inside of ``functions[…]``."""
+        return describe_functions(hurried(self._client.platform, _GLANCE_SECONDS).functions.list())
+
     def __dir__(self) -> _Names:
-        return [*super().__dir__(), *(name for name in self if name.isidentifier())]
+        return [*super().__dir__(), *(name for name in self._ipython_key_completions_() if name.isidentifier())]
 
     def _ipython_key_completions_(self) -> _Names:
-        return list(self)
+        try:
+            return [each.name for each in hurried(self._client.platform, _GLANCE_SECONDS).functions.list()]
+        except MocError:
+            return []  # Whoever only looks is not told that the server is away.
 
     def __repr__(self) -> str:
         return _names("functions", self)
@@ -138,7 +148,10 @@ class BuffersView:
         return len(self.list())
 
     def _ipython_key_completions_(self) -> _Names:
-        return list(self)
+        try:
+            return [each.name for each in hurried(self._client.platform, _GLANCE_SECONDS).buffers.list()]
+        except MocError:
+            return []
 
     def __repr__(self) -> str:
         return _names("buffers", self)
@@ -184,7 +197,11 @@ class KeyValuesView:
         return len(self.list())
 
     def _ipython_key_completions_(self) -> _Names:
-        return [key.decode(errors="replace") for key in self._client.platform.kv.list(limit=_PAGE)]
+        try:
+            keys = hurried(self._client.platform, _GLANCE_SECONDS).kv.list(limit=_PAGE)
+        except MocError:
+            return []
+        return [key.decode(errors="replace") for key in keys]
 
     def __repr__(self) -> str:
         return "<kv>"

@@ -8,6 +8,7 @@ import click
 
 from ..model import DEFAULT_CONTENT_TYPE, parse_content_type
 from .commands import Verb, VerbGroup, parsed_by, usage_error
+from .completion import buffer_names, file_names
 from .host import Host
 from .options import (
     only_one,
@@ -57,8 +58,8 @@ buffer = VerbGroup("buffer", help="Store, read or delete one buffer.")
     help="What the bytes are. Without it: by the file's suffix.",
 )
 @variable_in_option
-@click.argument("name")
-@click.argument("file", metavar="FILE|-", required=False)
+@click.argument("name", shell_complete=buffer_names)
+@click.argument("file", metavar="FILE|-", required=False, shell_complete=file_names)
 @click.pass_obj
 def put(
     host: Host, name: str, file: str | None, content_type: str | None, variable_in: str | None = None
@@ -89,7 +90,7 @@ def put(
 @click.option("--range", "byte_range", metavar="A:B", callback=parsed_by(parse_range), help="Only the bytes [A, B).")
 @output_file_option
 @variable_out_option
-@click.argument("name")
+@click.argument("name", shell_complete=buffer_names)
 @click.pass_obj
 def get(
     host: Host,
@@ -112,7 +113,7 @@ def get(
 
 
 @buffer.command("delete", cls=Verb, example=["moc buffer delete books"])
-@click.argument("name")
+@click.argument("name", shell_complete=buffer_names)
 @click.pass_obj
 def delete(host: Host, name: str) -> MessageOutcome:
     """Remove a buffer."""

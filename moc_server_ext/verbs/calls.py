@@ -8,6 +8,7 @@ import click
 
 from ..model import CallRequest, CallResult, Mode, Number
 from .commands import Verb
+from .completion import function_names
 from .host import Host
 from .options import (
     entry_option,
@@ -39,7 +40,7 @@ from .outcome import CallOutcome
 @output_file_option
 @variable_out_option
 @limit_option("Lower a limit for this call.")
-@click.argument("name")
+@click.argument("name", shell_complete=function_names)
 @click.argument("arguments", metavar="[ARGS]…", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def call(

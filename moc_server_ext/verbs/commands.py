@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..errors import InvalidInputError, UsageError, nearest
+from .completion import WORDS_BEFORE, belongs_to_guest
 from .outcome import MessageOutcome, Outcome
 
 Face = Literal["cli", "magic"]
@@ -128,6 +130,8 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, after the compiler's flags were set apart."""
+        if ctx.resilient_parsing:
+            ctx.meta.setdefault(WORDS_BEFORE, tuple(args))
         if self.compiler_flags:
             known = {name for each in self.get_params(ctx) for name in (*each.opts, *each.secondary_opts)}
             for index, arg in enumerate(args):
@@ -142,6 +146,10 @@ class Verb(click.Command):
             # The parser leaves out which verb it was, for an option without its value.
             error.ctx = error.ctx or ctx
             raise
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the verb's options, as long as what is typed is the verb's and not a guest's."""
+        return [] if belongs_to_guest(ctx) else super().shell_complete(ctx, incomplete)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verb's own options."""

@@ -14,6 +14,7 @@ from ..abc import Compiled, Compiler
 from ..errors import InvalidInputError
 from ..model import WASM_CONTENT_TYPE, Declaration
 from .commands import Verb, usage_error
+from .completion import file_names, function_names
 from .describe import how_to_call
 from .host import Host
 from .options import declaration_options, read_source
@@ -74,8 +75,14 @@ def module_of(host: Host, path: str, *, content_type: str | None = None) -> Comp
     compiler_flags=True,
     example=["moc compile uppercase.c", "moc compile uppercase.c -o upper.wasm -O3"],
 )
-@click.option("-o", "--output", metavar="OUT", help="The module to write. Without it: FILE with the suffix .wasm.")
-@click.argument("file")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    shell_complete=file_names,
+    help="The module to write. Without it: FILE with the suffix .wasm.",
+)
+@click.argument("file", shell_complete=file_names)
 @click.argument("flags", metavar="[FLAGS]…", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def compile_file(host: Host, file: str, output: str | None, flags: tuple[str, ...]) -> MessageOutcome:
@@ -110,7 +117,7 @@ def cell_verb(language: str, title: str) -> Verb:
         help=f"Compile the cell, written in {title}, and register it under NAME. FLAGS go to the compiler as they are.",
     )
     @declaration_options
-    @click.argument("name")
+    @click.argument("name", shell_complete=function_names)
     @click.argument("flags", metavar="[FLAGS]…", nargs=-1, type=click.UNPROCESSED)
     @click.pass_obj
     def register_cell(host: Host, name: str, flags: tuple[str, ...], declaration: Declaration) -> MessageOutcome:

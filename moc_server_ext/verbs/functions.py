@@ -7,6 +7,7 @@ import click
 from ..model import WASM_CONTENT_TYPE, Declaration
 from .commands import Verb, VerbGroup
 from .compiling import module_of
+from .completion import file_names, function_names
 from .describe import entry_points_text, mode_of
 from .host import Host
 from .options import declaration_options
@@ -22,8 +23,8 @@ from .outcome import MessageOutcome, TableOutcome, format_size, visible
 )
 @click.option("--content-type", metavar="TYPE", help=f"What the file is. Without it: {WASM_CONTENT_TYPE}.")
 @declaration_options
-@click.argument("name")
-@click.argument("file")
+@click.argument("name", shell_complete=function_names)
+@click.argument("file", shell_complete=file_names)
 @click.pass_obj
 def push(
     host: Host,
@@ -65,7 +66,7 @@ function = VerbGroup("function", help="Show or delete one registered function.")
 
 
 @function.command("show", cls=Verb, example=["moc function show uppercase"])
-@click.argument("name")
+@click.argument("name", shell_complete=function_names)
 @click.pass_obj
 def show(host: Host, name: str) -> MessageOutcome:
     """Show what a function exports, may reach and may use."""
@@ -90,7 +91,7 @@ def show(host: Host, name: str) -> MessageOutcome:
 
 
 @function.command("delete", cls=Verb, example=["moc function delete uppercase"])
-@click.argument("name")
+@click.argument("name", shell_complete=function_names)
 @click.pass_obj
 def delete(host: Host, name: str) -> MessageOutcome:
     """Remove a function's name; its blob stays reachable by id."""

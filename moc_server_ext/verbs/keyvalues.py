@@ -6,6 +6,7 @@ import click
 
 from ..model import DEFAULT_CONTENT_TYPE
 from .commands import Verb, VerbGroup, usage_error
+from .completion import key_names
 from .host import Host
 from .options import only_one, output_file_option, variable_bytes, variable_in_option, variable_out_option
 from .outcome import BytesOutcome, MessageOutcome, visible
@@ -26,7 +27,7 @@ def _text(key: bytes) -> str:
 
 @kv.command("set", cls=Verb, example=["moc kv set greeting hello", "moc kv set picture -"])
 @variable_in_option
-@click.argument("key")
+@click.argument("key", shell_complete=key_names)
 @click.argument("value", metavar="VALUE|-", required=False)
 @click.pass_obj
 def set_value(host: Host, key: str, value: str | None, variable_in: str | None = None) -> MessageOutcome:
@@ -49,7 +50,7 @@ def set_value(host: Host, key: str, value: str | None, variable_in: str | None =
 @kv.command("get", cls=Verb, example=["moc kv get greeting"])
 @output_file_option
 @variable_out_option
-@click.argument("key")
+@click.argument("key", shell_complete=key_names)
 @click.pass_obj
 def get(host: Host, key: str, output_file: str | None = None, variable_out: str | None = None) -> BytesOutcome:
     """Give the value of a key, as it is."""
@@ -63,8 +64,8 @@ def get(host: Host, key: str, output_file: str | None = None, variable_out: str 
 
 @kv.command("list", cls=Verb, example=["moc kv list", "moc kv list --limit 10 visits/"])
 @click.option("--limit", "count", metavar="COUNT", type=click.IntRange(min=1), help="At most so many. Without it: all.")
-@click.option("--after", metavar="KEY", help="Only the keys that come after this one.")
-@click.argument("prefix", default="")
+@click.option("--after", metavar="KEY", shell_complete=key_names, help="Only the keys that come after this one.")
+@click.argument("prefix", default="", shell_complete=key_names)
 @click.pass_obj
 def list_keys(host: Host, prefix: str, count: int | None, after: str | None) -> MessageOutcome:
     """List the keys that begin with PREFIX, one a line, in bytewise order."""
@@ -82,7 +83,7 @@ def list_keys(host: Host, prefix: str, count: int | None, after: str | None) -> 
 
 
 @kv.command("delete", cls=Verb, example=["moc kv delete greeting"])
-@click.argument("key")
+@click.argument("key", shell_complete=key_names)
 @click.pass_obj
 def delete(host: Host, key: str) -> MessageOutcome:
     """Remove a key and its value."""

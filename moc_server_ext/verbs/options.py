@@ -11,6 +11,15 @@ import click
 from ..errors import InvalidInputError
 from ..model import Declaration, Grants, Mode, Number, parse_grants, parse_limits, parse_mode
 from .commands import FacedOption, parsed_by, usage_error
+from .completion import (
+    entry_names,
+    file_names,
+    grant_words,
+    limit_words,
+    mode_words,
+    variables,
+    variables_with_bytes,
+)
 from .host import Host
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -30,6 +39,7 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, str]:
 mode_option = click.option(
     "--mode",
     metavar="posix|direct",
+    shell_complete=mode_words,
     callback=parsed_by(parse_mode),
     help="How the call starts: posix (arguments, stdin, stdout, exit code) or direct (an export, with numbers). "
     "Without it: posix if the module exports _start.",
@@ -37,6 +47,7 @@ mode_option = click.option(
 entry_option = click.option(
     "--entry",
     metavar="EXPORT",
+    shell_complete=entry_names,
     help="The export that a call starts. Without it: _start, else the export named like the function, "
     "else the only one.",
 )
@@ -49,10 +60,18 @@ env_option = click.option(
     help="Environment variable of the guest; may be repeated.",
 )
 input_file_option = click.option(
-    "--input-file", metavar="FILE|-", help="A file whose content is the guest's stdin; - reads this command's stdin."
+    "--input-file",
+    metavar="FILE|-",
+    shell_complete=file_names,
+    help="A file whose content is the guest's stdin; - reads this command's stdin.",
 )
 output_file_option = click.option(
-    "--output-file", cls=FacedOption, face="cli", metavar="FILE", help="Write the output into FILE instead of stdout."
+    "--output-file",
+    cls=FacedOption,
+    face="cli",
+    metavar="FILE",
+    shell_complete=file_names,
+    help="Write the output into FILE instead of stdout.",
 )
 variable_in_option = click.option(
     "-i",
@@ -60,6 +79,7 @@ variable_in_option = click.option(
     cls=FacedOption,
     face="magic",
     metavar="VAR",
+    shell_complete=variables_with_bytes,
     help="Take the bytes from this variable (bytes, str, array).",
 )
 variable_out_option = click.option(
@@ -68,6 +88,7 @@ variable_out_option = click.option(
     cls=FacedOption,
     face="magic",
     metavar="VAR",
+    shell_complete=variables,
     help="Put what comes back into this variable, unshown.",
 )
 
@@ -79,6 +100,7 @@ def limit_option(help: str) -> Callable[[Decorated], Decorated]:
         "limits",
         metavar="NAME=VALUE",
         multiple=True,
+        shell_complete=limit_words,
         callback=parsed_by(parse_limits),
         help=f"{help} For example timeout_seconds=2 or memory_bytes=64MiB; may be repeated.",
     )
@@ -111,6 +133,7 @@ def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "grants",
             metavar="GRANT",
             multiple=True,
+            shell_complete=grant_words,
             callback=parsed_by(parse_grants),
             help="What the function may reach: kv:PREFIX, buffer:GLOB, blob, call:GLOB and so on; may be repeated.",
         ),

@@ -6,6 +6,7 @@ import click
 
 from ..model import MapReduce, RunRecord, RunState, parse_size
 from .commands import Verb, parsed_by
+from .completion import buffer_names, function_names
 from .host import Host
 from .outcome import BytesOutcome, MessageOutcome, Outcome, TableOutcome, format_size
 
@@ -26,10 +27,27 @@ def parse_split(text: str) -> int:
     cls=Verb,
     example=["moc mapreduce books --map wordcount-map --reduce wordcount-reduce --partitions 4 -o counts"],
 )
-@click.option("--map", "mapper", metavar="FUNCTION", required=True, help="Gets lines, writes KEY<TAB>VALUE lines.")
-@click.option("--combine", "combiner", metavar="FUNCTION", help="Reduces each split's sorted lines before the shuffle.")
 @click.option(
-    "--reduce", "reducer", metavar="FUNCTION", help="Gets the lines sorted by key. Without it: they are the output."
+    "--map",
+    "mapper",
+    metavar="FUNCTION",
+    required=True,
+    shell_complete=function_names,
+    help="Gets lines, writes KEY<TAB>VALUE lines.",
+)
+@click.option(
+    "--combine",
+    "combiner",
+    metavar="FUNCTION",
+    shell_complete=function_names,
+    help="Reduces each split's sorted lines before the shuffle.",
+)
+@click.option(
+    "--reduce",
+    "reducer",
+    metavar="FUNCTION",
+    shell_complete=function_names,
+    help="Gets the lines sorted by key. Without it: they are the output.",
 )
 @click.option(
     "--split",
@@ -58,8 +76,15 @@ def parse_split(text: str) -> int:
 @click.option(
     "--executor", type=click.Choice(["threads"]), default="threads", show_default=True, help="Where the tasks run."
 )
-@click.option("-o", "--output", "sink", metavar="NAME", help="Store the output as this buffer instead of showing it.")
-@click.argument("source")
+@click.option(
+    "-o",
+    "--output",
+    "sink",
+    metavar="NAME",
+    shell_complete=buffer_names,
+    help="Store the output as this buffer instead of showing it.",
+)
+@click.argument("source", shell_complete=buffer_names)
 @click.pass_obj
 def mapreduce(
     host: Host,

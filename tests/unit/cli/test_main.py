@@ -46,6 +46,12 @@ def test_completion_offers_the_verbs(moc):
     assert offered.stdout == b"plain,mapreduce\n"
 
 
+def test_completion_opens_no_storage(moc, tmp_path):
+    offered = moc(_MOC_COMPLETE="bash_complete", COMP_WORDS="moc call ", COMP_CWORD="2")
+    assert (offered.stdout.strip(), offered.stderr) == (b"", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -52,3 +52,21 @@ def test_a_server_whose_reader_went_away_can_still_be_ended(command, environment
         process.send_signal(signal.SIGINT)
         assert b"Traceback" not in process.stderr.read()
     assert process.returncode == 0
+
+
+def test_a_shell_completes_names_of_the_server_that_it_reads_as_themselves(server, moc, wat):
+    moc("push", "add", wat("add", ADD))
+    for name in ("books", "two words", "$(reboot)"):
+        assert moc("buffer", "put", name, "-").returncode == 0
+
+    def offered(line: str) -> list[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        done = moc(_MOC_COMPLETE="bash_complete", **words)
+        assert done.stderr == b""
+        return done.stdout.decode().split()
+
+    assert offered("moc call ") == ["plain,add"]
+    assert offered("moc call --entry ") == ["plain,add"]
+    assert offered("moc buffer get ") == ["plain,books"]
+    assert offered("moc --storage /nowhere buffer get ") == []
+    assert offered("moc push add a") == ["file,a"]

@@ -1,0 +1,90 @@
+"""What Python's inspection shows of registered functions: a signature, and a few lines that describe one or all."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+from ..errors import EntryPointNotFoundError
+from ..invocation import choose_entry, choose_mode
+from ..model import FunctionRecord, Mode
+
+_ID_CHARACTERS = 12
+_NUMBERS = {"i32": int, "i64": int, "f32": float, "f64": float}
+_MOST = 50
+
+
+class SignatureOfInstances:
+    """The attribute ``__signature__`` for instances alone: the class keeps the signature of its constructor."""
+
+    def __get__(self, handle: object, owner: type | None = None) -> inspect.Signature:
+        record = getattr(handle, "record", None)
+        if handle is None or not isinstance(record, FunctionRecord):
+            raise AttributeError("__signature__")
+        return call_signature(record)
+
+
+def call_signature(record: FunctionRecord) -> inspect.Signature:
+    """Give what a call of the function takes: the numbers of its entry point, or arguments of a program."""
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for name in ("input", "mode", "entry", "env", "limits")
+    ]
+    return inspect.Signature([*_positional(record), *options])
+
+
+def _positional(record: FunctionRecord) -> list[inspect.Parameter]:
+    declared = record.declaration
+    if choose_mode(None, declared.mode, record.exports) is Mode.DIRECT:
+        entry = _entry(record)
+        if entry is not None:
+            return [
+                inspect.Parameter(
+                    f"{kind}_{number}",
+                    inspect.Parameter.POSITIONAL_ONLY,
+                    annotation=_NUMBERS.get(kind, inspect.Parameter.empty),
+                )
+                for number, kind in enumerate(record.exports[entry].params, 1)
+            ]
+    return [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)]
+
+
+def _entry(record: FunctionRecord) -> str | None:
+    """Give the entry point of a call that names none; None where each call has to."""
+    try:
+        return choose_entry(record.name, record.declaration.entry, record.exports)
+    except EntryPointNotFoundError:
+        return None
+
+
+def describe_function(record: FunctionRecord) -> str:
+    """Write what there is to know before a call."""
+    declared = record.declaration
+    mode = choose_mode(None, declared.mode, record.exports).value
+    entry = _entry(record)
+    facts = [
+        ("mode", mode if declared.mode else f"{mode} (from its exports)"),
+        ("entry point", "named at the call" if entry is None else entry),
+        ("grants", ", ".join(sorted(declared.grants.permissions)) or "none"),
+        ("allowed hosts", ", ".join(sorted(declared.grants.allowed_hosts))),
+        ("limits", ", ".join(f"{name}={value:,}" for name, value in declared.limits.items())),
+        ("reusable", "yes" if declared.reusable else ""),
+        ("deterministic", "yes" if declared.deterministic else ""),
+        ("blob id", f"{record.blob_id[:_ID_CHARACTERS]}…"),
+        ("size", f"{record.size:,} bytes"),
+    ]
+    lines = [f"The registered function {record.name!r}.", "", *_exports(record), ""]
+    return "\n".join([*lines, *(f"{f'{label}:':<15}{value}" for label, value in facts if value)])
+
+
+def describe_functions(records: Sequence[FunctionRecord]) -> str:
+    """Write the exports of each function, a few lines for all."""
+    lines = ["The registered functions: call functions.NAME(…) or functions[NAME](…).", ""]
+    for record in records[:_MOST]:
+        lines += [record.name, *_exports(record)]
+    left = len(records) - _MOST
+    return "\n".join([*lines, *([f"… and {left:,} more"] if left > 0 else [])])
+
+
+def _exports(record: FunctionRecord) -> list[str]:
+    return [f"    {name}{signature}" for name, signature in sorted(record.exports.items())] or ["    no exports"]
