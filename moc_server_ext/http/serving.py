@@ -154,7 +154,7 @@ def _make_app(options: ServeOptions) -> Any:
     extensions = {_EXTENSION: True}
     if options.lab:
         config.LabApp.log_level = logging.WARNING
-        # No question about news, and no request to anybody outside.
+        # No request to anybody outside (Jupyter news, new versions).
         config.LabApp.news_url = None
         config.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
         extensions["jupyterlab"] = True
