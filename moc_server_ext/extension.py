@@ -111,7 +111,7 @@ class MocExtension(ExtensionApp):
 
     def _limits(self) -> Limits:
         changes = parse_limits([f"{name}={value}" for name, value in self.limits.items()])
-        return Limits(**{**Limits().to_json(), **changes})  # type: ignore[arg-type]
+        return Limits().replaced(changes)
 
     def _go_on_without(self, error: MocError) -> None:
         path = error.details.get("path")

@@ -140,7 +140,7 @@ def _resolve(
         numbers=numbers,
         arguments=arguments,
         env=env,
-        limits=Limits(**{**Limits().to_json(), **limits}),  # type: ignore[arg-type]
+        limits=Limits().replaced(limits),
     )
 
 

@@ -24,7 +24,7 @@ from .startup import StartupError
 
 _EXTENSION = "moc_server_ext"
 _KERNEL_SHUTDOWN_SECONDS = 0.8
-_STOP_SECONDS = 1.6
+_STOP_SECONDS = 1.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,18 @@ def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
     extension = app.extension_manager.extension_points[_EXTENSION].app
     extension.on_ready = lambda: _announce(app, extension, options, say)
     loop = app.io_loop.asyncio_loop
-    stopping = False
+    stopping = cut_off = False
+
+    def stop_now() -> None:
+        nonlocal cut_off
+        cut_off = True
+        app.io_loop.stop()
 
     def begin_stop() -> None:
         say("moc: shutting down.")
         app.stop()
         # Jupyter's own clean-up fails when a kernel restarts just then, and leaves the loop running.
-        loop.call_later(_STOP_SECONDS, app.io_loop.stop)
+        loop.call_later(_STOP_SECONDS, stop_now)
 
     def on_signal(signum: int, frame: Any) -> None:
         nonlocal stopping
@@ -104,7 +109,7 @@ def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, on_signal)
     app.start()
-    if extension.busy or extension.cluster is not None:
+    if cut_off or extension.busy or extension.cluster is not None:
         # A guest that computes, or a clean-up that did not end, would hold the interpreter's exit up.
         extension.withdraw()
         logging.shutdown()

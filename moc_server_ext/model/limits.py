@@ -32,6 +32,10 @@ class Limits:
         """Apply `changes`, each of which may only lower its limit; a higher one leaves it as it is."""
         return replace(self, **{name: min(value, getattr(self, name)) for name, value in changes.items()})
 
+    def replaced(self, changes: Mapping[str, Number]) -> Self:
+        """Apply `changes` in either direction: for who sets the limits, not for who is held by them."""
+        return type(self)(**{**self.to_json(), **changes})  # type: ignore[arg-type]
+
     def to_json(self) -> dict[str, Number]:
         """Give all limits by name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}

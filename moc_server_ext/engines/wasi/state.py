@@ -53,7 +53,8 @@ class WasiState:
         What is open, by number; 0, 1 and 2 are the call's streams and 3 is the root of the tree.
     """
 
-    __slots__ = ("_arguments", "_environment", "_freed", "_invocation", "_next_fd", "_random", "_tree", "clock", "descriptors")  # fmt: skip  # noqa: E501
+    __slots__ = ("_arguments", "_environment", "_freed", "_invocation", "_next_fd", "_random", "_tree",
+                 "clock", "descriptors")  # fmt: skip
 
     clock: Clock
     descriptors: dict[int, Descriptor]
