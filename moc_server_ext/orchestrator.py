@@ -145,6 +145,8 @@ class Orchestrator:
         """
         target = self._target(request)
         context = self._streamed(self._seal(target, request), request.input, streams or CallStreams())
+        if streams is not None and streams.begun is not None:
+            streams.begun(context.call_id, context.cancel)
         with self.admission:
             result = self._run(context, target.load, scope)
         return result if streams is None or streams.stderr is None else replace(result, stderr=b"")
