@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import keyword
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from moc_server_ext.errors import InvalidInputError, nearest
 
@@ -19,6 +19,9 @@ from .session import Session
 
 if TYPE_CHECKING:
     from moc_server_ext.client.client import Client
+    from moc_server_ext.verbs.host import CallView
+
+    from .display import Display
 
 
 class CellHost:
@@ -40,6 +43,7 @@ class CellHost:
         self,
         shell: Any,
         session: Session,
+        display: Display,
         *,
         cell: str | None = None,
         cell_first_line: int = 2,
@@ -47,6 +51,7 @@ class CellHost:
     ) -> None:
         self._shell = shell
         self._session = session
+        self._display = display
         self._cell = cell
         self._names = local_names or {}
         self.cell_first_line = cell_first_line
@@ -81,6 +86,18 @@ class CellHost:
         except (OSError, ValueError) as error:
             raise InvalidInputError(f"File {path!r} cannot be written: {_reason(error)}.", path=path) from None
 
+    @contextmanager
+    def open_source(self, path: str) -> Iterator[BinaryIO]:
+        """Open a file; relative paths start at the notebook's working directory."""
+        if path == "-":
+            self.stdin()
+        try:
+            file = open(os.path.expanduser(path), "rb")  # noqa: SIM115 - what fails later is not about opening
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"File {path!r} cannot be read: {_reason(error)}.", path=path) from None
+        with file:
+            yield file
+
     def stdin(self) -> bytes:
         """Refuse: a cell has no standard input."""
         raise InvalidInputError(
@@ -90,6 +107,12 @@ class CellHost:
     def progress(self, label: str, total: float | None = None) -> AbstractContextManager[CellProgress]:
         """Show progress below the cell, once it takes longer than half a second and while somebody watches."""
         return CellProgress(self._shell, label, total)
+
+    def call_view(
+        self, function: str, *, output_file: str | None = None, is_kept: bool = False
+    ) -> AbstractContextManager[CallView]:
+        """Show output and stderr below the cell as they come."""
+        return self._display.call_view(function, is_kept=is_kept)
 
     def variable(self, name: str) -> object:
         """Give a variable of the notebook, or of the function that the line stands in."""

@@ -45,12 +45,17 @@ class CellProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Take the progress away, for good; idempotent."""
         if self._timer is not None:
             self._timer.cancel()
         with self._lock:
             self._ended = True
             if self._display_id is not None:
                 self._publish({"text/plain": "", "text/html": ""}, update=True)
+                self._display_id = None
 
     def update(self, done: float | None = None, total: float | None = None, label: str | None = None) -> None:
         """Say how much is done, of how much; None leaves a value as it was."""

@@ -509,6 +509,10 @@ class GuestError(MocError):
         """The last lines that the guest wrote to stderr."""
         return str(self.details.get("stderr", ""))
 
+    def leave_out_stderr(self) -> None:
+        """Drop the guest's stderr, because whoever is told of the error has seen it come."""
+        self.details["stderr"] = ""
+
     def explain(self) -> str:
         """Give the message, then the guest's backtrace and stderr, as several lines."""
         parts = [self.message]
@@ -652,6 +656,10 @@ class TaskFailedError(PlanError):
     def cause(self) -> MocError:
         """The error of the task itself, such as a TrapError or a GuestExitError."""
         return from_json(self.details.get("cause", {}))
+
+    def leave_out_stderr(self) -> None:
+        """Drop the guest's stderr, because whoever is told of the error has seen it come."""
+        self.details["stderr"] = ""
 
     def explain(self) -> str:
         """Give the message, then the guest's backtrace and stderr, as several lines."""

@@ -7,16 +7,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import InvalidInputError, UsageError
+from .calling import terminal_call
 from .progress import terminal_progress
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ..abc import Platform
     from ..client.client import Client
-    from ..verbs.host import Progress
+    from ..verbs.host import CallView, Progress
 
 _GLANCE_SECONDS = 0.25
 
@@ -84,6 +85,21 @@ class TerminalHost:
         except (OSError, ValueError) as error:
             raise InvalidInputError(f"{path!r} cannot be written: {_reason(error)}.", path=path) from None
 
+    @contextmanager
+    def open_source(self, path: str) -> Iterator[BinaryIO]:
+        """Open a file, or standard input for ``-``."""
+        if path == "-":
+            if sys.stdin is None:
+                raise InvalidInputError("Standard input is closed.")
+            yield sys.stdin.buffer
+            return
+        try:
+            file = open(path, "rb")  # noqa: SIM115 - what fails inside of the caller's block is not about opening
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{path!r} cannot be read: {_reason(error)}.", path=path) from None
+        with file:
+            yield file
+
     def stdin(self) -> bytes:
         """Read standard input to its end."""
         if sys.stdin is None:
@@ -93,6 +109,12 @@ class TerminalHost:
     def progress(self, label: str, total: float | None = None) -> AbstractContextManager[Progress]:
         """Show progress on stderr when it is a terminal."""
         return terminal_progress(label, total)
+
+    def call_view(
+        self, function: str, *, output_file: str | None = None, is_kept: bool = False
+    ) -> AbstractContextManager[CallView]:
+        """Write output to stdout, or into the file, and stderr to stderr, as they come; ``--json`` collects both."""
+        return terminal_call(function, output_file=output_file, as_json=self.settings.json)
 
     def variable(self, name: str) -> object:
         """Refuse: a terminal has no variables."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -256,7 +256,7 @@ def _wait_seconds(error: OverloadedError) -> float:
     asked = error.details.get("retry_after_seconds")
     seconds = float(asked) if isinstance(asked, int | float) and 0 <= asked < 3600 else 1.0
     # Those who were refused together must not come back together.
-    return seconds * random.uniform(1.0, 1.5)
+    return seconds * (1 + secrets.randbelow(500) / 1000)
 
 
 def _again(body: bytes | Feed) -> bool:
