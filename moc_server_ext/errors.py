@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Self
 __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
+    "AnswerTooLargeError",
     "BlobNotFoundError",
     "BodyTooLargeError",
     "BufferNotFoundError",
@@ -329,6 +330,20 @@ class BodyTooLargeError(InvalidInputError):
         super().__init__(
             f"The request's body is larger than the {limit_bytes:,} bytes that this server accepts. "
             "Send less, or start the server with a higher MocExtension.max_body_bytes.",
+            limit_bytes=limit_bytes,
+        )
+
+
+class AnswerTooLargeError(InvalidInputError):
+    """A call's output is too large to be answered as JSON; the call was ended, and its output is lost."""
+
+    code = "answer_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The output is larger than the {limit_bytes:,} bytes that this server answers as JSON. Ask for it raw "
+            "(without `Accept: application/json`) or as frames (`Accept: application/vnd.moc.frames`), which have no "
+            "such limit.",
             limit_bytes=limit_bytes,
         )
 

@@ -49,9 +49,6 @@ class MocExtension(ExtensionApp):
     gateway_host = Unicode("127.0.0.1", help="Address that the gateway listens on.").tag(config=True)
     gateway_port = Integer(8443, min=0, max=65535, help="Port of the gateway; 0 takes any free one.").tag(config=True)
     max_body_bytes = Integer(256 << 20, min=1, help="Largest body of a request, in bytes.").tag(config=True)
-    call_threads = Integer(0, min=0, help="Calls that run at once; 0 is four per processor, at least eight.").tag(
-        config=True
-    )
     limits = Dict(
         help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
     ).tag(config=True)
@@ -93,8 +90,7 @@ class MocExtension(ExtensionApp):
         self.cluster = cluster = Cluster.open(self.storage or None, limits=self._limits())
         storage = cluster.storage
         remove_endpoint(storage.path)  # One of an owner that was killed would send clients to nowhere.
-        calls = self.call_threads or max(8, 4 * (os.cpu_count() or 1))
-        self._workers = Workers({Lane.CALLS: calls, Lane.STORAGE: _STORAGE_THREADS})
+        self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
         api = Api(cluster, self._workers, self.max_body_bytes)
         if self.enable_gateway:
             self.gateway = Gateway(

@@ -46,14 +46,16 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
             raise UnauthorizedError()
         return "token"
 
-    async def _answer(self, path: str | None = None) -> None:
+    def api_path(self) -> str:
+        """Give what follows the API's root in the path."""
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
         root, api, rest = self.request.path.partition("/" + API_PATH)
         if root or not api:
-            if self._refusal is not None:
-                raise self._refusal
             raise NotFoundError("The API has no such address.")
-        await self.answer(rest)
+        return rest
+
+    async def _answer(self) -> None:
+        await self.answer()
 
     get = head = post = put = delete = patch = options = _answer
 

@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from ..abc import CallStreams, Platform
+from ..abc import Platform
+from ..buffers.channel import Channel
 from ..errors import InvalidInputError
 from ..model import CallRequest, CallResult
-from ..scope import CallScope
 
 JSON_CONTENT_TYPE = "application/json"
 # Newer versions of Tornado take no more either.
@@ -24,12 +24,17 @@ _QUERY_FIELDS_MAX = 1_000
 
 
 class ServedPlatform(Platform, Protocol):
-    """A platform whose calls the server can end: those of a client that is gone."""
+    """A platform whose calls run on the event loop, with streams at both ends."""
 
-    def call_sync(
-        self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
+    async def call(
+        self,
+        request: CallRequest,
+        *,
+        input: Channel | None = None,
+        output: Channel | None = None,
+        stderr: Callable[[bytes], None] | None = None,
     ) -> CallResult:
-        """Run a function and wait for its end; cancelling `scope` ends it."""
+        """Run a function; cancelling the coroutine ends it. See :meth:`.Cluster.call`."""
         ...
 
 
@@ -58,8 +63,6 @@ class ApiRequest:
         Lower-case names.
     caller
         Who asks; see :attr:`.CallRequest.caller`.
-    scope
-        Is cancelled when the client is gone; calls made for the request belong into it.
     """
 
     platform: ServedPlatform
@@ -71,7 +74,6 @@ class ApiRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     caller: str = "local"
-    scope: CallScope = field(default_factory=CallScope)
 
     def name(self, index: int = 1) -> str:
         """Give one path segment, decoded, as text."""

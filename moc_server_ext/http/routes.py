@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..errors import MethodNotAllowedError, NotFoundError
+from ..model import CallRequest
 from .messages import ApiRequest, ApiResponse
 from .nouns import blobs, buffers, description, functions, keyvalues, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
+CallOperation = Callable[[ApiRequest], CallRequest]
+"""Reads the head of a request, at once and without waiting, into the call that its body goes to."""
 
 API_PATH = "moc/api/v1/"
 
 
 class Lane(StrEnum):
-    """Which worker threads an operation runs on, so that long calls cannot hold up short reads."""
+    """Which worker threads an operation runs on. Calls of functions need none: they run on the event loop."""
 
-    CALLS = "calls"
     STORAGE = "storage"
 
 
@@ -32,11 +34,14 @@ class Route:
         Path segments; one in braces stands for any segment that is not empty.
     operations
         By method. HEAD is listed where it is answered.
+    streamed
+        Whether the operations are of the kind :data:`CallOperation`.
     """
 
     pattern: tuple[str, ...]
-    operations: dict[str, Operation]
+    operations: dict[str, Operation | CallOperation]
     lane: Lane = Lane.STORAGE
+    streamed: bool = False
 
     def matches(self, segments: tuple[str, ...]) -> bool:
         """Tell whether this is the route of a path."""
@@ -46,11 +51,11 @@ class Route:
         )
 
 
-def _route(path: str, *, lane: Lane = Lane.STORAGE, **operations: Operation) -> Route:
+def _route(path: str, *, streamed: bool = False, **operations: Operation | CallOperation) -> Route:
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, lane)
+    return Route(tuple(path.split("/")), by_method, streamed=streamed)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -63,7 +68,7 @@ ROUTES: tuple[Route, ...] = (
         put=functions.put_function,
         delete=functions.delete_function,
     ),
-    _route("functions/{name}/call", post=functions.call_function, lane=Lane.CALLS),
+    _route("functions/{name}/call", post=functions.call_function, streamed=True),
     _route("blobs", post=blobs.post_blob),
     _route("blobs/{id}", get=blobs.get_blob),
     _route("buffers", get=buffers.list_buffers),
@@ -76,7 +81,7 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Operation, Lane]:
+def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Route, Operation | CallOperation]:
     """Look up who answers.
 
     Raises
@@ -91,5 +96,5 @@ def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Operation, L
             operation = route.operations.get(method)
             if operation is None:
                 raise MethodNotAllowedError(method, allowed=sorted(route.operations))
-            return operation, route.lane
+            return route, operation
     raise NotFoundError(f"The API has no address {'/'.join(segments)[:200]!r}.")

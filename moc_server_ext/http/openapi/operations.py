@@ -9,7 +9,7 @@ from typing import Any, Final
 from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
 from ..nouns import blobs, buffers, description, functions, keyvalues, runs, status
-from ..routes import Operation
+from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
 
 # Any request may be malformed, have a body that is too large, meet a failing server or too much work.
@@ -74,7 +74,7 @@ def _lists(noun: str, shape: str) -> Description:
     return Description(noun, {200: json_answer(shape, "All of them.")})
 
 
-DESCRIPTIONS: Final[Mapping[Operation, Description]] = {
+DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     status.get_status: Description("status", {200: json_answer("Status", "What runs.")}),
     description.get_openapi: Description(
         "openapi.json",

@@ -1,0 +1,115 @@
+"""The client at the other end of a connection: whether it is still there while its call runs.
+
+A client that has ended its sending (FIN) may still read, as ``nc -N`` and many scripts do, or may be gone; only what is
+sent to it tells, for a client that is gone answers it with a reset. Tornado closes a connection at its FIN. A
+:class:`Peer` instead keeps it open, sends something that means nothing, and waits for the reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+
+from tornado.iostream import IOStream
+
+_GONE = select.EPOLLERR | select.EPOLLHUP
+
+
+class Peer:
+    """Watches one connection during one streamed call. Belongs to the event loop's thread.
+
+    Parameters
+    ----------
+    probe
+        Sends a byte or more that the client ignores; called once, when it has ended its sending.
+    gone
+        Called once when the client cannot be there any more.
+    """
+
+    def __init__(self, stream: IOStream, probe: Callable[[], None], gone: Callable[[], None]) -> None:
+        self._stream = stream
+        self._probe = probe
+        self._gone = gone
+        self._epoll: select.epoll | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._read = stream.read_from_fd
+        self._holding = self._at_end = False
+
+    def hold(self) -> None:
+        """Keep the connection open at its FIN from now on; only once the whole request has come."""
+        self._holding = True
+        # An instance's attribute in front of the method: tornado has no other way to hear of a FIN and go on.
+        self._stream.read_from_fd = self._read_or_hold  # type: ignore[method-assign]
+
+    def watch(self) -> None:
+        """Look for the client's end while nobody reads from the connection; idempotent."""
+        if self._epoll is not None or self._stream.closed():
+            return
+        # asyncio listens for readability alone, which unread bytes in front of the FIN would keep true all the time.
+        self._epoll = select.epoll()
+        self._epoll.register(self._stream.fileno(), select.EPOLLRDHUP)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._epoll.fileno(), self._on_event)
+
+    def release(self) -> None:
+        """Watch no longer, and let tornado read as it would; idempotent."""
+        if self._epoll is not None and self._loop is not None:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._epoll = None
+        if self._holding:
+            self._holding = False
+            del self._stream.read_from_fd
+
+    def _on_event(self) -> None:
+        if self._epoll is None:
+            return
+        if self._stream.closed():
+            self.release()
+            return
+        for number, events in self._epoll.poll(0):
+            if events & _GONE:
+                self.release()
+                self._gone()
+            else:
+                # Errors are reported whatever one asks for; the FIN would be reported for ever.
+                self._epoll.modify(number, 0)
+                self._probe()
+
+    def _read_or_hold(self, buf: bytearray | memoryview) -> int | None:
+        if self._at_end:
+            return None
+        count = 0 if _is_at_end(self._stream.socket) else self._read(buf)
+        if count is None:
+            return None
+        if count == 0:
+            self._at_end = True
+            # With an empty line in its buffer tornado does not read on before it looks for the next request, in front
+            # of which such a line means nothing (RFC 9112, section 2.2). Only then it meets the end.
+            buf[0] = ord("\n")
+            count = 1
+        # From here on tornado does not listen.
+        self.watch()
+        return count
+
+
+def reset_on_close(stream: IOStream) -> None:
+    """Let the connection end with a reset, where an ordinary end would look like that of a complete response."""
+    if stream.socket is not None:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+def _is_at_end(plain: socket.socket) -> bool:
+    """Tell whether the FIN is the next thing to read.
+
+    TLS must not see it: an end without a close_notify would make it refuse to write.
+    """
+    pending = getattr(plain, "pending", None)
+    if pending is not None and pending():
+        return False
+    try:
+        return socket.socket.recv(plain, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except OSError:
+        return False
