@@ -18,7 +18,7 @@ from .abc import Blobs, Buffers, CallServices, CallStreams, KeyValues
 from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
-from .buffers.streamed import SinkBuffer, SourceBuffer
+from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext, beyond_limit
@@ -144,12 +144,17 @@ class Orchestrator:
             The guest failed. What it changed through host functions before that stays.
         """
         target = self._target(request)
-        context = self._streamed(self._seal(target, request), request.input, streams or CallStreams())
-        if streams is not None and streams.begun is not None:
-            streams.begun(context.call_id, context.cancel)
-        with self.admission:
-            result = self._run(context, target.load, scope)
-        return result if streams is None or streams.stderr is None else replace(result, stderr=b"")
+        if streams is None:
+            with self.admission:
+                context = CallContext(self._seal(target, request), ExchangeBuffer(request.input), services=self)
+                return self._run(context, target.load, scope)
+        with RaisedByStreams(streams) as watched:
+            context = self._streamed(self._seal(target, request), request.input, watched)
+            if streams.begun is not None:
+                streams.begun(context.call_id, context.cancel)
+            with self.admission:
+                result = self._run(context, target.load, scope)
+        return result if streams.stderr is None else replace(result, stderr=b"")
 
     async def call(
         self,

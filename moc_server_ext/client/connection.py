@@ -66,12 +66,7 @@ class Connection:
     def begin(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | Feed) -> Answer:
         """Send a request, as far as it goes until the head of the answer is there.
 
-        Raises
-        ------
-        BrokenConnectionError
-            The connection is of no further use.
-        BaseException
-            What the feed's source raised; the same holds.
+        BrokenConnectionError, or what the feed's source raises, leaves a connection that is of no further use.
         """
         import h11
 
@@ -96,13 +91,7 @@ class Connection:
                 return Answer(event.status_code, {name.decode(): value.decode() for name, value in event.headers})
 
     def part(self) -> bytes:
-        """Give the next part of the answer's body, and send meanwhile; empty at its end.
-
-        Raises
-        ------
-        BrokenConnectionError, BaseException
-            As :meth:`begin` does.
-        """
+        """Give the next part of the answer's body, and send meanwhile; empty at its end. Fails as `begin` does."""
         import h11
 
         while True:
@@ -252,10 +241,7 @@ class Connections:
     def take(self) -> Connection:
         """Give a connection for one request, then to be given back or closed; it is connected when it is new.
 
-        Raises
-        ------
-        NotConnectedError
-            The server cannot be reached, or its certificate is not trusted.
+        NotConnectedError says that the server cannot be reached, or why its certificate is not trusted.
         """
         while True:
             with self._lock:

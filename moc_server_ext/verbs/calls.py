@@ -81,7 +81,9 @@ def call(
         return StartedOutcome(handle, kept_in=variable_out)
     platform = host.client.platform
     with ExitStack() as opened:
-        source = None if input_file is None else parts_of(opened.enter_context(host.open_source(input_file)))
+        source = (
+            None if input_file is None else parts_of(opened.enter_context(host.open_source(input_file)), input_file)
+        )
         view = opened.enter_context(host.call_view(name, output_file=output_file, is_kept=variable_out is not None))
         outcome = view.ended(platform.call_sync(request, replace(view.streams, source=source)))
     if variable_out is not None:

@@ -179,8 +179,15 @@ def read_source(host: Host, path: str) -> bytes:
     return host.stdin() if path == "-" else host.read_file(path)
 
 
-def parts_of(file: BinaryIO) -> Iterator[bytes]:
-    """Read a file, a pipe or a terminal in parts, as they come."""
+def parts_of(file: BinaryIO, path: str) -> Iterator[bytes]:
+    """Read a file, a pipe or a terminal in parts, as they come; InvalidInputError when it cannot be read further."""
+    try:
+        yield from _parts(file)
+    except OSError as error:
+        raise InvalidInputError(f"{path!r} cannot be read: {error.strerror or error}.", path=path) from None
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
     # What lies below the buffer: a thread that waits in it would keep its lock to the end of the process.
     raw: Any = getattr(file, "raw", file)
     while True:
