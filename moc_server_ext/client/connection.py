@@ -314,7 +314,8 @@ class Connections:
             through.connect()
         except http.client.HTTPException as error:
             raise OSError(f"the proxy refused it ({error})") from error
-        return through.sock
+        # Away from the answer of the proxy, which would keep it open.
+        return socket.socket(fileno=through.sock.detach())
 
 
 def _split(url: str) -> SplitResult:

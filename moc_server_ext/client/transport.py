@@ -186,6 +186,8 @@ class Transport:
             # Not closed before the end: other threads may be in the middle of an answer.
             if self._http is not None:
                 self._retired.append(self._http)
+            if self._calls is not None:
+                self._calls.close()  # Those in use are closed when they are given back.
             self._address, self._http, self._calls = found, None, None
             return True
 
