@@ -16,7 +16,8 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Dict, Float, Integer, Unicode
 
 from .errors import InternalError, InvalidInputError, LockedStorageError, MocError
-from .http.gateway import Gateway, certificate_hosts
+from .http.connections import HANDSHAKE_SECONDS
+from .http.gateway import MAX_CONNECTIONS, Gateway, certificate_hosts
 from .http.handler import Api
 from .http.jupyter import jupyter_routes
 from .http.routes import Lane
@@ -48,6 +49,14 @@ class MocExtension(ExtensionApp):
     enable_gateway = Bool(True, help="Whether to serve the API on a port of its own, over TLS.").tag(config=True)
     gateway_host = Unicode("127.0.0.1", help="Address that the gateway listens on.").tag(config=True)
     gateway_port = Integer(8443, min=0, max=65535, help="Port of the gateway; 0 takes any free one.").tag(config=True)
+    gateway_connections = Integer(
+        MAX_CONNECTIONS,
+        min=1,
+        help="Connections of the gateway at once; one more closes the one that has been idle the longest.",
+    ).tag(config=True)
+    handshake_seconds = Float(
+        HANDSHAKE_SECONDS, min=0, help="How long a client of the gateway may take to agree on encryption, in seconds."
+    ).tag(config=True)
     max_body_bytes = Integer(256 << 20, min=1, help="Largest body of a request, in bytes.").tag(config=True)
     limits = Dict(
         help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
@@ -100,6 +109,8 @@ class MocExtension(ExtensionApp):
                 host=self.gateway_host,
                 port=self.gateway_port,
                 option="--MocExtension.gateway_port",
+                max_connections=self.gateway_connections,
+                handshake_seconds=self.handshake_seconds,
             )
         self.handlers.extend(jupyter_routes(api))
         # Kernels and terminals inherit the environment, and find the server by this.

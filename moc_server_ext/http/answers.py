@@ -27,6 +27,8 @@ HEAD_BYTES: Final = 64 << 10
 
 # So long a part of the output may wait for others, so that a guest that writes byte by byte does not send so.
 _GATHER_SECONDS = 0.003
+# What fails before this, with nothing seen of the guest, is told by the HTTP status.
+_BEGIN_SECONDS = 0.02
 _FULL_BYTES = 64 << 10
 # Encoding more than this would hold the event loop up.
 _QUICK_BYTES = 256 << 10
@@ -137,7 +139,7 @@ class FramesAnswer:
             gathering.cancel()
 
     async def _give(self, gathering: asyncio.Task[MocError | None], reply: Reply) -> None:
-        await asyncio.wait({gathering}, timeout=_GATHER_SECONDS)
+        await asyncio.wait({gathering}, timeout=_BEGIN_SECONDS)
         if gathering.done():
             error = gathering.result()
             if error is not None and not self._has_said:

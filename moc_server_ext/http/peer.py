@@ -15,6 +15,8 @@ from collections.abc import Callable
 from tornado.iostream import IOStream
 
 _GONE = select.EPOLLERR | select.EPOLLHUP
+# One that reads on may go later: it is asked again after 1, 2, 4 … seconds.
+_PROBES = 8
 
 
 class Peer:
@@ -23,7 +25,7 @@ class Peer:
     Parameters
     ----------
     probe
-        Sends a byte or more that the client ignores; called once, when it has ended its sending.
+        Sends a byte or more that the client ignores; called when it has ended its sending, and a few times later.
     gone
         Called once when the client cannot be there any more.
     """
@@ -34,6 +36,7 @@ class Peer:
         self._gone = gone
         self._epoll: select.epoll | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._read = stream.read_from_fd
         self._holding = self._at_end = False
 
@@ -59,6 +62,8 @@ class Peer:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
+        if self._again is not None:
+            self._again.cancel()
         if self._holding:
             self._holding = False
             del self._stream.read_from_fd
@@ -76,7 +81,12 @@ class Peer:
             else:
                 # Errors are reported whatever one asks for; the FIN would be reported for ever.
                 self._epoll.modify(number, 0)
-                self._probe()
+                self._ask(0)
+
+    def _ask(self, count: int) -> None:
+        self._probe()
+        if count < _PROBES and self._loop is not None:
+            self._again = self._loop.call_later(2**count, self._ask, count + 1)
 
     def _read_or_hold(self, buf: bytearray | memoryview) -> int | None:
         if self._at_end:

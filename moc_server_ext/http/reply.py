@@ -76,7 +76,8 @@ class Reply:
         Exception
             What `call` failed with.
         """
-        for start in range(0, len(part), PIECE_BYTES):
+        # An empty part as well: with it the head leaves.
+        for start in range(0, max(1, len(part)), PIECE_BYTES):
             if self.stream is None or self.stream.closed():
                 raise StreamClosedError
             self._begun = True
@@ -134,7 +135,7 @@ class Reply:
             if not self._begun:
                 self.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             elif self._is_chunked and not self._ended:
-                # The first digit of the next chunk's size, which may begin with zeros (RFC 9112, section 7.1).
+                # The next chunk's size, which may begin with zeros (RFC 9112, section 7.1).
                 self.stream.write(b"0")
 
     @property

@@ -223,13 +223,18 @@ class StreamedCall:
         return self._call
 
     async def next_part(self, limit_bytes: int) -> bytes:
-        """Wait for the next part of the output, at most `limit_bytes`; empty at its end."""
+        """Wait for output and give what there is, at most `limit_bytes`; empty at its end."""
         output = self.output
         if not output.ready:
             await output.readable()
-        part = bytes(output.peek()[:limit_bytes])
-        output.advance(len(part))
-        return part
+        part = _take(output, limit_bytes)
+        if not part or len(part) == limit_bytes or not output.ready:
+            return part
+        # A guest that writes byte by byte: one part for all that it wrote.
+        parts = bytearray(part)
+        while len(parts) < limit_bytes and output.ready and (part := _take(output, limit_bytes - len(parts))):
+            parts += part
+        return bytes(parts)
 
     async def result(self) -> CallResult:
         """Wait for the end of the call.
@@ -255,3 +260,9 @@ class StreamedCall:
         self._refuse_input(CancelledError(self._request.function))
         if not call.cancelled():
             call.exception()  # It is told by the answer, or to nobody.
+
+
+def _take(channel: Channel, limit_bytes: int) -> bytes:
+    part = bytes(channel.peek()[:limit_bytes])
+    channel.advance(len(part))
+    return part

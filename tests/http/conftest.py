@@ -186,8 +186,8 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 
 
 @contextmanager
-def serving(platform: Any, tmp_path: Path) -> Iterator[RunningGateway]:
-    """Serve `platform` from a thread."""
+def serving(platform: Any, tmp_path: Path, **options: Any) -> Iterator[RunningGateway]:
+    """Serve `platform` from a thread, with `options` of the gateway."""
     workers = Workers({Lane.STORAGE: 2}, waiting=2)
     started: list[Gateway] = []
     ready = threading.Event()
@@ -201,6 +201,7 @@ def serving(platform: Any, tmp_path: Path) -> Iterator[RunningGateway]:
                 certificate=ensure_certificate(tmp_path / "tls"),
                 host="127.0.0.1",
                 port=0,
+                **options,
             )
         )
         started[0].start()
@@ -240,6 +241,13 @@ def cluster_gateway(tmp_path: Path) -> Iterator[RunningGateway]:
         yield running
         # The threads that serve calls end with their guests.
         cluster.close()
+
+
+@pytest.fixture
+def crowded_gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
+    """A gateway that has room for few connections and little patience with their handshakes."""
+    with serving(ScriptedPlatform(storage), tmp_path, max_connections=100, handshake_seconds=0.5) as running:
+        yield running
 
 
 @pytest.fixture
