@@ -1,4 +1,4 @@
-"""Started calls: handles that wait, are awaited and cancelled, over a platform whose calls end when they are told to."""
+"""Started calls: handles that wait, are awaited and cancelled, over a platform whose calls end when they are told."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_started_call_goes_on_and_gives_its_result_as_often_as_it_is_asked(cli
     handle = client.start("f", 1, mode="direct")
     assert held.begun.wait(WAIT_SECONDS)
     assert (handle.state, handle.call_id, repr(handle)) == (CallState.RUNNING, "c7", "<call of 'f': running>")
-    with pytest.raises(TimeoutError, match="'f' has not ended after 0.01 s; it goes on"):
+    with pytest.raises(TimeoutError, match=r"'f' has not ended after 0\.01 s; it goes on"):
         handle.wait(0.01)
     held.released.set()
     assert handle.wait() is handle.wait() is held.result
