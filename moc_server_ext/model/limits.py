@@ -27,6 +27,7 @@ class Limits:
     open_files: int = 128
     call_depth: int = 16
     buffers: int = 1024
+    response_bytes: int = 64 << 20
 
     def narrowed(self, changes: Mapping[str, Number]) -> Self:
         """Apply `changes`, each of which may only lower its limit; a higher one leaves it as it is."""
