@@ -77,7 +77,7 @@ class Fetch:
 
     def __init__(
         self,
-        url: str,
+        url: str | Url,
         *,
         method: str = "GET",
         body: bytes = b"",
@@ -87,7 +87,7 @@ class Fetch:
         limit_bytes: int,
         network: Network,
     ) -> None:
-        self.url: Url = parse_url(url)
+        self.url: Url = parse_url(url) if isinstance(url, str) else url
         allowed.require(self.url)
         self._method = method
         self._body = body
@@ -100,6 +100,11 @@ class Fetch:
         self._network = network
         self._exchange: Exchange | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether :meth:`start` was called."""
+        return self._loop is not None
 
     async def start(self, deadline: float) -> tuple[int, dict[str, str]]:
         """Send the request, follow redirects, and give status and headers of the answer.
