@@ -24,7 +24,15 @@ from ..model import Grants, Invocation, Limits, Mode, Number
 from ..verbs.commands import Verb
 from ..verbs.compiling import module_of
 from ..verbs.completion import file_names
-from ..verbs.options import allow_host_option, entry_option, env_option, input_file_option, limit_option, mode_option, read_source
+from ..verbs.options import (
+    allow_host_option,
+    entry_option,
+    env_option,
+    input_file_option,
+    limit_option,
+    mode_option,
+    read_source,
+)
 from ..verbs.outcome import CallOutcome
 from .host import TerminalHost
 
@@ -83,6 +91,7 @@ def _run(
 ) -> CallResult:
     from ..buffers.exchange import ExchangeBuffer
     from ..cluster import default_cache_directory
+    from ..egress.network import Network
     from ..engines.wasi import PREVIEW1, UNSTABLE
     from ..engines.wasm import WasmEngine
     from ..guest_api.context import CallContext
@@ -97,10 +106,10 @@ def _run(
         invocation = _resolve(name, module, interface, arguments, mode, entry, env, allowed_hosts, limits)
         source = StdinBuffer() if content is None else ExchangeBuffer(content)
         if host.settings.json:
-            return engine.run(CallContext(invocation, source), lambda: module)
+            return engine.run(CallContext(invocation, source, network=Network()), lambda: module)
         stdout = StreamBuffer(sys.stdout.buffer)
         try:
-            result = engine.run(TerminalContext(invocation, source, stdout), lambda: module)
+            result = engine.run(TerminalContext(invocation, source, stdout, network=Network()), lambda: module)
         except MocError:
             if stdout.broken:
                 raise BrokenPipeError from None

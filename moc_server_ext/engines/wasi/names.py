@@ -84,10 +84,10 @@ def _open_door(call: CallContext, found: Door | WebPath, open_flags: int, rights
 
 def _open_url(call: CallContext, text: str, reading: bool, writing: bool) -> Descriptor:
     url = check_url(call, text)
-    if not call.live:
-        raise GuestErrno(Errno.ENOTSUP)
     if not reading:
-        call.complain(f"{url} was opened for writing only: open it for reading as well, the first read sends the request.")
+        call.complain(
+            f"{url} was opened for writing only: open it for reading as well, the first read sends the request."
+        )
         raise GuestErrno(Errno.EACCES)
     return WebFile(url, call.wasi.tree.quota, writable=writing)
 

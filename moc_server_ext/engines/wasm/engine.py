@@ -19,12 +19,13 @@ from ...guest_api.context import CallContext
 from ...guest_api.registry import GuestModule
 from ...model import CallResult, Invocation, Mode, ModuleInterface, Number
 from .disk_cache import DiskCache
-from .driver import BlockingDriver, Load
+from .driver import BlockingDriver
 from .guest import CoroutineGuest
 from .machine import Machine
 from .modules import Modules
 from .prepared import Export, Prepared
 from .profiles import ProfileName
+from .tree import Load
 from .values import check_numbers
 from .warm import FreshInstances, WarmGuest, WarmInstance
 
@@ -102,12 +103,13 @@ class WasmEngine:
         """
         prepared = self._modules.get(invocation.function, invocation.blob_id, load)
         entry = prepared.entry(invocation.function, invocation.entry)
-        if prepared.waits:
+        if prepared.waits or (prepared.waits_live and invocation.grants.allowed_hosts):
             return FreshInstances(lambda numbers: self._run_numbers(invocation, numbers, load, services))
         return WarmGuest(prepared, invocation, entry, services)
 
     def close(self) -> None:
         """Let go of all modules and end the clocks; calls that run go on to their end. Idempotent."""
+        self._driver.close()
         self._modules.clear()
         with self._lock:
             machines = list(self._machines.values())

@@ -1,5 +1,6 @@
-"""The guest API ``core`` (also under its first name, ``my-own-cluster``): exchange buffers, text, persistence, calls,
-requests.
+"""The guest API ``core`` (also under its first name, ``my-own-cluster``).
+
+Exchange buffers, text, persistence, calls, outbound requests.
 
 Numbers are ``i32``; strings and bytes are a pointer and a length. Refusals are negative numbers, -errno. A function
 that gives bytes, a string or a map back returns the id of a new exchange buffer that holds it (a map as a JSON object);
