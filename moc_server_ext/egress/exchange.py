@@ -20,6 +20,7 @@ from .network import READ_BYTES
 
 _MAX_HEAD_BYTES: Final = 64 << 10
 _MAX_INTERIM_ANSWERS: Final = 16
+_SHOWN_CHARS: Final = 200
 
 Headers = list[tuple[str, str]]
 
@@ -86,7 +87,9 @@ class Exchange:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
-                raise OutboundRequestError(self._url, f"the answer is not HTTP ({error})") from None
+                # The words are the library's, with bytes of the server's among them.
+                reason = str(error)[:_SHOWN_CHARS]
+                raise OutboundRequestError(self._url, f"the answer is not HTTP ({reason})") from None
             if not isinstance(event, type) or event is h11.PAUSED:
                 return event
             self._http.receive_data(await self._reader.read(READ_BYTES))

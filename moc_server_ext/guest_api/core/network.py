@@ -23,6 +23,12 @@ class _Answer(NamedTuple):
     body: bytes
 
 
+class _Failure(NamedTuple):
+    """An error as a value, because the guest goes on: only where it is driven can it be told."""
+
+    error: MocError
+
+
 @CORE.function("get_url", waits=True)
 def get_url(call: CallContext, url_ptr: int, url_length: int) -> Wait:
     """Send a GET request and wait for the whole answer, whatever its status.
@@ -40,7 +46,7 @@ def get_url(call: CallContext, url_ptr: int, url_length: int) -> Wait:
     room = call.invocation.limits.scratch_bytes - call.buffered_bytes
     deadline = call.deadline
 
-    async def start() -> _Answer | MocError | None:
+    async def start() -> _Answer | _Failure | None:
         try:
             status, headers = await request.start(deadline)
             parts: list[bytes] = []
@@ -52,13 +58,13 @@ def get_url(call: CallContext, url_ptr: int, url_length: int) -> Wait:
                 parts.append(part)
             return _Answer(status, headers, b"".join(parts))
         except MocError as error:
-            return error
+            return _Failure(error)
         finally:
             request.close()
 
-    def finish(answer: _Answer | MocError | None) -> int:
-        if isinstance(answer, MocError):
-            raise refusal(call, answer)
+    def finish(answer: _Answer | _Failure | None) -> int:
+        if isinstance(answer, _Failure):
+            raise refusal(call, answer.error)
         if answer is None:
             raise GuestErrno(Errno.ENOSPC)
         check_room(call, len(answer.body))
