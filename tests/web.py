@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 
-from moc_server_ext.egress.addresses import Address
 from moc_server_ext.egress.network import Network
+from moc_server_ext.model.hosts import Address
 
 Handler = Callable[[socket.socket, bytes], None]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-Address = IPv4Address | IPv6Address
+from ..model.hosts import Address
 
 _IPV4: Final = tuple(
     (IPv4Network(network), kind)

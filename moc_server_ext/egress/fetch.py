@@ -20,7 +20,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 from ..errors import LimitExceededError, OutboundRequestError
-from .addresses import Address
+from ..model.hosts import Address
 from .exchange import Exchange, Headers
 from .network import Network
 from .rules import AllowedHosts

@@ -11,7 +11,8 @@ import socket
 import ssl
 from typing import Final
 
-from .addresses import Address, as_address
+from ..model.hosts import Address
+from .addresses import as_address
 
 READ_BYTES: Final = 64 << 10
 
@@ -57,6 +58,7 @@ class Network:
     async def tls(self) -> ssl.SSLContext:
         """Give the trust in servers; read from disk when first asked for, which takes tens of milliseconds."""
         if self._tls is None:
-            self._tls = await asyncio.to_thread(ssl.create_default_context)
-            self._tls.set_alpn_protocols(["http/1.1"])
+            tls = await asyncio.to_thread(ssl.create_default_context)
+            tls.set_alpn_protocols(["http/1.1"])
+            self._tls = tls
         return self._tls

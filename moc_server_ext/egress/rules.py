@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import HostNotAllowedError
-from .addresses import Address, refused_kind
-from .urls import Url, authority, parse_host, split_authority
+from ..model.hosts import Address, authority, parse_host, split_authority
+from .addresses import refused_kind
+from .urls import Url
 
 
 class AllowedHosts:

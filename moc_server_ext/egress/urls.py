@@ -1,35 +1,27 @@
 """URLs of outbound requests, read so strictly that nobody else can read them differently.
 
 What is not plainly ``http(s)://HOST[:PORT][/PATH][?QUERY]`` is refused: user names, control characters, backslashes,
-percent-encoded hosts, and addresses in any spelling but the usual one. Whether a host may be reached is
-:mod:`.rules`'s.
+percent-encoded hosts, and addresses in any spelling but the usual one. What a host is, is
+:mod:`~..model.hosts`'s; whether it may be reached, :mod:`.rules`'s.
 
 References
 ----------
-RFC 3986; RFC 5890 and UTS 46 for names in other scripts; the URL Standard for hosts that end in a number.
+RFC 3986.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import quote, urljoin
 
-import idna
-
 from ..errors import InvalidUrlError
-from .addresses import Address
+from ..model.hosts import Address, authority, parse_host, split_authority
 
 MAX_URL_CHARS: Final = 8192
-_MAX_NAME_CHARS: Final = 253
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<target>[^#]*)(#.*)?", re.S)
-_AUTHORITY: Final = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(:(?P<port>[0-9]{1,5}))?", re.A)
-_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.A)
-# What the C library and URL parsers take for an address: decimal, octal or hexadecimal, in one to four parts.
-_NUMERIC: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.A)
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -81,13 +73,11 @@ class Url:
         """
         # Before joining, which would drop some of these characters without a word.
         _check_characters(location)
-        return parse_url(urljoin(str(self), location))
-
-
-def authority(host: str, port: int | None) -> str:
-    """Write a host and a port the way URLs do."""
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None else f"{shown}:{port}"
+        try:
+            joined = urljoin(str(self), location)
+        except ValueError as error:
+            raise InvalidUrlError(location, f"it is malformed ({error})") from None
+        return parse_url(joined)
 
 
 def parse_url(text: str) -> Url:
@@ -115,54 +105,6 @@ def parse_url(text: str) -> Url:
     target = quote(match["target"], safe=_PRINTABLE)
     port = _DEFAULT_PORTS[scheme] if port is None else port
     return Url(scheme, host, port, target if target.startswith("/") else f"/{target}", address)
-
-
-def split_authority(text: str) -> tuple[str, int | None]:
-    """Take ``HOST[:PORT]`` apart; ValueError, with a clause for people, when it is none."""
-    parts = _AUTHORITY.fullmatch(text)
-    if parts is None:
-        raise ValueError("the host and port are malformed")
-    port = None if parts["port"] is None else int(parts["port"])
-    if port is not None and not 0 < port < 1 << 16:
-        raise ValueError(f"the port {port} is not between 1 and 65535")
-    return parts["host"], port
-
-
-def parse_host(text: str) -> tuple[str, Address | None]:
-    """Read a host into its one canonical form, and the address if it is one.
-
-    Raises
-    ------
-    ValueError
-        It is no host name and no address in its usual spelling; the text is a clause for people.
-    """
-    if text.startswith("["):
-        return _ipv6(text[1:-1])
-    try:
-        name = text if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
-    except idna.IDNAError as error:
-        raise ValueError(f"the host is no name: {error}") from None
-    name = name.lower().removesuffix(".")
-    labels = name.split(".")
-    if len(name) > _MAX_NAME_CHARS or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError("the host is no name (letters, digits and hyphens, with dots between)")
-    if not _NUMERIC.fullmatch(labels[-1]):
-        return name, None
-    try:
-        address = IPv4Address(name)
-    except ValueError:
-        raise ValueError("the host is a number; write an address as four decimal numbers, such as 192.0.2.1") from None
-    return str(address), address
-
-
-def _ipv6(text: str) -> tuple[str, Address]:
-    if "%" in text:
-        raise ValueError("an address with a zone names an interface of this machine")
-    try:
-        address = IPv6Address(text)
-    except ValueError:
-        raise ValueError("the host in brackets is no IPv6 address") from None
-    return str(address), address
 
 
 def _check_characters(text: str) -> None:

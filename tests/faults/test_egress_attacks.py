@@ -240,6 +240,7 @@ LEADING_AWAY = [
     ("\\\\evil.example\\", InvalidUrlError),
     ("/\\evil.example/", InvalidUrlError),
     ("/a\tb", InvalidUrlError),
+    ("//[", InvalidUrlError),
     ("file:///etc/passwd", InvalidUrlError),
     ("ftp://public.example/", InvalidUrlError),
     ("data:text/plain,hello", InvalidUrlError),
