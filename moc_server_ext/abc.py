@@ -249,6 +249,11 @@ class CallServices(Protocol):
     @property
     def kv(self) -> KeyValues: ...
 
+    @property
+    def network(self) -> Any:
+        """How requests of guests leave this machine: an ``egress.network.Network``."""
+        ...
+
     def nested(self, parent: Any, request: CallRequest, numbers: tuple[int, ...]) -> Any:
         """Resolve a call made by a guest into a child ``CallContext``.
 

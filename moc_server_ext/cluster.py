@@ -98,6 +98,7 @@ class Cluster:
         """
         # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
         from .admission import Admission
+        from .egress.network import Network
         from .engines.wasi import PREVIEW1, UNSTABLE
         from .engines.wasm import WasmEngine
         from .functions import FunctionTable
@@ -127,6 +128,7 @@ class Cluster:
                     queued_calls,
                     memory_bytes=memory_bytes or usable_bytes() // 2,
                 ),
+                network=Network(),
             )
             opening.callback(orchestrator.close)
             runs = RunTable(storage.buffers, orchestrator.prepare)

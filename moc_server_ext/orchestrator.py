@@ -20,6 +20,7 @@ from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
 from .buffers.streamed import SinkBuffer, SourceBuffer
+from .egress.network import Network
 from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext, beyond_limit
@@ -102,6 +103,8 @@ class Orchestrator:
     ----------
     limits
         The server's limits; functions and calls only lower them.
+    network
+        How requests of guests leave this machine.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Orchestrator:
         engine: Engine,
         limits: Limits,
         admission: Admission,
+        network: Network,
     ) -> None:
         self.functions = functions
         self.blobs = blobs
@@ -122,6 +126,7 @@ class Orchestrator:
         self.admission = admission
         self.engine = engine
         self.limits = limits
+        self.network = network
         self._targets: dict[tuple[str, Mode | None, str | None], _Target] = {}
         self._live: set[CallContext] = set()
 

@@ -12,6 +12,7 @@ import pytest
 
 from moc_server_ext.admission import Admission
 from moc_server_ext.buffers.exchange import ExchangeBuffer
+from moc_server_ext.egress.network import Network
 from moc_server_ext.errors import (
     BlobNotFoundError,
     CancelledError,
@@ -121,6 +122,7 @@ def moc(engine: ScriptedEngine, storage: Storage) -> Orchestrator:
         engine=engine,
         limits=Limits(),
         admission=Admission(places=2, queued=0, memory_bytes=1 << 40),
+        network=Network(),
     )
     moc.functions.put("posix", POSIX)
     moc.functions.put("direct", DIRECT, Declaration(reusable=True))

@@ -132,7 +132,7 @@ class WasmEngine:
         """
         prepared = self._modules.get(invocation.function, invocation.blob_id, load)
         entry = prepared.entry(invocation.function, invocation.entry)
-        if prepared.waits:
+        if prepared.waits or (prepared.waits_live and invocation.grants.allowed_hosts):
             return FreshInstances(lambda numbers: self._run_numbers(invocation, numbers, load, services))
         return WarmGuest(prepared, invocation, entry, services)
 

@@ -104,6 +104,8 @@ class Guest:
                 self._memory.detach()
             capi.store_delete(self._store)
             self._store = 0
+            if self.context.wasi is not None:
+                self.context.wasi.close_all()
 
     # -- called back from inside --------------------------------------------------------------------------------------
 
