@@ -7,6 +7,7 @@ bounded by their executor.
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from types import TracebackType
 
@@ -38,12 +39,20 @@ class Admission:
         for _ in range(places):
             self._tokens.put(None)
         self._waiting: set[object] = set()
+        self._lock = threading.Lock()
         self._closed = False
+        #: How many calls were refused because there was too much work, since the start.
+        self.refused = 0
 
     @property
     def running(self) -> int:
         """Calls that have a place now."""
         return self.places - self._tokens.qsize()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place now."""
+        return len(self._waiting)
 
     def __enter__(self) -> None:
         self.check_open()
@@ -65,12 +74,17 @@ class Admission:
         self._waiting.add(ticket)
         try:
             if len(self._waiting) > self.queued:
-                raise OverloadedError()
+                raise self._refusal()
             self._tokens.get(timeout=self._wait_seconds)
         except queue.Empty:
-            raise OverloadedError() from None
+            raise self._refusal() from None
         finally:
             self._waiting.discard(ticket)
+
+    def _refusal(self) -> OverloadedError:
+        with self._lock:
+            self.refused += 1
+        return OverloadedError()
 
     def close(self) -> None:
         """Refuse all further calls, those that wait included; idempotent, returns at once."""

@@ -7,15 +7,17 @@ else: what they do is in their own modules.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import Blobs, Buffers, Functions, KeyValues, Runs
-from .model import CallRequest, CallResult, Limits
+from .abc import Blobs, Buffers, Calls, Functions, KeyValues, Observer, Runs
+from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
+    from .observers import Observers
     from .orchestrator import Orchestrator, PreparedCall
     from .plans.runs import RunTable
     from .scope import CallScope
@@ -42,20 +44,29 @@ def default_cache_directory() -> Path:
 class Cluster:
     """The whole platform in this process; implements ``abc.Platform``. Thread-safe; a context manager.
 
-    Made by :meth:`open`. Only :meth:`call` may be used on an event loop's thread: all else blocks.
+    Made by :meth:`open`. Only :meth:`call`, :meth:`subscribe` and :meth:`activity` may be used on an event loop's
+    thread: all else blocks.
 
     Attributes
     ----------
     storage
         The storage directory that this cluster owns.
-    functions, blobs, buffers, kv, runs
+    functions, blobs, buffers, kv, calls, runs
         The nouns.
     """
 
-    def __init__(self, storage: Storage, orchestrator: Orchestrator, runs: RunTable, closing: ExitStack) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        orchestrator: Orchestrator,
+        runs: RunTable,
+        observers: Observers,
+        closing: ExitStack,
+    ) -> None:
         self.storage = storage
         self._orchestrator = orchestrator
         self._runs = runs
+        self._observers = observers
         self._closing = closing
 
     @classmethod
@@ -92,10 +103,12 @@ class Cluster:
         """
         # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
         from .admission import Admission
+        from .calls import CallTable
         from .engines.wasi import PREVIEW1, UNSTABLE
         from .engines.wasm import WasmEngine
         from .functions import FunctionTable
         from .guest_api.core import CORE
+        from .observers import Observers
         from .orchestrator import Orchestrator
         from .plans.executors.threads import processors
         from .plans.runs import RunTable
@@ -108,6 +121,7 @@ class Cluster:
                 [CORE, PREVIEW1, UNSTABLE], cache_directory=cache_directory or default_cache_directory()
             )
             opening.callback(engine.close)
+            observers = Observers()
             orchestrator = Orchestrator(
                 functions=FunctionTable(storage.names, engine.inspect),
                 blobs=storage.blobs,
@@ -116,11 +130,12 @@ class Cluster:
                 engine=engine,
                 limits=limits,
                 admission=Admission(concurrent_calls or 2 * processors() + 4, queued_calls),
+                calls=CallTable(observers),
             )
             opening.callback(orchestrator.close)
-            runs = RunTable(storage.buffers, orchestrator.prepare)
+            runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
-            return cls(storage, orchestrator, runs, opening.pop_all())
+            return cls(storage, orchestrator, runs, observers, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +166,11 @@ class Cluster:
     def kv(self) -> KeyValues:
         """Durable bytes by key."""
         return self._orchestrator.kv
+
+    @property
+    def calls(self) -> Calls:
+        """Calls that run, and the last ones that ended."""
+        return self._orchestrator.calls
 
     @property
     def runs(self) -> Runs:
@@ -185,6 +205,15 @@ class Cluster:
     def prepare(self, request: CallRequest) -> PreparedCall:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)
+
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent."""
+        return self._observers.subscribe(observer)
+
+    def activity(self) -> Activity:
+        """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
+        admission = self._orchestrator.admission
+        return Activity(running=self._orchestrator.calls.running, queued=admission.waiting, refused=admission.refused)
 
     def status(self) -> dict[str, Any]:
         """Tell what runs: version, process, instance id, storage, counts, limits."""

@@ -17,6 +17,7 @@ from typing import Protocol, Self
 from .abc import Blobs, Buffers, CallServices, KeyValues
 from .admission import Admission
 from .buffers.exchange import ExchangeBuffer
+from .calls import CallTable
 from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext
@@ -107,12 +108,14 @@ class Orchestrator:
         engine: Engine,
         limits: Limits,
         admission: Admission,
+        calls: CallTable,
     ) -> None:
         self.functions = functions
         self.blobs = blobs
         self.buffers = buffers
         self.kv = kv
         self.admission = admission
+        self.calls = calls
         self.engine = engine
         self.limits = limits
         self._targets: dict[tuple[str, Mode | None, str | None], _Target] = {}
@@ -140,7 +143,9 @@ class Orchestrator:
         target = self._target(request)
         invocation = self._seal(target, request)
         with self.admission:
-            return self._run(CallContext(invocation, ExchangeBuffer(request.input), services=self), target.load, scope)
+            context = CallContext(invocation, ExchangeBuffer(request.input), services=self)
+            with self.calls.track(context) as tracked:
+                return tracked.done(self._run(context, target.load, scope))
 
     async def call(self, request: CallRequest) -> CallResult:
         """Do as :meth:`call_sync` does, in a thread; cancelling the coroutine cancels the guest."""

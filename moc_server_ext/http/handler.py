@@ -30,6 +30,7 @@ from ..errors import (
 )
 from ..scope import CallScope
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
+from .metrics import Metrics
 from .openapi.document import Documents
 from .routes import find_operation
 from .workers import Workers
@@ -56,12 +57,15 @@ class Api:
         Largest body that a request may have.
     documents
         The API's own descriptions.
+    metrics
+        What the server measures of itself.
     """
 
     platform: ServedPlatform
     workers: Workers
     max_body_bytes: int
     documents: Documents = field(default_factory=Documents)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class ApiMixin(_Handler):
@@ -167,6 +171,7 @@ class ApiMixin(_Handler):
             root=self.request.path.removesuffix(path),
             segments=segments,
             describe=functools.partial(self.api.documents.body, self.door),
+            measure=self.api.metrics.text,
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             body=body,

@@ -12,6 +12,7 @@ import pytest
 
 from moc_server_ext.admission import Admission
 from moc_server_ext.buffers.exchange import ExchangeBuffer
+from moc_server_ext.calls import CallTable
 from moc_server_ext.errors import (
     BlobNotFoundError,
     CancelledError,
@@ -38,6 +39,7 @@ from moc_server_ext.model import (
     Number,
     Signature,
 )
+from moc_server_ext.observers import Observers
 from moc_server_ext.orchestrator import Orchestrator
 from moc_server_ext.scope import CallScope
 from moc_server_ext.storage import Storage
@@ -113,6 +115,7 @@ def moc(engine: ScriptedEngine, storage: Storage) -> Orchestrator:
         engine=engine,
         limits=Limits(),
         admission=Admission(places=2, queued=0),
+        calls=CallTable(Observers()),
     )
     moc.functions.put("posix", POSIX)
     moc.functions.put("direct", DIRECT, Declaration(reusable=True))

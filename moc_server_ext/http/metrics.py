@@ -1,0 +1,185 @@
+"""Prometheus metrics of one server: what is counted, under which names, and where they are told.
+
+A server has a registry of its own, so that several may live in one process. ``GET metrics`` tells it; :meth:`.publish`
+adds it to the registry of the process, which Jupyter's own ``/metrics`` tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..abc import Observer
+from ..model import Activity, CallRecord, CallState, RunRecord, RunState
+
+_CALL_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_DELAY_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_BEAT_SECONDS: Final = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Watched(Protocol):
+    """What metrics ask of a cluster."""
+
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """Tell `observer` from now on."""
+        ...
+
+    def activity(self) -> Activity:
+        """Tell how busy the cluster is, without blocking."""
+        ...
+
+
+class Metrics:
+    """The metrics of one server; an ``abc.Observer``. Thread-safe.
+
+    No label has values from outside, so that their number is bounded.
+    """
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        calls = Counter("moc_calls", "Calls from outside that have ended.", ["outcome"], registry=registry)
+        runs = Counter("moc_runs", "Map-reduce runs that have ended.", ["outcome"], registry=registry)
+        # Made at once: a series that appears only with its first event hides that event from a rate.
+        self._calls = {each: calls.labels(each) for each in set(CallState) - {CallState.RUNNING}}
+        self._runs = {each: runs.labels(each) for each in set(RunState) - {RunState.RUNNING}}
+        self._durations = Histogram(
+            "moc_call_duration_seconds",
+            "Wall time of calls from outside, without their wait for a turn.",
+            buckets=_CALL_SECONDS,
+            registry=registry,
+        )
+        self._input = Counter("moc_call_input_bytes", "Bytes of input that calls from outside got.", registry=registry)
+        self._output = Counter("moc_call_output_bytes", "Bytes of output that they gave.", registry=registry)
+        self._delays = Histogram(
+            "moc_event_loop_delay_seconds",
+            "How late the server's event loop came to a timer, looked at ten times a second.",
+            buckets=_DELAY_SECONDS,
+            registry=registry,
+        )
+        self._stored = Gauge("moc_storage_bytes", "Bytes that are stored.", registry=registry)
+        self._free = Gauge("moc_storage_free_bytes", "Bytes that the disk has left for more.", registry=registry)
+        self._unpublish: Callable[[], None] | None = None
+        self._read_storage: Callable[[], Mapping[str, Any]] | None = None
+
+    def watch(self, cluster: Watched, read_storage: Callable[[], Mapping[str, Any]]) -> None:
+        """Measure a cluster; called once.
+
+        Parameters
+        ----------
+        read_storage
+            Tells ``stored_bytes`` and ``free_bytes``; may block.
+        """
+        self._read_storage = read_storage
+        self._registry.register(_ActivityCollector(cluster.activity))
+        cluster.subscribe(self)
+
+    # -- what is measured ---------------------------------------------------------------------------------------------
+
+    def call_started(self, record: CallRecord) -> None:
+        """Do nothing: how many run is asked for when it is told."""
+
+    def call_ended(self, record: CallRecord) -> None:
+        """Count a call."""
+        self._calls[record.state].inc()
+        self._durations.observe(record.duration_us / 1e6)
+        self._input.inc(record.input_bytes)
+        self._output.inc(record.output_bytes)
+
+    def run_ended(self, record: RunRecord) -> None:
+        """Count a run."""
+        self._runs[record.state].inc()
+
+    def loop_delayed(self, seconds: float) -> None:
+        """Take how late the event loop was."""
+        self._delays.observe(seconds)
+
+    def refresh(self) -> None:
+        """Look at the storage, which blocks; it is not looked at otherwise. Raises StorageError as the storage does."""
+        if self._read_storage is not None:
+            facts = self._read_storage()
+            self._stored.set(facts["stored_bytes"])
+            self._free.set(facts["free_bytes"])
+
+    # -- where it is told ---------------------------------------------------------------------------------------------
+
+    def text(self) -> bytes:
+        """Give all of it in Prometheus' text format, with a fresh look at the storage: blocks."""
+        self.refresh()
+        return generate_latest(self._registry)
+
+    def publish(self, registry: CollectorRegistry = REGISTRY) -> bool:
+        """Add it to the registry of the process, until :meth:`unpublish`; idempotent.
+
+        Tells whether it is there: a registry takes one server's, since two would have the same names.
+        """
+        if self._unpublish is None:
+            try:
+                registry.register(self._registry)
+            except ValueError:
+                return False
+            self._unpublish = lambda: registry.unregister(self._registry)
+        return True
+
+    def unpublish(self) -> None:
+        """Take back what :meth:`publish` did; idempotent."""
+        if self._unpublish is not None:
+            self._unpublish()
+            self._unpublish = None
+
+
+class _ActivityCollector(Collector):
+    """Tells how busy a cluster is at the moment that somebody asks."""
+
+    def __init__(self, activity: Callable[[], Activity]) -> None:
+        self._activity = activity
+
+    def collect(self) -> Iterable[Metric]:
+        """Give one family a figure."""
+        now = self._activity()
+        yield GaugeMetricFamily("moc_calls_running", "Calls from outside that run.", value=now.running)
+        yield GaugeMetricFamily("moc_calls_queued", "Calls from outside that wait for their turn.", value=now.queued)
+        yield CounterMetricFamily(
+            "moc_calls_refused", "Calls that were refused because there was too much work.", value=now.refused
+        )
+
+
+class Heartbeat:
+    """A timer on an event loop that tells how late it comes. Used on the loop's own thread.
+
+    Parameters
+    ----------
+    late
+        Is told, in seconds, at every beat.
+    """
+
+    def __init__(self, late: Callable[[float], None], *, beat_seconds: float = _BEAT_SECONDS) -> None:
+        self._late = late
+        self._beat_seconds = beat_seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to beat; called on the running loop."""
+        self._schedule(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        """Beat no more; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = loop.time() + self._beat_seconds
+
+        def beat() -> None:
+            self._late(max(0.0, loop.time() - due))
+            self._schedule(loop)
+
+        self._timer = loop.call_at(due, beat)
