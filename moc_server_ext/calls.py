@@ -71,7 +71,7 @@ class CallTable:
             if call_id in self._running or call_id in self._ended:
                 raise ConflictError(f"There is a call with the id {call_id!r} already.", call_id=call_id)
             self._running[call_id] = running
-        if self._observers:
+        if self._observers.of_starts:
             self._observers.call_started(running.record())
 
     def end(self, context: CallContext, outcome: CallResult | MocError) -> None:

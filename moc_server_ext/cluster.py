@@ -206,9 +206,15 @@ class Cluster:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)
 
-    def subscribe(self, observer: Observer) -> Callable[[], None]:
-        """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent."""
-        return self._observers.subscribe(observer)
+    def subscribe(self, observer: Observer, *, starts: bool = True) -> Callable[[], None]:
+        """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent.
+
+        Parameters
+        ----------
+        starts
+            Whether it is told when calls begin, too.
+        """
+        return self._observers.subscribe(observer, starts=starts)
 
     def activity(self) -> Activity:
         """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""

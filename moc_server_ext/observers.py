@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,24 +19,39 @@ class Observers:
     def __init__(self) -> None:
         # Replaced, never changed: who tells them looks at one of them without a lock.
         self._all: tuple[Observer, ...] = ()
+        self._of_starts: tuple[Observer, ...] = ()
         self._failed: set[Observer] = set()
+        self._lock = threading.Lock()
 
-    def __bool__(self) -> bool:
-        return bool(self._all)
+    @property
+    def of_starts(self) -> bool:
+        """Whether somebody wants to know when a call begins."""
+        return bool(self._of_starts)
 
-    def subscribe(self, observer: Observer) -> Callable[[], None]:
-        """Tell `observer` from now on; calling what is given back ends it, and is idempotent."""
-        self._all = (*self._all, observer)
+    def subscribe(self, observer: Observer, *, starts: bool = True) -> Callable[[], None]:
+        """Tell `observer` from now on; calling what is given back ends it, and is idempotent.
+
+        Parameters
+        ----------
+        starts
+            Whether it is told when calls begin, too.
+        """
+        with self._lock:
+            self._all = (*self._all, observer)
+            if starts:
+                self._of_starts = (*self._of_starts, observer)
 
         def unsubscribe() -> None:
-            self._all = tuple(each for each in self._all if each is not observer)
-            self._failed.discard(observer)
+            with self._lock:
+                self._all = tuple(each for each in self._all if each is not observer)
+                self._of_starts = tuple(each for each in self._of_starts if each is not observer)
+                self._failed.discard(observer)
 
         return unsubscribe
 
     def call_started(self, record: CallRecord) -> None:
-        """Tell all of a call that begins."""
-        for each in self._all:
+        """Tell of a call that begins."""
+        for each in self._of_starts:
             self._tell(each, each.call_started, record)
 
     def call_ended(self, record: CallRecord) -> None:

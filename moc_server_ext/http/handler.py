@@ -96,8 +96,9 @@ class ApiMixin(_Handler):
         """Authenticate before a byte of the body is kept."""
         try:
             self._caller = await self.authenticate()
-        except MocError as error:
-            self._refuse(error, _DRAIN_UNKNOWN_BYTES)
+        except (MocError, web.HTTPError) as error:
+            refusal = self._as_moc_error(error.status_code if isinstance(error, web.HTTPError) else 0, error)
+            self._refuse(refusal, _DRAIN_UNKNOWN_BYTES)
             return
         if self._announced_length() > self.api.max_body_bytes:
             self._refuse(BodyTooLargeError(self.api.max_body_bytes), _DRAIN_KNOWN_BYTES)

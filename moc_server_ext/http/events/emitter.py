@@ -58,7 +58,7 @@ class EventEmitter:
         self._events = log
         self._loop = loop
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[str, Callable[[], dict[str, Any]]]] = deque()
+        self._waiting: deque[tuple[str, Callable[[], dict[str, Any]], int]] = deque()
         self._left_out = 0
         self._scheduled = False
         self._closed = False
@@ -90,7 +90,8 @@ class EventEmitter:
             if len(self._waiting) >= _QUEUED_MAX:
                 self._left_out += 1
                 return
-            self._waiting.append((schema_id, data))
+            self._waiting.append((schema_id, data, self._left_out))
+            self._left_out = 0
             if self._scheduled:
                 return
             self._scheduled = True
@@ -105,8 +106,7 @@ class EventEmitter:
                 if not self._waiting:
                     self._scheduled = False
                     return
-                schema_id, data = self._waiting.popleft()
-                left_out, self._left_out = self._left_out, 0
+                schema_id, data, left_out = self._waiting.popleft()
             self._emit(schema_id, {**data(), "left_out": left_out})
         self._loop.call_later(_PAUSE_SECONDS, self._emit_some)
 
