@@ -241,6 +241,9 @@ def events_of(jupyter: Jupyter, act, count: int) -> list[dict[str, Any]]:
                 await acting
         finally:
             socket.close()
+            async with asyncio.timeout(30):
+                while await socket.read_message() is not None:
+                    pass  # until the server has said goodbye too
         return found
 
     return asyncio.run(main())
