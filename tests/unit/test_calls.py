@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from moc_server_ext import model
+from moc_server_ext.abc import CallStreams
 from moc_server_ext.buffers.exchange import ExchangeBuffer
 from moc_server_ext.calls import CALLS_KEPT, STDERR_BYTES_KEPT, CallTable
 from moc_server_ext.cluster import Cluster
@@ -21,6 +22,7 @@ from moc_server_ext.errors import CallNotFoundError, CancelledError, ConflictErr
 from moc_server_ext.guest_api.context import CallContext
 from moc_server_ext.model import CallRecord, CallRequest, CallResult, CallState, Invocation, MapReduce, Mode, RunRecord
 from moc_server_ext.observers import Observers
+from support import ROOT
 
 SPIN = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start") (loop (br 0))))')
 TRAP = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start") unreachable))')
@@ -245,6 +247,15 @@ def test_a_cluster_lists_its_calls_whichever_way_they_end(cluster):
     assert (record.result, record.mode, record.caller) == (3, Mode.DIRECT, "somebody")
     assert record.duration_us == direct.duration_us
     assert abs(time.time() - record.started_at) < 600
+
+
+def test_streamed_input_and_output_are_counted_too(cluster):
+    cluster.functions.put("uppercase", (ROOT / "samples/c/uppercase/uppercase.wasm").read_bytes())
+    taken: list[bytes] = []
+    result = cluster.call_sync(CallRequest("uppercase"), CallStreams(iter([b"ab", b"", b"cde"]), taken.append))
+    assert (b"".join(taken), result.output) == (b"ABCDE", b"")
+    record = cluster.calls.get(result.call_id)
+    assert (record.input_bytes, record.output_bytes) == (5, 5)
 
 
 def test_cancelling_a_call_ends_its_guest_and_tells_so(cluster):
