@@ -11,7 +11,7 @@ from tornado import web
 from ..errors import AccessDeniedError, UnauthorizedError
 from .handler import Api, ApiMixin
 from .messages import Door
-from .routes import API_PATH
+from .routes import API_PATH, find_action
 
 
 @web.stream_request_body
@@ -34,9 +34,7 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
             raise
         if not self.current_user:
             raise UnauthorizedError()
-        action = "read" if self.request.method in ("GET", "HEAD") else "write"
-        if self.request.method == "POST" and self.request.path.endswith("/call"):
-            action = "execute"
+        action = find_action(self.request.method or "", tuple(self._path.split("/"))).value
         allowed = await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource))
         if not allowed:
             raise AccessDeniedError(f"This user may not {action} {self.auth_resource!r} on this Jupyter server.")
@@ -51,9 +49,13 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
         else:
             self.finish(body, set_content_type=content_type)
 
-    async def _answer(self) -> None:
+    @property
+    def _path(self) -> str:
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
-        await self.answer(self.request.path[len(self.base_url) + len(API_PATH) :])
+        return self.request.path[len(self.base_url) + len(API_PATH) :]
+
+    async def _answer(self) -> None:
+        await self.answer(self._path)
 
     @web.authenticated
     async def get(self) -> None:
