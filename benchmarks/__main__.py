@@ -67,7 +67,8 @@ def _tables(findings: Sequence[Finding]) -> list[str]:
     ]
     lines = []
     if compared:
-        lines += ["| what | against | moc | peer | ratio | goal | met |", "|---|---|---:|---:|---:|---:|---|", *compared, ""]
+        lines += ["| what | against | moc | peer | ratio | goal | met |", "|---|---|---:|---:|---:|---:|---|"]
+        lines += [*compared, ""]
     if measured:
         lines += ["| what | measured | goal | met |", "|---|---|---:|---|", *measured, ""]
     return lines
@@ -82,10 +83,10 @@ def _report(findings: Sequence[Finding]) -> str:
         [
             "# Benchmarks",
             "",
-            "Written by `make bench`. In the first table both sides of a line ran in turn in one process; the ratio is the",
-            "median of the rounds' ratios; below 1 means that moc is faster. In the second, servers are processes of their",
-            "own and the load comes from another one, so that on few processors they share them. Absolute times depend on",
-            "the machine; the ratios much less.",
+            "Written by `make bench`. In the first table both sides of a line ran in turn in one process; the ratio is",
+            "the median of the rounds' ratios; below 1 means that moc is faster. In the second, servers are processes",
+            "of their own and the load comes from another one, so that on few processors they share them. Absolute",
+            "times depend on the machine; the ratios much less.",
             "",
             f"Machine: {machine}.",
             "",

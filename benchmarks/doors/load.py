@@ -200,7 +200,9 @@ class Generator:
         sample.seconds = time.perf_counter() - begin
         return sample
 
-    def open(self, request: bytes, rate: float, seconds: float, *, patience_seconds: float = _PATIENCE_SECONDS) -> Sample:
+    def open(
+        self, request: bytes, rate: float, seconds: float, *, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> Sample:
         """Send `rate` requests a second, whether or not those before were answered.
 
         A request for which no connection is idle waits in here, and its latency counts from when it was due.
