@@ -25,11 +25,11 @@ _DOORS = ("calls", "mixed", "waiting", "magics", "overload", "fairness", "stream
 
 
 def _side_by_side(name: str) -> Callable[[bool], Sequence[Finding]]:
-    return lambda quick: import_module(f".{name}", __package__).run()  # type: ignore[no-any-return]
+    return lambda quick: import_module(f".{name}", __package__).run()
 
 
 def _door(name: str) -> Callable[[bool], Sequence[Finding]]:
-    return lambda quick: import_module(f".doors.{name}", __package__).run(quick)  # type: ignore[no-any-return]
+    return lambda quick: import_module(f".doors.{name}", __package__).run(quick)
 
 
 def _jupyter(quick: bool) -> Sequence[Finding]:
