@@ -2,7 +2,8 @@
 
 Two groups:
 
-- the **nouns** that the platform offers (`Functions`, `Blobs`, `Buffers`, `KeyValues`, `Runs`, together `Platform`).
+- the **nouns** that the platform offers (`Functions`, `Blobs`, `Buffers`, `KeyValues`, `Calls`, `Runs`, together
+  `Platform`).
   The cluster implements them in process, the client over HTTP; verbs and magics know only these;
 - the **seams** inside (`GuestMemory`, `CallServices`, `Compiler`), through which lower layers reach what is above them.
 
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from .model import (
     BlobRecord,
     BufferRecord,
+    CallRecord,
     CallRequest,
     CallResult,
     Declaration,
@@ -120,6 +122,18 @@ class KeyValues(Protocol):
         ...
 
 
+class Calls(Protocol):
+    """Calls that run, and the last ones that ended. Those that guests make and the tasks of runs are not among them."""
+
+    def get(self, call_id: str) -> CallRecord:
+        """Tell how a call is; CallNotFoundError if there is none, or it is forgotten."""
+        ...
+
+    def cancel(self, call_id: str) -> CallRecord:
+        """End a call and tell how it is then; one that has ended stays as it is."""
+        ...
+
+
 class Runs(Protocol):
     """Executions of plans."""
 
@@ -184,6 +198,8 @@ class Platform(Protocol):
     @property
     def kv(self) -> KeyValues: ...
     @property
+    def calls(self) -> Calls: ...
+    @property
     def runs(self) -> Runs: ...
 
     def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
@@ -220,6 +236,47 @@ class GuestMemory(Protocol):
     def write_u64(self, pointer: int, value: int) -> None: ...
 
 
+class Place(Protocol):
+    """What a call holds of the server while it runs."""
+
+    def suspend(self) -> None:
+        """Let another call be active: this one waits for something."""
+        ...
+
+    def resume(self) -> None:
+        """Be active again."""
+        ...
+
+    def hold(self, memory_bytes: int, function: str) -> None:
+        """Say how much memory the call's guests hold now; MemoryBudgetError when the call must end for it."""
+        ...
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the server's memory budget has anything left."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happens in a cluster.
+
+    Its methods are called on whatever thread it happens on, while the caller waits: they must return at once. What one
+    raises is logged once and hurts nobody.
+    """
+
+    def call_started(self, record: CallRecord) -> None:
+        """Take note of a call that begins."""
+        ...
+
+    def call_ended(self, record: CallRecord) -> None:
+        """Take note of a call that has ended, whichever way."""
+        ...
+
+    def run_ended(self, record: RunRecord) -> None:
+        """Take note of a run that has ended, whichever way."""
+        ...
+
+
 class CallServices(Protocol):
     """What a guest may reach outside its call; the orchestrator implements it. Grants are checked by the guest API."""
 
@@ -231,6 +288,11 @@ class CallServices(Protocol):
     def buffers(self) -> Buffers: ...
     @property
     def kv(self) -> KeyValues: ...
+
+    @property
+    def network(self) -> Any:
+        """How requests of guests leave this machine: an ``egress.network.Network``."""
+        ...
 
     def nested(self, parent: Any, request: CallRequest, numbers: tuple[int, ...]) -> Any:
         """Resolve a call made by a guest into a child ``CallContext``.

@@ -13,11 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import Blobs, Buffers, CallStreams, Functions, KeyValues, Runs
-from .model import CallRequest, CallResult, Limits
+from .abc import Blobs, Buffers, Calls, CallStreams, Functions, KeyValues, Observer, Runs
+from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
     from .buffers.channel import Channel
+    from .observers import Observers
     from .orchestrator import Orchestrator, PreparedCall
     from .plans.runs import RunTable
     from .scope import CallScope
@@ -44,20 +45,29 @@ def default_cache_directory() -> Path:
 class Cluster:
     """The whole platform in this process; implements ``abc.Platform``. Thread-safe; a context manager.
 
-    Made by :meth:`open`. Only :meth:`call` may be used on an event loop's thread: all else blocks.
+    Made by :meth:`open`. Only :meth:`call`, :meth:`subscribe` and :meth:`activity` may be used on an event loop's
+    thread: all else blocks.
 
     Attributes
     ----------
     storage
         The storage directory that this cluster owns.
-    functions, blobs, buffers, kv, runs
+    functions, blobs, buffers, kv, calls, runs
         The nouns.
     """
 
-    def __init__(self, storage: Storage, orchestrator: Orchestrator, runs: RunTable, closing: ExitStack) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        orchestrator: Orchestrator,
+        runs: RunTable,
+        observers: Observers,
+        closing: ExitStack,
+    ) -> None:
         self.storage = storage
         self._orchestrator = orchestrator
         self._runs = runs
+        self._observers = observers
         self._closing = closing
 
     @classmethod
@@ -68,7 +78,8 @@ class Cluster:
         limits: Limits = Limits(),
         cache_directory: Path | None = None,
         concurrent_calls: int | None = None,
-        queued_calls: int = 256,
+        queued_calls: int = 1024,
+        memory_bytes: int | None = None,
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -81,9 +92,12 @@ class Cluster:
         cache_directory
             Where compiled modules are cached; the user's cache directory when not given.
         concurrent_calls
-            How many calls run at once; twice the processors and four more when not given.
+            How many calls compute at once, by turns; twice the processors and four more when not given. Those that
+            wait for something do not count.
         queued_calls
             How many more may wait for their turn.
+        memory_bytes
+            Linear memory that all guests may hold together; half of what the machine or container has when not given.
 
         Raises
         ------
@@ -94,13 +108,17 @@ class Cluster:
         """
         # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
         from .admission import Admission
+        from .calls import CallTable
+        from .egress.network import Network
         from .engines.wasi import PREVIEW1, UNSTABLE
         from .engines.wasm import WasmEngine
         from .functions import FunctionTable
         from .guest_api.core import CORE
+        from .observers import Observers
         from .orchestrator import Orchestrator
-        from .plans.executors.threads import processors
         from .plans.runs import RunTable
+        from .resources import memory_bytes as usable_bytes
+        from .resources import processors
         from .storage import Storage
 
         with ExitStack() as opening:
@@ -110,6 +128,7 @@ class Cluster:
                 [CORE, PREVIEW1, UNSTABLE], cache_directory=cache_directory or default_cache_directory()
             )
             opening.callback(engine.close)
+            observers = Observers()
             orchestrator = Orchestrator(
                 functions=FunctionTable(storage.names, engine.inspect),
                 blobs=storage.blobs,
@@ -117,12 +136,18 @@ class Cluster:
                 kv=storage.kv,
                 engine=engine,
                 limits=limits,
-                admission=Admission(concurrent_calls or 2 * processors() + 4, queued_calls),
+                admission=Admission(
+                    concurrent_calls or 2 * processors() + 4,
+                    queued_calls,
+                    memory_bytes=memory_bytes or usable_bytes() // 2,
+                ),
+                network=Network(),
+                calls=CallTable(observers),
             )
             opening.callback(orchestrator.close)
-            runs = RunTable(storage.buffers, orchestrator.prepare)
+            runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
-            return cls(storage, orchestrator, runs, opening.pop_all())
+            return cls(storage, orchestrator, runs, observers, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +178,11 @@ class Cluster:
     def kv(self) -> KeyValues:
         """Durable bytes by key."""
         return self._orchestrator.kv
+
+    @property
+    def calls(self) -> Calls:
+        """Calls that run, and the last ones that ended."""
+        return self._orchestrator.calls
 
     @property
     def runs(self) -> Runs:
@@ -217,6 +247,28 @@ class Cluster:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)
 
+    def subscribe(self, observer: Observer, *, starts: bool = True) -> Callable[[], None]:
+        """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent.
+
+        Parameters
+        ----------
+        starts
+            Whether it is told when calls begin, too.
+        """
+        return self._observers.subscribe(observer, starts=starts)
+
+    def activity(self) -> Activity:
+        """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
+        admission = self._orchestrator.admission
+        running = admission.running
+        return Activity(
+            running=running,
+            waiting=max(0, running - admission.active),
+            queued=admission.queued,
+            refused=admission.refused,
+            memory_bytes=admission.held_bytes,
+        )
+
     def status(self) -> dict[str, Any]:
         """Tell what runs: version, process, instance id, storage, counts, limits."""
         from importlib.metadata import version
@@ -230,7 +282,15 @@ class Cluster:
             "functions": len(self.functions.list()),
             "buffers": len(self.buffers.list()),
             "runs": len(self.runs.list()),
-            "calls": {"running": admission.running, "places": admission.places, "queue": admission.queued},
+            "calls": {
+                "running": admission.running,
+                "active": admission.active,
+                "places": admission.places,
+                "queued": admission.queued,
+                "queue": admission.queue_limit,
+                "memory_bytes": admission.held_bytes,
+                "memory_budget_bytes": admission.memory_bytes,
+            },
             "limits": self._orchestrator.limits.to_json(),
         }
 

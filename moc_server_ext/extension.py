@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Dict, Float, Integer, Unicode
@@ -20,6 +20,7 @@ from .http.connections import HANDSHAKE_SECONDS
 from .http.gateway import MAX_CONNECTIONS, Gateway, certificate_hosts
 from .http.handler import Api
 from .http.jupyter import jupyter_routes
+from .http.observation import Observation
 from .http.routes import Lane
 from .http.startup import StartupError
 from .http.tls import ensure_certificate
@@ -29,6 +30,7 @@ from .storage.endpoint import ENDPOINT_FILE, Endpoint, remove_endpoint, write_en
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .http.events.emitter import EventLog
 
 _STORAGE_THREADS = 8
 _CLOSE_SECONDS = 1.5
@@ -58,6 +60,15 @@ class MocExtension(ExtensionApp):
         HANDSHAKE_SECONDS, min=0, help="How long a client of the gateway may take to agree on encryption, in seconds."
     ).tag(config=True)
     max_body_bytes = Integer(256 << 20, min=1, help="Largest body of a request, in bytes.").tag(config=True)
+    concurrent_calls = Integer(
+        0, min=0, help="Calls that compute at once, by turns; 0 is two per processor and four more."
+    ).tag(config=True)
+    queued_calls = Integer(1024, min=0, help="Calls that may wait for their turn, for up to 4 seconds.").tag(
+        config=True
+    )
+    memory_bytes = Integer(
+        0, min=0, help="Memory that all guests may hold together; 0 is half of what the machine or container has."
+    ).tag(config=True)
     limits = Dict(
         help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
     ).tag(config=True)
@@ -71,6 +82,7 @@ class MocExtension(ExtensionApp):
     #: Called once, on the event loop, when everything answers.
     on_ready: Callable[[], None] | None = None
     _workers: Workers | None = None
+    _observation: Observation | None = None
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -96,11 +108,18 @@ class MocExtension(ExtensionApp):
     def _open(self) -> None:
         from .cluster import Cluster
 
-        self.cluster = cluster = Cluster.open(self.storage or None, limits=self._limits())
+        self.cluster = cluster = Cluster.open(
+            self.storage or None,
+            limits=self._limits(),
+            concurrent_calls=self.concurrent_calls or None,
+            queued_calls=self.queued_calls,
+            memory_bytes=self.memory_bytes or None,
+        )
         storage = cluster.storage
         remove_endpoint(storage.path)  # One of an owner that was killed would send clients to nowhere.
         self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
-        api = Api(cluster, self._workers, self.max_body_bytes)
+        self._observation = Observation(cluster, self._workers)
+        api = Api(cluster, self._workers, self.max_body_bytes, metrics=self._observation.metrics)
         if self.enable_gateway:
             self.gateway = Gateway(
                 api,
@@ -132,6 +151,8 @@ class MocExtension(ExtensionApp):
         """Begin to serve and announce it; Jupyter calls this once its event loop runs."""
         if self.cluster is None:
             return
+        if self._observation is not None and self.serverapp is not None:
+            self._observation.start(cast("EventLog", self.serverapp.event_logger))
         if self.gateway is not None:
             self.gateway.start()
         try:
@@ -170,6 +191,9 @@ class MocExtension(ExtensionApp):
         if self.gateway is not None:
             await self.gateway.stop()
             self.gateway = None
+        if self._observation is not None:
+            self._observation.stop()
+            self._observation = None
         cluster, self.cluster = self.cluster, None
         if self._workers is not None:
             self._workers.close()

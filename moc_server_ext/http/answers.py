@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -124,6 +125,7 @@ class FramesAnswer:
     def __init__(self) -> None:
         self._pending = bytearray()
         self._has_said = False
+        self._stderr: deque[bytes] = deque()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
 
@@ -169,8 +171,10 @@ class FramesAnswer:
                     await self._emptied.wait()
             result = await call.result()
         except MocError as error:
+            self._put_stderr()
             self._put(Frame.ERROR, json.dumps(error.to_json()).encode())
             return error
+        self._put_stderr()
         body = result.to_json()
         del body["output"], body["stderr"]
         self._put(Frame.RESULT, json.dumps(body).encode())
@@ -180,15 +184,20 @@ class FramesAnswer:
         loop = asyncio.get_running_loop()
 
         def listen(part: bytes) -> None:
+            self._stderr.append(bytes(part))
             # The loop of a call that outlives its server is closed.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._put_stderr, bytes(part))
+                loop.call_soon_threadsafe(self._put_stderr)
 
         return listen
 
-    def _put_stderr(self, part: bytes) -> None:
-        self._has_said = True
-        self._put(Frame.STDERR, part)
+    def _put_stderr(self) -> None:
+        parts = bytearray()
+        while self._stderr:
+            parts += self._stderr.popleft()
+        if parts:
+            self._has_said = True
+            self._put(Frame.STDERR, bytes(parts))
 
     def _put(self, kind: Frame, payload: bytes) -> None:
         self._pending += frames.encode(kind, payload)

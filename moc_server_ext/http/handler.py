@@ -33,6 +33,7 @@ from ..errors import (
 from ..model import CallRequest
 from .answers import choose_answer
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
+from .metrics import Metrics
 from .openapi.document import Documents
 from .reply import Reply
 from .routes import Operation, find_operation
@@ -62,12 +63,15 @@ class Api:
         Largest body that a request may have.
     documents
         The API's own descriptions.
+    metrics
+        What the server measures of itself.
     """
 
     platform: ServedPlatform
     workers: Workers
     max_body_bytes: int
     documents: Documents = field(default_factory=Documents)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class ApiMixin(_Handler):
@@ -110,8 +114,9 @@ class ApiMixin(_Handler):
             self._open()
         except BodyTooLargeError as error:
             self._refuse(error, _DRAIN_KNOWN_BYTES)
-        except MocError as error:
-            self._refuse(error, _DRAIN_UNKNOWN_BYTES)
+        except (MocError, web.HTTPError) as error:
+            refusal = self._as_moc_error(error.status_code if isinstance(error, web.HTTPError) else 0, error)
+            self._refuse(refusal, _DRAIN_UNKNOWN_BYTES)
         else:
             self._allow_body(self.api.max_body_bytes + _DRAIN_KNOWN_BYTES)
 
@@ -148,6 +153,7 @@ class ApiMixin(_Handler):
             root=self.request.path.removesuffix(path),
             segments=segments,
             describe=functools.partial(self.api.documents.body, self.door),
+            measure=self.api.metrics.text,
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             caller=self._caller,

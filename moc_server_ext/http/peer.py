@@ -24,31 +24,33 @@ class Peer:
 
     Parameters
     ----------
+    is_whole
+        Tells whether all of the request has come: only then a client may end its sending.
     probe
         Sends a byte or more that the client ignores; called when it has ended its sending, and a few times later.
     gone
         Called once when the client cannot be there any more.
     """
 
-    def __init__(self, stream: IOStream, probe: Callable[[], None], gone: Callable[[], None]) -> None:
+    def __init__(
+        self, stream: IOStream, is_whole: Callable[[], bool], probe: Callable[[], None], gone: Callable[[], None]
+    ) -> None:
         self._stream = stream
+        self._is_whole = is_whole
         self._probe = probe
         self._gone = gone
         self._epoll: select.epoll | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._again: asyncio.TimerHandle | None = None
         self._read = stream.read_from_fd
-        self._holding = self._at_end = False
-
-    def hold(self) -> None:
-        """Keep the connection open at its FIN from now on; only once the whole request has come."""
-        self._holding = True
+        self._at_end = False
         # An instance's attribute in front of the method: tornado has no other way to hear of a FIN and go on.
-        self._stream.read_from_fd = self._read_or_hold  # type: ignore[method-assign]
+        stream.read_from_fd = self._read_or_hold  # type: ignore[method-assign]
+        self._is_released = False
 
     def watch(self) -> None:
         """Look for the client's end while nobody reads from the connection; idempotent."""
-        if self._epoll is not None or self._stream.closed():
+        if self._epoll is not None or self._is_released or self._stream.closed():
             return
         # asyncio listens for readability alone, which unread bytes in front of the FIN would keep true all the time.
         self._epoll = select.epoll()
@@ -64,8 +66,8 @@ class Peer:
             self._epoll = None
         if self._again is not None:
             self._again.cancel()
-        if self._holding:
-            self._holding = False
+        if not self._is_released:
+            self._is_released = True
             del self._stream.read_from_fd
 
     def _on_event(self) -> None:
@@ -89,18 +91,27 @@ class Peer:
             self._again = self._loop.call_later(2**count, self._ask, count + 1)
 
     def _read_or_hold(self, buf: bytearray | memoryview) -> int | None:
+        """Read for tornado: where it only listens for the end of the connection, that is kept from it."""
+        stream = self._stream
+        if stream.reading():
+            return self._read(buf)
         if self._at_end:
             return None
-        count = 0 if _is_at_end(self._stream.socket) else self._read(buf)
+        count = 0 if _is_at_end(stream.socket) else self._read(buf)
         if count is None:
             return None
         if count == 0:
-            self._at_end = True
-            # With an empty line in its buffer tornado does not read on before it looks for the next request, in front
-            # of which such a line means nothing (RFC 9112, section 2.2). Only then it meets the end.
-            buf[0] = ord("\n")
-            count = 1
-        # From here on tornado does not listen.
+            if stream._read_buffer_size == 0:
+                if not self._is_whole():
+                    return 0  # The rest will never come.
+                # With an empty line in its buffer tornado does not read on before it looks for the next request, in
+                # front of which such a line means nothing (RFC 9112, section 2.2). Only then it meets the end.
+                buf[0] = ord("\n")
+                count = 1
+                self._at_end = True
+            else:
+                count = None
+        # With something in its buffer tornado no longer listens.
         self.watch()
         return count
 

@@ -9,13 +9,21 @@ from enum import StrEnum
 from ..errors import MethodNotAllowedError, NotFoundError
 from ..model import CallRequest
 from .messages import ApiRequest, ApiResponse
-from .nouns import blobs, buffers, description, functions, keyvalues, runs, status
+from .nouns import blobs, buffers, calls, description, functions, keyvalues, metrics, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
 CallOperation = Callable[[ApiRequest], CallRequest]
 """Reads the head of a request, at once and without waiting, into the call that its body goes to."""
 
 API_PATH = "moc/api/v1/"
+
+
+class Action(StrEnum):
+    """What a caller does to moc by a request, in the words of Jupyter's authorizers."""
+
+    READ = "read"
+    WRITE = "write"
+    EXECUTE = "execute"
 
 
 class Lane(StrEnum):
@@ -36,12 +44,15 @@ class Route:
         By method. HEAD is listed where it is answered.
     streamed
         Whether the operations are of the kind :data:`CallOperation`.
+    executes
+        Whether its methods, but for reading, are a matter of calling functions, not of changing what is stored.
     """
 
     pattern: tuple[str, ...]
     operations: dict[str, Operation | CallOperation]
     lane: Lane = Lane.STORAGE
     streamed: bool = False
+    executes: bool = False
 
     def matches(self, segments: tuple[str, ...]) -> bool:
         """Tell whether this is the route of a path."""
@@ -51,16 +62,19 @@ class Route:
         )
 
 
-def _route(path: str, *, streamed: bool = False, **operations: Operation | CallOperation) -> Route:
+def _route(
+    path: str, *, streamed: bool = False, executes: bool = False, **operations: Operation | CallOperation
+) -> Route:
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, streamed=streamed)
+    return Route(tuple(path.split("/")), by_method, streamed=streamed, executes=executes)
 
 
 ROUTES: tuple[Route, ...] = (
     _route("status", get=status.get_status),
     _route("openapi.json", get=description.get_openapi),
+    _route("metrics", get=metrics.get_metrics),
     _route("functions", get=functions.list_functions),
     _route(
         "functions/{name}",
@@ -68,17 +82,25 @@ ROUTES: tuple[Route, ...] = (
         put=functions.put_function,
         delete=functions.delete_function,
     ),
-    _route("functions/{name}/call", post=functions.call_function, streamed=True),
+    _route("functions/{name}/call", post=functions.call_function, streamed=True, executes=True),
     _route("blobs", post=blobs.post_blob),
     _route("blobs/{id}", get=blobs.get_blob),
     _route("buffers", get=buffers.list_buffers),
     _route("buffers/{name}", get=buffers.get_buffer, put=buffers.put_buffer, delete=buffers.delete_buffer),
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
+    _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),
     _route("runs", get=runs.list_runs, post=runs.post_run),
     _route("runs/{id}", get=runs.get_run, delete=runs.delete_run),
     _route("runs/{id}/output", get=runs.get_run_output),
 )
+
+
+def find_action(method: str, segments: tuple[str, ...]) -> Action:
+    """Tell what a request does, also one that no operation answers."""
+    if method in ("GET", "HEAD"):
+        return Action.READ
+    return Action.EXECUTE if any(each.executes and each.matches(segments) for each in ROUTES) else Action.WRITE
 
 
 def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Route, Operation | CallOperation]:

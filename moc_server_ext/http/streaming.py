@@ -79,7 +79,9 @@ class StreamedCall:
         self._max_body_bytes = max_body_bytes
         self._explain = explain
         self._respond = respond
-        self._peer = Peer(reply.stream, reply.probe, gone)
+        self._announced = announced_bytes
+        self._is_whole = announced_bytes == 0
+        self._peer = Peer(reply.stream, lambda: self._is_whole, reply.probe, gone)
         self._parts: list[bytes] = []
         self._received = self._dropped = 0
         self._input: Channel | None = None
@@ -100,6 +102,7 @@ class StreamedCall:
     def take(self, part: bytes) -> Awaitable[None] | None:
         """Take one part of the body; gives what must be awaited before the next one."""
         self._received += len(part)
+        self._is_whole = self._received == self._announced
         if self._received > self._max_body_bytes and self._refusal is None:
             self.cancel(BodyTooLargeError(self._max_body_bytes))
         if not self._takes_input:
@@ -118,7 +121,7 @@ class StreamedCall:
     async def finish(self) -> None:
         """Take the end of the body; returns when the response is written."""
         self._upload_ended()
-        self._peer.hold()
+        self._is_whole = True
         if self._input is not None and self._takes_input:
             self._input.close()
         if self._answering is None:

@@ -150,6 +150,7 @@ def test_every_shape_has_the_fields_that_are_sent(page, code):
         "BLOB": model.BlobRecord("id", 1, "type"),
         "BUFFER": model.BufferRecord("name", 1, "type", {}, 0.0),
         "CALL": model.CallResult("id", 1, None, b""),
+        "CALLRECORD": model.CallRecord("id", "f", model.Mode.POSIX, "me", model.CallState.DONE, 0.0),
         "RUN": model.RunRecord("id", model.MapReduce("source", "map"), model.RunState.DONE, "map", 0, 0),
     }
     listed = {name: code(names) for name, names in page("reference/http.md").table("name", "fields")}
@@ -329,6 +330,7 @@ def check_call(text: str, function: object, *, bound: bool) -> None:
     [
         ("## `Client`", "member", Client),
         ("### `CallResult`", "member", model.CallResult),
+        ("### `CallHandle`", "member", CallHandle),
         ("### `moc.functions`", "member", FunctionsView),
         ("### `moc.functions`", "member of a function handle", FunctionHandle),
         ("### `moc.buffers`", "member", BuffersView),

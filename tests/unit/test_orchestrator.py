@@ -12,6 +12,8 @@ import pytest
 
 from moc_server_ext.admission import Admission
 from moc_server_ext.buffers.exchange import ExchangeBuffer
+from moc_server_ext.calls import CallTable
+from moc_server_ext.egress.network import Network
 from moc_server_ext.errors import (
     BlobNotFoundError,
     CancelledError,
@@ -38,6 +40,7 @@ from moc_server_ext.model import (
     Number,
     Signature,
 )
+from moc_server_ext.observers import Observers
 from moc_server_ext.orchestrator import Orchestrator
 from moc_server_ext.scope import CallScope
 from moc_server_ext.storage import Storage
@@ -69,6 +72,14 @@ class ScriptedEngine:
         self.seen.append(context)
         self.loaded = load()
         return CallResult("id", self.script(context), 0, context.input.getvalue().upper())
+
+    async def drive(self, context: CallContext, load: Callable[[], bytes]) -> CallResult:
+        # On a thread, so that a script may block.
+        try:
+            return await asyncio.to_thread(self.run, context, load)
+        except asyncio.CancelledError:
+            context.cancel()
+            raise
 
     def warm(self, invocation: Invocation, load: Callable[[], bytes], services: Any) -> Any:
         self.warmed += 1
@@ -112,7 +123,9 @@ def moc(engine: ScriptedEngine, storage: Storage) -> Orchestrator:
         kv=storage.kv,
         engine=engine,
         limits=Limits(),
-        admission=Admission(places=2, queued=0),
+        admission=Admission(places=2, queued=0, memory_bytes=1 << 40),
+        network=Network(),
+        calls=CallTable(Observers()),
     )
     moc.functions.put("posix", POSIX)
     moc.functions.put("direct", DIRECT, Declaration(reusable=True))

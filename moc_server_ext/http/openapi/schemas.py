@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any, Final
 
 from ... import errors
-from ...model import GRANT_KINDS, Limits, MapReduce, Mode, RunState
+from ...model import GRANT_KINDS, CallState, Limits, MapReduce, Mode, RunState
 
 Schema = Mapping[str, Any]
 
@@ -119,6 +119,23 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "output_headers": _ref("Headers"),
         }
     ),
+    "CallRecord": _object(
+        {
+            "call_id": _TEXT,
+            "function": _TEXT,
+            "mode": {"enum": [each.value for each in Mode]},
+            "caller": _TEXT,
+            "state": {"enum": [each.value for each in CallState]},
+            "started_at": _TIME,
+            "duration_us": _COUNT,
+            "result": _ref("Result"),
+            "exit_code": {"type": ["integer", "null"]},
+            "input_bytes": _COUNT,
+            "output_bytes": _COUNT,
+            "stderr": {**_TEXT, "description": "The end of it, up to 4 KiB."},
+            "error": {"anyOf": [{"type": "null"}, _ref("ErrorBody")]},
+        }
+    ),
     "Plan": _plan(),
     "Run": _object(
         {
@@ -155,7 +172,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "functions": _COUNT,
             "buffers": _COUNT,
             "runs": _COUNT,
-            "calls": _object({"running": _COUNT, "places": _COUNT, "queue": _COUNT}),
+            "calls": _object(
+                dict.fromkeys(
+                    ("running", "active", "places", "queued", "queue", "memory_bytes", "memory_budget_bytes"), _COUNT
+                )
+            ),
             "limits": _ref("Limits"),
         }
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Bench:
     """An engine, the modules it knows, and what calls them."""
 
     engine: WasmEngine
+    on_loop: bool = False
     sources: dict[str, bytes] = field(default_factory=dict)
 
     def module(self, wat: str) -> str:
@@ -42,7 +44,12 @@ class Bench:
         return CallContext(invocation, ExchangeBuffer(input), **more)
 
     def run_context(self, context: CallContext) -> CallResult:
+        if self.on_loop:
+            return asyncio.run(self.drive(context))
         return self.engine.run(context, lambda: self.sources[context.invocation.blob_id])
+
+    async def drive(self, context: CallContext) -> CallResult:
+        return await self.engine.drive(context, lambda: self.sources[context.invocation.blob_id])
 
     def run(self, wat: str, entry: str = "run", *numbers: Number, input: bytes = b"", **more: Any) -> CallResult:
         return self.run_context(self.context(self.invocation(wat, entry, *numbers, **more), input))
@@ -173,9 +180,12 @@ def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         engine.close()
 
 
-@pytest.fixture
-def bench(make_bench: Callable[..., Bench]) -> Bench:
-    return make_bench()
+@pytest.fixture(params=["blocking", "loop"])
+def bench(make_bench: Callable[..., Bench], request: pytest.FixtureRequest) -> Bench:
+    """Run the same under both drivers."""
+    made = make_bench()
+    made.on_loop = request.param == "loop"
+    return made
 
 
 @pytest.fixture
