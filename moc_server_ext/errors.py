@@ -781,6 +781,27 @@ class ServerUnreachableError(UnavailableError):
         )
 
 
+class ConnectionLostError(ServerUnreachableError):
+    """The connection to the server broke during a call, which the server cancels then, if it still lives."""
+
+    code = "connection_lost"
+
+    def __init__(self, url: str, reason: str, *, output_bytes: int | None) -> None:
+        came = (
+            "before the server said that it began"
+            if output_bytes is None
+            else f"behind {output_bytes:,} bytes of output"
+        )
+        MocError.__init__(
+            self,
+            f"The connection to {url} broke during the call, {came}: {reason}. "
+            "What the guest changed until then stays; look before you call again.",
+            url=url,
+            reason=reason,
+            output_bytes=output_bytes,
+        )
+
+
 class MissingExtraError(UnavailableError):
     """An optional part is not installed."""
 

@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO, Self
 
 from ..abc import CallStreams
@@ -18,9 +18,18 @@ from .show import write_stderr, write_stdout
 
 
 @contextmanager
-def terminal_call(function: str, *, output_file: str | None, as_json: bool) -> Iterator[TerminalCall]:
-    """Show a call that runs inside of the ``with``; ``as_json`` shows nothing and leaves all in the result."""
-    with ReplacedFile(output_file) as file, terminal_progress(f"calling {function!r}") as progress:
+def terminal_call(function: str, *, output_file: str | None, as_json: bool, is_typed: bool) -> Iterator[TerminalCall]:
+    """Show a call that runs inside of the ``with``.
+
+    Parameters
+    ----------
+    as_json
+        Show nothing and leave all in the result.
+    is_typed
+        The input is being typed into this terminal, where progress would be in the way.
+    """
+    showing = nullcontext(SilentProgress()) if is_typed else terminal_progress(f"calling {function!r}")
+    with ReplacedFile(output_file) as file, showing as progress:
         call = TerminalCall(function, file, progress, as_json=as_json)
         try:
             yield call

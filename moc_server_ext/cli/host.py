@@ -34,6 +34,7 @@ class TerminalHost:
     def __init__(self) -> None:
         self.settings = Settings()
         self._client: Client | None = None
+        self._reads_terminal = False
 
     @property
     def client(self) -> Client:
@@ -91,6 +92,7 @@ class TerminalHost:
         if path == "-":
             if sys.stdin is None:
                 raise InvalidInputError("Standard input is closed.")
+            self._reads_terminal = sys.stdin.isatty()
             yield sys.stdin.buffer
             return
         try:
@@ -114,7 +116,9 @@ class TerminalHost:
         self, function: str, *, output_file: str | None = None, is_kept: bool = False
     ) -> AbstractContextManager[CallView]:
         """Write output to stdout, or into the file, and stderr to stderr, as they come; ``--json`` collects both."""
-        return terminal_call(function, output_file=output_file, as_json=self.settings.json)
+        return terminal_call(
+            function, output_file=output_file, as_json=self.settings.json, is_typed=self._reads_terminal
+        )
 
     def variable(self, name: str) -> object:
         """Refuse: a terminal has no variables."""

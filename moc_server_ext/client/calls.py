@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from ..abc import CallStreams
 from ..errors import (
     CancelledError,
+    ConnectionLostError,
     InvalidInputError,
     MocError,
     OverloadedError,
@@ -121,7 +122,7 @@ class HttpCall:
             connection.close()
             if self._cancelled.is_set():
                 raise CancelledError(self._request.function) from None
-            raise ServerUnreachableError(address.url, collected.broken(str(error))) from error
+            raise ConnectionLostError(address.url, str(error), output_bytes=collected.output_bytes) from error
         except BaseException:
             connection.close()
             raise
@@ -229,11 +230,10 @@ class _Collected:
         result = CallResult.from_json({**body, "output": "", "stderr": ""})
         return replace(result, output=b"".join(self._output), stderr=b"".join(self._stderr))
 
-    def broken(self, reason: str) -> str:
-        """Say how far the call came until the connection broke."""
-        if not self.call_id:
-            return f"the connection broke before the call began ({reason})"
-        return f"the connection broke in the middle of the call, behind {self._size:,} bytes of output ({reason})"
+    @property
+    def output_bytes(self) -> int | None:
+        """How much output came; None before the call began."""
+        return self._size if self.call_id else None
 
 
 def _hand_on(take: Callable[[bytes], None], part: bytes) -> None:

@@ -114,7 +114,9 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Tell whether nothing came on the idle connection: what comes there is its end."""
-        return not select.select([self._stream], [], [], 0)[0]
+        incoming = select.poll()
+        incoming.register(self._stream, select.POLLIN)
+        return not incoming.poll(0)
 
     def abort(self) -> None:
         """End the connection from any thread: whoever waits on it gets BrokenConnectionError."""

@@ -86,8 +86,8 @@ class HttpPlatform:
 
         Raises
         ------
-        ServerUnreachableError
-            Also when the connection breaks in the middle: the server cancels the guest then, if it still lives.
+        ConnectionLostError
+            It broke in the middle; the server cancels the guest then, if it still lives.
         """
         path = call_path(_encode(request.function), request, _limit_parameters(request.limits))
         return HttpCall(self._transport, path, request, streams or CallStreams()).run()

@@ -242,6 +242,10 @@ class _HurriedTransport(Transport):
     def close(self) -> None:
         """Leave the connections to whose they are."""
 
+    def call_connections(self) -> tuple[Connections, Address]:
+        """Give those of the other; a call is bounded by its own limits, not by the deadline."""
+        return self._patient.call_connections()
+
     def _pool(self) -> tuple[httpx.Client, Address]:
         return self._patient._pool()
 

@@ -18,6 +18,7 @@ from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.client.transport import Address
 from moc_server_ext.errors import (
     CancelledError,
+    ConnectionLostError,
     FunctionNotFoundError,
     InvalidInputError,
     OverloadedError,
@@ -204,8 +205,9 @@ def test_a_connection_cut_in_the_middle_says_how_much_came(serve, platform_of):
         asked.stream.shutdown(socket.SHUT_RDWR)
 
     server = serve(script)
-    with pytest.raises(ServerUnreachableError, match=r"in the middle of the call, behind 1,234 bytes of output"):
+    with pytest.raises(ConnectionLostError, match=r"broke during the call, behind 1,234 bytes of output") as raised:
         platform_of(server).call_sync(F)
+    assert raised.value.details["output_bytes"] == 1234
     assert len(server.asked) == 1
 
 
@@ -359,7 +361,7 @@ def test_a_server_that_moved_is_found_again(serve, platform_of):
 def test_a_call_that_may_have_begun_is_not_sent_again(serve, platform_of):
     cut = serve(lambda asked: (asked.read_body(), asked.stream.shutdown(socket.SHUT_RDWR)))
     other = serve(echo)
-    with pytest.raises(ServerUnreachableError, match="before the call began"):
+    with pytest.raises(ConnectionLostError, match="before the server said that it began"):
         platform_of(cut, rediscover=lambda: Address(other.url, "t")).call_sync(F)
     assert other.asked == []
 
