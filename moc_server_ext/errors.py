@@ -10,7 +10,8 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage
+    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage,
+    │                        BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
