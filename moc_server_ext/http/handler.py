@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +56,15 @@ class Api:
         Largest body that a request may have.
     documents
         The API's own descriptions.
+    hand_over
+        Closes the storage for another process, whose id it is given; None for an owner that keeps it.
     """
 
     platform: ServedPlatform
     workers: Workers
     max_body_bytes: int
     documents: Documents = field(default_factory=Documents)
+    hand_over: Callable[[int | None], None] | None = None
 
 
 class ApiMixin(_Handler):
@@ -172,6 +175,7 @@ class ApiMixin(_Handler):
             body=body,
             caller=self._caller,
             scope=self._scope,
+            hand_over=self.api.hand_over,
         )
 
     # -- answers ------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ _TAGS = {
     "buffers": "Stored, named bytes.",
     "kv": "Durable bytes by key.",
     "runs": "Executions of map-reduce plans.",
+    "handover": "Who owns the storage.",
 }
 
 
