@@ -1,4 +1,4 @@
-"""Opening the storage in this process: waiting for its turn, serving it to others, taking it over from one who serves it.
+"""Opening the storage in this process: waiting for its turn, serving it to others, taking it over from an owner.
 
 What a process does with a storage that it has opened, and lost to another, is in :mod:`.owned`.
 """
