@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..abc import Blobs, Buffers, Functions, KeyValues, Platform, Runs
-from ..errors import ConflictError, HandedOverError, InvalidInputError
+from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
 from ..model import CallRequest, CallResult, RunState
 from ..storage.endpoint import remove_endpoint
 
@@ -257,20 +257,27 @@ class OwnedPlatform(_Face):
             self._changed.notify_all()
 
     def _new_owner(self, seconds: float | None = None) -> HttpPlatform:
-        with self._finding:
+        patience = _FIND_SECONDS if seconds is None else seconds
+        if not self._finding.acquire(timeout=patience):
+            raise ServerUnreachableError(str(self.path), "this storage was handed over to a server that is looked for")
+        try:
             if self._phase is _Phase.CLOSED:
                 raise InvalidInputError("This client is closed. Make a new one with connect().")
             if self._owner is None:
-                self._owner = self._find_owner(self._heir, _FIND_SECONDS if seconds is None else seconds)
+                self._owner = self._find_owner(self._heir, patience)
             return self._owner
+        finally:
+            self._finding.release()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Serve no longer and let go of the storage, or of the server; idempotent."""
         with self._changed:
-            before, self._phase = self._phase, _Phase.CLOSED
-            self._changed.notify_all()
+            # Not in the middle: the cluster would be closed twice at once.
+            self._changed.wait_for(lambda: self._phase is not _Phase.HANDING_OVER)
+            before = self._phase
+            self._enter(_Phase.CLOSED)
         if before is _Phase.CLOSED:
             return
         atexit.unregister(self._close_at_exit)
