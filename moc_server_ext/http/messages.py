@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from ..abc import Platform
+from ..abc import CallStreams, Platform
 from ..errors import InvalidInputError
 from ..model import CallRequest, CallResult
 from ..scope import CallScope
@@ -26,7 +26,9 @@ _QUERY_FIELDS_MAX = 1_000
 class ServedPlatform(Platform, Protocol):
     """A platform whose calls the server can end: those of a client that is gone."""
 
-    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
+    def call_sync(
+        self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
+    ) -> CallResult:
         """Run a function and wait for its end; cancelling `scope` ends it."""
         ...
 
