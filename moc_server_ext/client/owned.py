@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..abc import Blobs, Buffers, Functions, KeyValues, Platform, Runs
+from ..abc import Blobs, Buffers, CallStreams, Functions, KeyValues, Platform, Runs
 from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
 from ..model import CallRequest, CallResult, RunState
 from ..storage.endpoint import remove_endpoint
@@ -23,6 +23,7 @@ from ..storage.endpoint import remove_endpoint
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..buffers.channel import Channel
     from ..cluster import Cluster
     from ..scope import CallScope
     from .http import HttpPlatform
@@ -95,10 +96,26 @@ class ServedFace(_Face):
     It raises HandedOverError, and nothing was done: its client turns to the new owner.
     """
 
-    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
+    async def call(
+        self,
+        request: CallRequest,
+        *,
+        input: Channel | None = None,
+        output: Channel | None = None,
+        stderr: Callable[[bytes], None] | None = None,
+        scope: CallScope | None = None,
+    ) -> CallResult:
+        """Run a function on the running event loop; see :meth:`..cluster.Cluster.call`."""
+        with self._doorway(calls=True) as platform:
+            cluster = cast("Cluster", platform)
+            return await cluster.call(request, input=input, output=output, stderr=stderr, scope=scope)
+
+    def call_sync(
+        self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
+    ) -> CallResult:
         """Run a function and wait for its end; cancelling `scope` ends it."""
         with self._doorway(calls=True) as platform:
-            return cast("Cluster", platform).call_sync(request, scope)
+            return cast("Cluster", platform).call_sync(request, streams, scope=scope)
 
     def close(self) -> None:
         """Do nothing: the storage is not theirs."""
@@ -155,10 +172,10 @@ class OwnedPlatform(_Face):
         if stop is not None:
             stop()
 
-    def call_sync(self, request: CallRequest, *more: Any, **options: Any) -> CallResult:
+    def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
         """Run a function and wait for its end. KeyboardInterrupt cancels it."""
         with self._use(calls=True) as platform:
-            return platform.call_sync(request, *more, **options)
+            return platform.call_sync(request, streams)
 
     def hurried(self, seconds: float) -> Platform:
         """Give the platform for somebody who cannot wait; see :func:`.http.hurried`."""

@@ -17,6 +17,7 @@ from moc_server_ext.errors import (
     ConflictError,
     HandedOverError,
     InvalidInputError,
+    LimitExceededError,
     ServerUnreachableError,
 )
 from moc_server_ext.model import CallRequest, MapReduce
@@ -119,13 +120,15 @@ def test_a_call_under_way_keeps_the_storage_here(path, door):
     platform = owned(path)
     platform.functions.put("spin", SPIN)
     scope = CallScope()
-    face = platform if door == "own" else platform.served
     ended: list[type[BaseException]] = []
 
     def spin() -> None:
         try:
-            face.call_sync(CallRequest("spin"), scope)
-        except CancelledError as error:
+            if door == "own":
+                platform.call_sync(CallRequest("spin", limits={"timeout_seconds": 1}))
+            else:
+                platform.served.call_sync(CallRequest("spin"), scope=scope)
+        except (CancelledError, LimitExceededError) as error:
             ended.append(type(error))
 
     thread = threading.Thread(target=spin)
@@ -136,7 +139,7 @@ def test_a_call_under_way_keeps_the_storage_here(path, door):
         platform.hand_over(None)
     scope.cancel()
     thread.join(30)
-    assert ended == [CancelledError]
+    assert ended == [LimitExceededError if door == "own" else CancelledError]
     platform.hand_over(None)
     platform.close()
 
