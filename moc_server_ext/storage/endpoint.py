@@ -6,6 +6,7 @@ tells nothing about whether the owner still lives: the lock does.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -108,7 +109,7 @@ def read_private_json(file: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        linked = file.is_symlink()
+        linked = isinstance(error, OSError) and error.errno == errno.ELOOP
         reason = "it is a symbolic link" if linked else getattr(error, "strerror", "") or "its name is no path"
         raise UntrustedEndpointError(str(file), reason) from None
     try:
