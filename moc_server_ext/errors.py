@@ -683,6 +683,23 @@ class OverloadedError(UnavailableError):
         )
 
 
+class MemoryBudgetError(OverloadedError):
+    """All guests together hold as much memory as the server gives them; the one that grew last was ended."""
+
+    code = "memory_budget"
+
+    def __init__(self, function: str, memory_bytes: int, retry_after_seconds: float = 1) -> None:
+        UnavailableError.__init__(
+            self,
+            f"Function {function!r} was ended: it grew while all guests together hold the server's whole memory budget "
+            f"of {memory_bytes:,} bytes. Try again in {retry_after_seconds:g} s, or let the server give them more "
+            "(--MocExtension.memory_bytes).",
+            function=function,
+            memory_bytes=memory_bytes,
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
 class ServerUnreachableError(UnavailableError):
     """No server answers at the address, or it is not a moc server."""
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,15 @@ class MocExtension(ExtensionApp):
     gateway_host = Unicode("127.0.0.1", help="Address that the gateway listens on.").tag(config=True)
     gateway_port = Integer(8443, min=0, max=65535, help="Port of the gateway; 0 takes any free one.").tag(config=True)
     max_body_bytes = Integer(256 << 20, min=1, help="Largest body of a request, in bytes.").tag(config=True)
-    call_threads = Integer(0, min=0, help="Calls that run at once; 0 is four per processor, at least eight.").tag(
+    concurrent_calls = Integer(
+        0, min=0, help="Calls that compute at once, by turns; 0 is two per processor and four more."
+    ).tag(config=True)
+    queued_calls = Integer(1024, min=0, help="Calls that may wait for their turn, for up to 4 seconds.").tag(
         config=True
     )
+    memory_bytes = Integer(
+        0, min=0, help="Memory that all guests may hold together; 0 is half of what the machine or container has."
+    ).tag(config=True)
     limits = Dict(
         help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
     ).tag(config=True)
@@ -94,10 +101,17 @@ class MocExtension(ExtensionApp):
         from .cluster import Cluster, default_storage_path
 
         path = Path(self.storage).expanduser() if self.storage else default_storage_path()
-        limits = self._limits()
-        self.cluster = cluster = take_over(path, lambda: Cluster.open(path, limits=limits))
+        opening = partial(
+            Cluster.open,
+            path,
+            limits=self._limits(),
+            concurrent_calls=self.concurrent_calls or None,
+            queued_calls=self.queued_calls,
+            memory_bytes=self.memory_bytes or None,
+        )
+        self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage
-        calls = self.call_threads or max(8, 4 * (os.cpu_count() or 1))
+        calls = max(8, 4 * (os.cpu_count() or 1))
         self._workers = Workers({Lane.CALLS: calls, Lane.STORAGE: _STORAGE_THREADS})
         api = Api(cluster, self._workers, self.max_body_bytes)
         if self.enable_gateway:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..abc import CallServices, GuestMemory
+from ..abc import CallServices, GuestMemory, Place
 from ..buffers.exchange import ExchangeBuffer
 from ..errors import CancelledError, GuestError, LimitExceededError, MocError
 from ..model import Invocation, Limits
@@ -47,11 +47,13 @@ class CallContext:
         The state of the WASI host (arguments, descriptors, files); set by the engine in posix mode, else None.
     stderr
         What the guest wrote to stderr or logged.
+    place
+        What the call holds of the server; None for one that was not admitted by itself.
     """
 
     __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_next_id", "_on_cancel", "depth",
-                 "input", "invocation", "live", "memory", "output", "parent", "services", "stderr",
-                 "wasi")  # fmt: skip
+                 "input", "invocation", "live", "memory", "output", "parent", "place", "services",
+                 "stderr", "wasi")  # fmt: skip
 
     memory: GuestMemory
     wasi: Any
@@ -77,10 +79,11 @@ class CallContext:
         self.live = live or (parent is not None and parent.live)
         self.depth = 1 if parent is None else parent.depth + 1
         self.stderr = bytearray()
+        self.place: Place | None = None
         self.wasi = None
         self._deadline = time.monotonic() + invocation.limits.timeout_seconds
         self._cancelled = False
-        self._on_cancel: Callable[[], None] | None = None
+        self._on_cancel: Callable[[], object] | None = None
         self._listener = listener
         self._call_id = invocation.call_id
         self._buffers: dict[int, ExchangeBuffer] | None = None
@@ -124,7 +127,7 @@ class CallContext:
         if act is not None:
             act()
 
-    def when_cancelled(self, act: Callable[[], None] | None) -> None:
+    def when_cancelled(self, act: Callable[[], object] | None) -> None:
         """Call `act` when the call is cancelled, on whatever thread, at once if it was; None takes that back.
 
         For the one who drives the call.
