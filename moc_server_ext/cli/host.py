@@ -38,11 +38,12 @@ class TerminalHost:
     def client(self) -> Client:
         """The server, or the storage opened by this process for as long as it runs."""
         if self._client is None:
-            from .. import client
+            from ..client.discovery import discover
 
             settings = self.settings
-            self._client = client.connect(
-                settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage
+            # Served to nobody: the storage is open for this one command.
+            self._client = discover(
+                settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage, serve=False
             )
         return self._client
 

@@ -27,6 +27,7 @@ from ..model import (
     RunRecord,
     parse_blob_id,
 )
+from .owned import OwnedPlatform
 from .transport import Address, Transport
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def hurried(platform: Platform, seconds: float) -> Platform:
 
     What has no answer by then raises ServerUnreachableError. An embedded platform answers at once anyway.
     """
-    return platform.hurried(seconds) if isinstance(platform, HttpPlatform) else platform
+    return platform.hurried(seconds) if isinstance(platform, HttpPlatform | OwnedPlatform) else platform
 
 
 class HttpPlatform:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidInputError, MocError, ServerUnreachableError, UnauthorizedError, from_json
+from ..errors import HandedOverError, InvalidInputError, MocError, ServerUnreachableError, UnauthorizedError, from_json
 
 if TYPE_CHECKING:
     import httpx
@@ -99,15 +99,22 @@ class Transport:
         MocError
             The error that the server answered with, of its class.
         """
+        reread = False
         while True:
             http, address = self._pool()
             try:
                 return self._send(http, address, method, path, query, headers, body, answer_seconds, expected)
             except ServerUnreachableError as error:
+                if not reread and address.ca_file is not None and _is_untrusted(error):
+                    # The server may have made a new certificate, into the same file.
+                    reread = True
+                    self._open_again(http)
+                    continue
                 repeatable = method in _SAFE_TO_REPEAT or isinstance(error.__cause__, _connect_errors())
                 if not repeatable or not self._find_again(address):
                     raise
-            except UnauthorizedError:
+            except (UnauthorizedError, HandedOverError):
+                # Nothing was done: either may be sent again, whatever it is.
                 if not self._find_again(address):
                     raise
 
@@ -145,6 +152,13 @@ class Transport:
                 self._retired.append(self._http)
             self._address, self._http = found, None
             return True
+
+    def _open_again(self, failed: httpx.Client) -> None:
+        """Read the certificate file anew for the next request."""
+        with self._lock:
+            if self._http is failed:
+                self._retired.append(failed)
+                self._http = None
 
     def _timeout(self, answer_seconds: float | None) -> httpx.Timeout:
         import httpx
@@ -200,6 +214,9 @@ class _HurriedTransport(Transport):
     def _pool(self) -> tuple[httpx.Client, Address]:
         return self._patient._pool()
 
+    def _open_again(self, failed: httpx.Client) -> None:
+        self._patient._open_again(failed)
+
     def _find_again(self, failed: Address) -> bool:
         return time.monotonic() < self._deadline and self._patient._find_again(failed)
 
@@ -246,6 +263,10 @@ def _connect_errors() -> tuple[type[Exception], ...]:
     import httpx
 
     return (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+def _is_untrusted(error: ServerUnreachableError) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error.__cause__)
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ class Api:
         The API's own descriptions.
     metrics
         What the server measures of itself.
+    hand_over
+        Closes the storage for another process, whose id it is given; None for an owner that keeps it.
     """
 
     platform: ServedPlatform
@@ -66,6 +68,7 @@ class Api:
     max_body_bytes: int
     documents: Documents = field(default_factory=Documents)
     metrics: Metrics = field(default_factory=Metrics)
+    hand_over: Callable[[int | None], None] | None = None
 
 
 class ApiMixin(_Handler):
@@ -178,6 +181,7 @@ class ApiMixin(_Handler):
             body=body,
             caller=self._caller,
             scope=self._scope,
+            hand_over=self.api.hand_over,
         )
 
     # -- answers ------------------------------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ class ApiRequest:
         Who asks; see :attr:`.CallRequest.caller`.
     scope
         Is cancelled when the client is gone; calls made for the request belong into it.
+    hand_over
+        Closes the storage for another process, whose id it is given; None where the owner keeps it.
     """
 
     platform: ServedPlatform
@@ -75,6 +77,7 @@ class ApiRequest:
     body: bytes = b""
     caller: str = "local"
     scope: CallScope = field(default_factory=CallScope)
+    hand_over: Callable[[int | None], None] | None = None
 
     def name(self, index: int = 1) -> str:
         """Give one path segment, decoded, as text."""

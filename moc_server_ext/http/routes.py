@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ..errors import MethodNotAllowedError, NotFoundError
 from .messages import ApiRequest, ApiResponse
-from .nouns import blobs, buffers, calls, description, functions, keyvalues, metrics, runs, status
+from .nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
 
@@ -86,6 +86,7 @@ ROUTES: tuple[Route, ...] = (
     _route("runs", get=runs.list_runs, post=runs.post_run),
     _route("runs/{id}", get=runs.get_run, delete=runs.delete_run),
     _route("runs/{id}/output", get=runs.get_run_output),
+    _route("handover", post=handover.post_handover),
 )
 
 

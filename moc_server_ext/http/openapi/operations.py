@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
-from ..nouns import blobs, buffers, calls, description, functions, keyvalues, metrics, runs, status
+from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
 from ..routes import Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
 
@@ -165,5 +165,12 @@ DESCRIPTIONS: Final[Mapping[Operation, Description]] = {
         {200: {"description": "The output.", "content": {DEFAULT_CONTENT_TYPE: {}}}},
         errors=_RUNS,
         note="409 while it runs; if it failed, the run's own error.",
+    ),
+    handover.post_handover: Description(
+        "handover",
+        {204: empty_answer("The storage is closed and unlocked.")},
+        body=_body("Who asks.", {JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Heir"}}}),
+        errors=_ANY | {409},
+        note="409 from a server, and from an embedded owner with a call or a run under way.",
     ),
 }
