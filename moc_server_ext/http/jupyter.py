@@ -51,9 +51,14 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
         else:
             self.finish(body, set_content_type=content_type)
 
-    async def _answer(self) -> None:
+    def api_path(self) -> str:
+        """Give what follows the API's root."""
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
-        await self.answer(self.request.path[len(self.base_url) + len(API_PATH) :])
+        path: str = self.request.path
+        return path[len(self.base_url) + len(API_PATH) :]
+
+    async def _answer(self) -> None:
+        await self.answer(self.api_path())
 
     @web.authenticated
     async def get(self) -> None:
