@@ -109,7 +109,7 @@ class Buffers(Protocol):
     def parts(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Read bytes ``[start, stop)`` in parts, all of one version, so that they are never in memory all together.
 
-        What makes the reading fail is raised while it is iterated, and always before the last part is given.
+        What makes the reading fail is raised here or while it is iterated, and always before the last part is given.
         """
         ...
 

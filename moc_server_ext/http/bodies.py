@@ -47,11 +47,6 @@ class BodySink:
         self._ended = False
 
     @property
-    def failure(self) -> Exception | None:
-        """What refused the body, or failed, with a part that was handed on already."""
-        return self._failure
-
-    @property
     def busy(self) -> bool:
         """Whether it is the disk that the request waits for, and not the client."""
         return self._writing is not None and not self._writing.done()
@@ -59,7 +54,8 @@ class BodySink:
     def feed(self, chunk: bytes) -> Awaitable[None] | None:
         """Take what came; what is given back, if anything, is awaited before more may come.
 
-        Raises nothing: after a failure the rest is dropped, and :meth:`finish` tells.
+        Raises nothing: after a failure the rest is dropped, and :meth:`finish` tells. (A client that still sends
+        would lose an answer that came before, with the connection.)
         """
         if self._ended or self._failure is not None:
             return None

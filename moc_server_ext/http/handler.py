@@ -154,24 +154,15 @@ class ApiMixin(_Handler):
         if self._refusal is not None:
             return None
         self._size += len(chunk)
-        too_large = self._size > self.api.max_body_bytes
-        if self._sink is not None:
-            failure = BodyTooLargeError(self.api.max_body_bytes) if too_large else self._sink.failure
-            if failure is None:
-                return self._sink.feed(chunk)
-            self._answer_early(failure)
-        elif too_large:
+        if self._size > self.api.max_body_bytes:
             self._parts.clear()
             self._refusal = BodyTooLargeError(self.api.max_body_bytes)
-        else:
-            self._parts.append(chunk)
+            self._let_go()
+            return None
+        if self._sink is not None:
+            return self._sink.feed(chunk)
+        self._parts.append(chunk)
         return None
-
-    def _answer_early(self, error: Exception) -> None:
-        """Answer in the middle of a body that may go on for long; tornado then closes the connection."""
-        self._let_go()
-        if not self._finished:
-            self.send_error(500, exc_info=(type(error), error, error.__traceback__))
 
     def _let_go(self) -> None:
         """Leave nothing of a body that was received and not stored."""
