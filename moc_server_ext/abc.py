@@ -172,6 +172,24 @@ class Runs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CallStreams:
+    """The streams of a call whose caller feeds and drains them while it runs.
+
+    Parameters
+    ----------
+    source
+        Gives the input in parts, when the guest reads it; None takes the request's.
+    output, stderr
+        Get each part of the output and of stderr as it comes, and the call's result is then without it; None leaves
+        it in the result. What they raise ends the call.
+    """
+
+    source: Iterator[bytes] | None = None
+    output: Callable[[bytes], None] | None = None
+    stderr: Callable[[bytes], None] | None = None
+
+
 class Platform(Protocol):
     """The whole platform as a caller sees it, in process or over HTTP."""
 
@@ -186,7 +204,7 @@ class Platform(Protocol):
     @property
     def runs(self) -> Runs: ...
 
-    def call_sync(self, request: CallRequest) -> CallResult:
+    def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
         """Run a function and wait for its end. KeyboardInterrupt cancels it."""
         ...
 

@@ -7,15 +7,17 @@ else: what they do is in their own modules.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import Functions, KeyValues, LocalBlobs, LocalBuffers, Runs
+from .abc import CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Runs
 from .model import CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
+    from .buffers.channel import Channel
     from .orchestrator import Orchestrator, PreparedCall
     from .plans.runs import RunTable
     from .scope import CallScope
@@ -159,15 +161,44 @@ class Cluster:
 
     # -- verbs --------------------------------------------------------------------------------------------------------
 
-    async def call(self, request: CallRequest) -> CallResult:
-        """Run a function in a thread; cancelling the coroutine cancels the guest. Raises as :meth:`call_sync` does."""
-        return await self._orchestrator.call(request)
+    async def call(
+        self,
+        request: CallRequest,
+        *,
+        input: Channel | None = None,
+        output: Channel | None = None,
+        stderr: Callable[[bytes], None] | None = None,
+        scope: CallScope | None = None,
+    ) -> CallResult:
+        """Run a function on the running event loop; cancelling the coroutine cancels the guest.
 
-    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
+        Parameters
+        ----------
+        input
+            Takes the place of the request's input.
+        output
+            Gets the output, which the result then lacks; it is closed at the end, and the reader makes room in it.
+        stderr
+            Gets each part of stderr as it comes, on whatever thread.
+        scope
+            Ends the call, with CancelledError, when it is cancelled.
+
+        Raises
+        ------
+        MocError
+            As :meth:`call_sync` does.
+        """
+        return await self._orchestrator.call(request, input=input, output=output, stderr=stderr, scope=scope)
+
+    def call_sync(
+        self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
+    ) -> CallResult:
         """Run a function and wait for its end. KeyboardInterrupt cancels it.
 
         Parameters
         ----------
+        streams
+            Where input comes from and output goes to while it runs; None keeps both in memory.
         scope
             Ends the call, with CancelledError, when it is cancelled from another thread.
 
@@ -180,7 +211,7 @@ class Cluster:
         GuestError
             The guest failed. What it changed through host functions before that stays.
         """
-        return self._orchestrator.call_sync(request, scope)
+        return self._orchestrator.call_sync(request, streams, scope=scope)
 
     def prepare(self, request: CallRequest) -> PreparedCall:
         """Resolve a request once, for many calls; raises the errors of resolving."""

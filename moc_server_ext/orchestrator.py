@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from .abc import Blobs, Buffers, CallServices, KeyValues
+from .abc import Blobs, Buffers, CallServices, CallStreams, KeyValues
 from .admission import Admission
+from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
+from .buffers.streamed import SinkBuffer, SourceBuffer
 from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
-from .guest_api.context import CallContext
+from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
     check_arguments,
     check_env,
@@ -120,11 +122,15 @@ class Orchestrator:
 
     # -- doors --------------------------------------------------------------------------------------------------------
 
-    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
+    def call_sync(
+        self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
+    ) -> CallResult:
         """Run a function and wait for its end. KeyboardInterrupt cancels it.
 
         Parameters
         ----------
+        streams
+            Where input comes from and output goes to while it runs; None keeps both in memory.
         scope
             Ends the call when it is cancelled.
 
@@ -138,18 +144,63 @@ class Orchestrator:
             The guest failed. What it changed through host functions before that stays.
         """
         target = self._target(request)
-        invocation = self._seal(target, request)
+        context = self._streamed(self._seal(target, request), request.input, streams or CallStreams())
         with self.admission:
-            return self._run(CallContext(invocation, ExchangeBuffer(request.input), services=self), target.load, scope)
+            result = self._run(context, target.load, scope)
+        return result if streams is None or streams.stderr is None else replace(result, stderr=b"")
 
-    async def call(self, request: CallRequest) -> CallResult:
-        """Do as :meth:`call_sync` does, in a thread; cancelling the coroutine cancels the guest."""
-        scope = CallScope()
+    async def call(
+        self,
+        request: CallRequest,
+        *,
+        input: Channel | None = None,
+        output: Channel | None = None,
+        stderr: Callable[[bytes], None] | None = None,
+        scope: CallScope | None = None,
+    ) -> CallResult:
+        """Run a function on the running event loop; cancelling the coroutine cancels the guest.
+
+        Parameters
+        ----------
+        input
+            Takes the place of the request's input.
+        output
+            Gets the output, which the result then lacks; it is closed at the end, and the reader makes room in it.
+        stderr
+            Gets each part of stderr as it comes, on whatever thread.
+        scope
+            Ends the call when it is cancelled.
+
+        Raises
+        ------
+        MocError
+            As :meth:`call_sync` does.
+        """
+        target = self._target(request)
+        invocation = self._seal(target, request)
+        if output is not None:
+            output.bound(invocation.limits.output_bytes, beyond_limit(invocation, "output_bytes"))
+        context = CallContext(
+            invocation,
+            ExchangeBuffer(request.input) if input is None else input,
+            output,
+            services=self,
+            live=input is not None or output is not None,
+            listener=stderr,
+        )
+
+        def run() -> CallResult:
+            with self.admission:
+                return self._run(context, target.load, scope)
+
         try:
-            return await asyncio.to_thread(self.call_sync, request, scope)
+            return await asyncio.to_thread(run)
         except asyncio.CancelledError:
-            scope.cancel()
+            context.cancel()
             raise
+        finally:
+            if output is not None:
+                output.close()
 
     def prepare(self, request: CallRequest) -> PreparedCall:
         """Resolve a request once, for many calls; the errors of resolving come from here."""
@@ -209,6 +260,14 @@ class Orchestrator:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _streamed(self, invocation: Invocation, input: bytes, streams: CallStreams) -> CallContext:
+        output = None
+        if streams.output is not None:
+            limit = invocation.limits.output_bytes
+            output = SinkBuffer(streams.output, limit_bytes=limit, exceeded=beyond_limit(invocation, "output_bytes"))
+        source = ExchangeBuffer(input) if streams.source is None else SourceBuffer(streams.source)
+        return CallContext(invocation, source, output, services=self, listener=streams.stderr)
+
     def _target(self, request: CallRequest) -> _Target:
         """Look up what a request names."""
         name = request.function
@@ -255,8 +314,10 @@ class Orchestrator:
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
         if template.mode is Mode.POSIX:
-            if not (arguments or env or limits) and request.caller == template.caller:
-                return template
+            if not (arguments or env or limits):
+                if request.caller == template.caller and not request.call_id:
+                    return template
+                return replace(template, caller=request.caller, call_id=request.call_id)
             numbers: tuple[Number, ...] = ()
             check_text_size(check_env(env) + check_arguments(arguments))
         else:
@@ -279,6 +340,7 @@ class Orchestrator:
             reusable=template.reusable,
             deterministic=template.deterministic,
             caller=request.caller,
+            call_id=request.call_id,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:

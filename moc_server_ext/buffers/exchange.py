@@ -45,6 +45,8 @@ class ExchangeBuffer:
         "status_code",
     )
 
+    status_code: int | None
+
     def __init__(
         self, content: Bytes | None = None, *, limit_bytes: int = 0, exceeded: Callable[[int], MocError] | None = None
     ) -> None:
@@ -71,6 +73,22 @@ class ExchangeBuffer:
         """Bytes written so far, whether read or not."""
         return self._size
 
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`peek` gives what there is: in memory always."""
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether the writer should wait before the next part: in memory never."""
+        return False
+
+    async def readable(self) -> None:
+        """Wait until the buffer is :attr:`ready`."""
+
+    async def writable(self) -> None:
+        """Wait until the buffer is no longer :attr:`full`."""
+
     def write(self, part: Bytes) -> None:
         """Append one part. The buffer keeps `part` itself, so the caller must not change it afterwards.
 
@@ -83,17 +101,21 @@ class ExchangeBuffer:
         MocError
             The error of `exceeded`, beyond the limit. Nothing was written.
         """
-        if self._closed:
-            raise ExchangeBufferError("The exchange buffer is closed: its writer has ended it.")
-        size = self._size + len(part)
-        if size > self._limit and self._exceeded is not None:
-            raise self._exceeded(size)
+        self._check(len(part))
         if part:
-            self._size = size
+            self._size += len(part)
             if len(self._parts) < _PARTS_KEPT_APART:
                 self._parts.append(part)
             else:
                 self._join(part)
+
+    def _check(self, length: int) -> None:
+        """Refuse to write `length` bytes more where that cannot be."""
+        if self._closed:
+            raise ExchangeBufferError("The exchange buffer is closed: its writer has ended it.")
+        size = self._size + length
+        if size > self._limit and self._exceeded is not None:
+            raise self._exceeded(size)
 
     def _join(self, part: Bytes) -> None:
         # A part that is being read must not move under its reader.

@@ -6,10 +6,11 @@ import base64
 import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..abc import Bytes, Platform
+from ..abc import Bytes, CallStreams, Platform
 from ..errors import InvalidInputError, ServerUnreachableError
 from ..model import (
     DEFAULT_CONTENT_TYPE,
@@ -78,7 +79,7 @@ class HttpPlatform:
         """Base address of the server that answers now."""
         return self._transport.address.url
 
-    def call_sync(self, request: CallRequest) -> CallResult:
+    def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
         """Run a function and wait for its end.
 
         An interrupt (Ctrl-C) ends the waiting; the guest goes on until it ends or reaches its limits.
@@ -95,10 +96,16 @@ class HttpPlatform:
             f"functions/{_encode(request.function)}/call",
             query=query,
             headers={"Accept": "application/json", "Content-Type": DEFAULT_CONTENT_TYPE},
-            body=bytes(request.input),
+            body=bytes(request.input) if streams is None or streams.source is None else b"".join(streams.source),
             answer_seconds=None,  # The call's own limits end it.
         )
         result: CallResult = _read_json(self._transport, response, CallResult.from_json)
+        if streams is not None and streams.output is not None:
+            streams.output(result.output)
+            result = replace(result, output=b"")
+        if streams is not None and streams.stderr is not None:
+            streams.stderr(result.stderr)
+            result = replace(result, stderr=b"")
         return result
 
     def status(self) -> dict[str, Any]:

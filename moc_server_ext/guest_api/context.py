@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,10 @@ class CallContext:
         What lies outside of the call; None where there is nothing (a bare engine in a test).
     parent
         The context whose guest made this call.
+    live
+        Whether input or output may make the guest wait; a call made by a live one is live as well.
+    listener
+        Told each part of stderr as it comes.
 
     Attributes
     ----------
@@ -44,12 +49,14 @@ class CallContext:
         What the guest wrote to stderr or logged.
     """
 
-    __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_next_id", "depth", "input", "invocation",
-                 "memory", "output", "parent", "services", "stderr", "wasi")  # fmt: skip
+    __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_next_id", "_on_cancel", "depth",
+                 "input", "invocation", "live", "memory", "output", "parent", "services", "stderr",
+                 "wasi")  # fmt: skip
 
     memory: GuestMemory
     wasi: Any
     depth: int
+    live: bool
 
     def __init__(
         self,
@@ -59,18 +66,23 @@ class CallContext:
         *,
         services: CallServices | None = None,
         parent: CallContext | None = None,
+        live: bool = False,
+        listener: Callable[[bytes], None] | None = None,
     ) -> None:
         self.invocation = invocation
         self.input = input
         self.output = self.new_buffer("output_bytes") if output is None else output
         self.services = services
         self.parent = parent
+        self.live = live or (parent is not None and parent.live)
         self.depth = 1 if parent is None else parent.depth + 1
         self.stderr = bytearray()
         self.wasi = None
         self._deadline = time.monotonic() + invocation.limits.timeout_seconds
         self._cancelled = False
-        self._call_id = ""
+        self._on_cancel: Callable[[], None] | None = None
+        self._listener = listener
+        self._call_id = invocation.call_id
         self._buffers: dict[int, ExchangeBuffer] | None = None
         self._next_id = OUTPUT_BUFFER_ID + 1
 
@@ -108,6 +120,18 @@ class CallContext:
         self._cancelled = True
         # Whoever looks at the deadline alone ends the call as well.
         self._deadline = 0.0
+        act = self._on_cancel
+        if act is not None:
+            act()
+
+    def when_cancelled(self, act: Callable[[], None] | None) -> None:
+        """Call `act` when the call is cancelled, on whatever thread, at once if it was; None takes that back.
+
+        For the one who drives the call.
+        """
+        self._on_cancel = act
+        if self._cancelled and act is not None:
+            act()
 
     def overdue(self) -> GuestError:
         """Make the error that ends a call whose deadline has passed, by itself or because somebody cancelled it."""
@@ -119,21 +143,17 @@ class CallContext:
 
     def new_buffer(self, limit: str) -> ExchangeBuffer:
         """Make a buffer, open for writing, that is bounded by the limit of this name."""
-
-        # Without the context in it: the context holds the buffer, and a ring of the two would keep input, output and
-        # files of every call in memory until the collector comes round.
-        invocation = self.invocation
-
-        def exceeded(found: int) -> MocError:
-            return _limit_exceeded(invocation, limit, found)
-
-        return ExchangeBuffer(limit_bytes=getattr(invocation.limits, limit), exceeded=exceeded)
+        return ExchangeBuffer(
+            limit_bytes=getattr(self.invocation.limits, limit), exceeded=beyond_limit(self.invocation, limit)
+        )
 
     def write_stderr(self, text: bytes) -> None:
         """Append to stderr; beyond its limit the call ends."""
         if len(self.stderr) + len(text) > self.invocation.limits.stderr_bytes:
             raise self.limit_exceeded("stderr_bytes", len(self.stderr) + len(text))
         self.stderr += text
+        if self._listener is not None:
+            self._listener(text)
 
     def ceiling(self) -> Limits:
         """Give the limits of a call that this one makes: what the tree holds so far is no more to be had."""
@@ -181,6 +201,13 @@ class CallContext:
             raise GuestErrno(Errno.EPERM)
         if self.buffers.pop(handle, None) is None:
             raise GuestErrno(Errno.EBADF)
+
+
+def beyond_limit(invocation: Invocation, limit: str) -> Callable[[int], MocError]:
+    """Make what makes the error of a buffer that is bounded by the limit of this name."""
+    # Without a context in it: the context holds the buffer, and a ring of the two would keep input, output and files of
+    # every call in memory until the collector comes round.
+    return lambda found: _limit_exceeded(invocation, limit, found)
 
 
 def _limit_exceeded(invocation: Invocation, limit: str, found: float | None) -> LimitExceededError:

@@ -3,14 +3,17 @@
 A :class:`GuestModule` is one import module (``core``, ``wasi_snapshot_preview1``). The engine turns it into definitions
 of a linker; the bindings generators and the documentation read the same declarations.
 
-Two kinds of body, told apart by ``waits``:
+Three kinds of body, told apart by ``waits``:
 
 still (``waits=False``)
     ``body(call, *numbers) -> number``. Runs to its end inside the guest's call and must never wait: no storage, no
     network, no lock that another guest may hold.
 waiting (``waits=True``)
-    ``body(call, *numbers) -> Work``. Copies what it needs out of guest memory and returns at once; the driver runs the
-    work outside of the guest and gives its number to the guest.
+    ``body(call, *numbers) -> number | Waiting``. Copies what it needs out of guest memory and returns at once, with a
+    number or with what is to be waited for; the driver waits outside of the guest.
+live (``waits="live"``)
+    A waiting body that gives a number, and no more than that, as long as the call's streams are in memory
+    (``call.live`` is false): a module whose imports are all still or live can then run without ever being suspended.
 
 A body refuses with :class:`~.errno.GuestErrno` (the guest gets the number and goes on) or ends the call by raising any
 other exception, of which a ``MocError`` reaches the caller as it is.
@@ -20,9 +23,9 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ..model import Signature
 
@@ -33,18 +36,43 @@ F64 = Annotated[float, "f64"]
 Body = Callable[..., Any]
 
 
+def _number(value: Any) -> int:
+    return int(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a waiting host function still has to do, outside of the guest.
+    """Blocking work that a guest waits for.
 
     Parameters
     ----------
     run
-        May block and takes no arguments; its number is the result that the guest sees. It may write into guest memory
-        and raise what a body may raise. It never enters WebAssembly.
+        May block and takes no arguments. It runs on a thread of its own, and goes on when the call is cancelled: it
+        must not touch the guest, its memory or its call's buffers.
+    finish
+        Gets what `run` gave, when the guest goes on; its number is the result that the guest sees. It may write into
+        guest memory and raise what a body may raise, and must not block.
     """
 
-    run: Callable[[], int]
+    run: Callable[[], Any]
+    finish: Callable[[Any], int] = _number
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something on an event loop that a guest waits for: no thread is held meanwhile.
+
+    Parameters
+    ----------
+    start
+        Makes the coroutine to await. It is cancelled with the call, and touches the guest as little as a
+        :class:`Work` does.
+    finish
+        As in :class:`Work`.
+    """
+
+    start: Callable[[], Coroutine[Any, Any, Any]]
+    finish: Callable[[Any], int] = _number
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +92,12 @@ class NestedCall:
     finish: Callable[[Any], int]
 
 
+Waiting = Work | Wait | NestedCall
+"""What a driver can be asked to wait for."""
+
+Waits = Literal[False, True, "live"]
+
+
 @dataclass(frozen=True, slots=True)
 class HostFunction:
     """One function that guests may import."""
@@ -72,7 +106,7 @@ class HostFunction:
     signature: Signature
     parameters: tuple[str, ...]
     body: Body
-    waits: bool
+    waits: Waits
 
     @property
     def summary(self) -> str:
@@ -97,7 +131,7 @@ class GuestModule:
         self.negative_errors = negative_errors
         self.functions: dict[str, HostFunction] = {}
 
-    def function(self, name: str, *, waits: bool = False) -> Callable[[Body], Body]:
+    def function(self, name: str, *, waits: Waits = False) -> Callable[[Body], Body]:
         """Declare a host function; its WebAssembly types are read from the annotations.
 
         ``int`` is ``i32`` (given signed), `I64` is ``i64``, `F64` is ``f64``; a return annotation of None or NoReturn
@@ -109,6 +143,7 @@ class GuestModule:
             result = hints.pop("return", None)
             parameters = tuple(inspect.signature(body).parameters)[1:]
             if waits:
+                # Whatever a body gives to wait for, the guest sees one number in the end.
                 results: tuple[str, ...] = ("i32",)
             else:
                 results = () if result in (None, type(None), typing.NoReturn) else (_wasm_type(result),)

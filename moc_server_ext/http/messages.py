@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from ..abc import LocalBlobs, LocalBuffers, Platform, Receiver
+from ..abc import CallStreams, LocalBlobs, LocalBuffers, Platform, Receiver
 from ..errors import InvalidInputError
 from ..model import CallRequest, CallResult
 from ..scope import CallScope
@@ -39,7 +39,9 @@ class ServedPlatform(Platform, Protocol):
         """Stored, named buffers."""
         ...
 
-    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
+    def call_sync(
+        self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
+    ) -> CallResult:
         """Run a function and wait for its end; cancelling `scope` ends it."""
         ...
 

@@ -28,6 +28,8 @@ class CallRequest:
         Limits of this call; they only lower those of the function.
     caller
         Who asks, for fairness and for keeping warm instances apart. Set by the door, never by the request.
+    call_id
+        Unguessable; chosen by a door that tells it before the call ends. Empty leaves it to the platform.
     """
 
     function: str
@@ -38,6 +40,7 @@ class CallRequest:
     input: bytes = b""
     limits: Mapping[str, Number] = field(default_factory=dict)
     caller: str = "local"
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Invocation:
     reusable: bool = False
     deterministic: bool = False
     caller: str = "local"
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

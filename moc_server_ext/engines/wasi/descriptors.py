@@ -8,8 +8,8 @@ out by :mod:`.state`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
@@ -20,6 +20,8 @@ from .vectors import Vectors
 
 if TYPE_CHECKING:
     from .state import WasiState
+
+Start = Callable[[], Coroutine[Any, Any, Any]]
 
 STREAM_DEVICE, TREE_DEVICE = 1, 2
 _SMALL_BYTES = 1 << 14
@@ -91,6 +93,14 @@ class Descriptor:
         """Tell how much can be read at once without waiting."""
         return 0
 
+    def wait_to_read(self, call: CallContext) -> Start | None:
+        """Give what must be awaited before :meth:`read`; None if that can be now. Asked in live calls only."""
+        return None
+
+    def wait_to_write(self, call: CallContext) -> Start | None:
+        """Give what must be awaited before :meth:`write`; None if that can be now. Asked in live calls only."""
+        return None
+
     def set_flags(self, flags: int) -> None:
         """Change ``fdflags``; streams have none that would matter."""
 
@@ -124,6 +134,9 @@ class InputStream(Descriptor):
     def readable_bytes(self, call: CallContext) -> int:
         return len(call.input.peek())
 
+    def wait_to_read(self, call: CallContext) -> Start | None:
+        return None if call.input.ready else call.input.readable
+
 
 class OutputStream(Descriptor):
     """The output buffer. Beyond its limit the call ends."""
@@ -136,6 +149,9 @@ class OutputStream(Descriptor):
     def write(self, call: CallContext, part: bytes) -> int:
         call.output.write(part)
         return len(part)
+
+    def wait_to_write(self, call: CallContext) -> Start | None:
+        return call.output.writable if call.output.full else None
 
 
 class ErrorStream(Descriptor):

@@ -10,7 +10,7 @@ from struct import Struct
 
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
-from ...guest_api.registry import I64
+from ...guest_api.registry import I64, Wait
 from . import layout
 from .descriptors import STREAM_DEVICE, TREE_DEVICE, Descriptor, PreopenedRoot
 from .layout import U32, U64
@@ -27,23 +27,37 @@ _NO_TIMES = (0, 0, 0)
 # -- reading and writing ----------------------------------------------------------------------------------------------
 
 
-@both("fd_read")
-def fd_read(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int:
-    """Read at the position of a descriptor."""
+@both("fd_read", waits="live")
+def fd_read(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int | Wait:
+    """Read at the position of a descriptor; a live stream is waited for."""
     memory = call.memory
     descriptor = call.wasi.descriptor(fd)
     places = destinations(memory, vectors, vectors_len)
     memory.check(result, 4)
+    if call.live and (start := descriptor.wait_to_read(call)) is not None:
+
+        def finish(_: object) -> int:
+            memory.write_u32(result, descriptor.read(call, places))
+            return 0
+
+        return Wait(start, finish)
     memory.write_u32(result, descriptor.read(call, places))
     return 0
 
 
-@both("fd_write")
-def fd_write(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int:
-    """Write at the position of a descriptor, whole or not at all."""
+@both("fd_write", waits="live")
+def fd_write(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int | Wait:
+    """Write at the position of a descriptor, whole or not at all; a live stream is waited for until it has room."""
     descriptor = call.wasi.descriptor(fd)
     memory = call.memory
     memory.check(result, 4)
+    if call.live and (start := descriptor.wait_to_write(call)) is not None:
+
+        def finish(_: object) -> int:
+            memory.write_u32(result, descriptor.write(call, gather(call, vectors, vectors_len)))
+            return 0
+
+        return Wait(start, finish)
     memory.write_u32(result, descriptor.write(call, gather(call, vectors, vectors_len)))
     return 0
 

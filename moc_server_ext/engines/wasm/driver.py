@@ -1,24 +1,21 @@
-"""Drives guests to their end on the calling thread, without an event loop.
+"""Drives guests to their end on the calling thread: for callers without an event loop (plans, the CLI, a cell).
 
-A call made by a guest is a guest of its own on an explicit stack; no host callback ever enters WebAssembly. Only the
-guest on top is polled; those below wait for it.
+Blocking work runs on the calling thread as well; what a guest waits for on a loop is awaited on one loop for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from concurrent.futures import CancelledError as WaitCancelledError
+from concurrent.futures import Future
+from typing import Any
 
-from ...errors import MocError
 from ...guest_api.context import CallContext
-from ...guest_api.registry import NestedCall, Work
+from ...guest_api.registry import NestedCall, Wait, Waiting, Work
 from ...model import CallResult
-from .guest import CoroutineGuest
 from .interrupts import DeferredInterrupt
-from .prepared import Export, Prepared
-
-Load = Callable[[], bytes]
-Resolve = Callable[[CallContext, Load], tuple[Prepared, Export]]
-Finish = Callable[[CoroutineGuest], CallResult]
+from .loop_thread import LoopThread
+from .tree import Callee, CallTree, Finish, Load, Resolve
 
 
 class BlockingDriver:
@@ -26,15 +23,14 @@ class BlockingDriver:
 
     Parameters
     ----------
-    resolve
-        Gives the module and the entry point of a context, from what loads the module; may compile.
-    finish
-        Makes the result of a guest that is done.
+    resolve, finish
+        See :class:`.tree.CallTree`.
     """
 
     def __init__(self, resolve: Resolve, finish: Finish) -> None:
         self._resolve = resolve
         self._finish = finish
+        self._waits = LoopThread()
 
     def run(self, context: CallContext, load: Load) -> CallResult:
         """Run `context` and all calls that its guests make; returns when the root guest has ended.
@@ -46,90 +42,84 @@ class BlockingDriver:
         KeyboardInterrupt
             On the main thread only. All guests of the tree are gone.
         """
-        tree = _Tree(self._resolve, self._finish)
-        return tree.run(context, load)
-
-
-class _Tree:
-    """One call tree: its guests, the calls between them, and Ctrl-C held back while one of them runs."""
-
-    def __init__(self, resolve: Resolve, finish: Finish) -> None:
-        self._resolve = resolve
-        self._finish = finish
-        self._interrupt = DeferredInterrupt()
-        self._guests: list[CoroutineGuest] = []
-        self._calls: list[NestedCall] = []
-
-    def run(self, context: CallContext, load: Load) -> CallResult:
-        guests, interrupt = self._guests, self._interrupt
+        prepared, entry = self._resolve(context, load)
+        run = _Run(CallTree(context, self._resolve, self._finish), self._waits)
+        interrupt = run.interrupt
+        # From here on only the waiting may be interrupted: a guest must be on the stack, from which it is closed.
+        interrupt.hold()
         try:
-            self._push(context, load, context.invocation.limits.memory_bytes)
-            while True:
-                guest = guests[-1]
-                outcome: CallResult | MocError
-                try:
-                    done = guest.poll()
-                    if done:
-                        outcome = self._finish(guest)
-                except MocError as error:
-                    if len(guests) == 1:
-                        raise
-                    done, outcome = True, error
-                if interrupt.pending:
-                    interrupt.release()
-                    interrupt.hold()
-                if done:
-                    guests.pop().close()
-                    if not guests:
-                        return outcome  # type: ignore[return-value] # the root's errors were raised
-                    self._hand_back(guests[-1], self._calls.pop(), outcome)
-                elif guest.waiting_for is not None:
-                    interrupt.release()
-                    self._serve(guest)
-                    interrupt.hold()
+            run.tree.begin(prepared, entry)
+            return run.to_end()
         finally:
             # Ctrl-C a second time must not come between a guest and its end.
             interrupt.hold()
-            for each in reversed(guests):
-                each.close()
+            context.when_cancelled(None)
+            run.tree.close()
             interrupt.release()
 
-    def _push(self, context: CallContext, load: Load, memory_bytes: int) -> None:
-        prepared, entry = self._resolve(context, load)
-        # From here on nothing may be interrupted: the guest must be on the stack, from which it is closed.
-        self._interrupt.hold()
-        self._guests.append(CoroutineGuest(prepared, context, memory_bytes, entry, context.invocation.numbers))
+    def close(self) -> None:
+        """End what guests wait for; idempotent."""
+        self._waits.close()
 
-    def _serve(self, guest: CoroutineGuest) -> None:
-        wanted = guest.waiting_for
+
+class _Run:
+    """One call tree on its thread, with Ctrl-C held back while one of its guests runs."""
+
+    def __init__(self, tree: CallTree, waits: LoopThread) -> None:
+        self.tree = tree
+        self.interrupt = DeferredInterrupt()
+        self._waits = waits
+        self._waited: Future[Any] | None = None
+
+    def to_end(self) -> CallResult:
+        tree, interrupt = self.tree, self.interrupt
+        tree.context.when_cancelled(self._on_cancel)
+        while True:
+            result = tree.poll()
+            if interrupt.pending:
+                interrupt.release()
+                interrupt.hold()
+            if result is not None:
+                return result
+            waiting = tree.waiting_for
+            if waiting is not None:
+                interrupt.release()
+                outcome = self._outcome(waiting)
+                interrupt.hold()
+                if isinstance(waiting, NestedCall):
+                    tree.enter(waiting, outcome)
+                else:
+                    tree.settle(waiting, outcome)
+
+    def _outcome(self, waiting: Waiting) -> Any:
+        """Give what `waiting` gives, or the exception that it raises."""
         try:
-            if isinstance(wanted, Work):
-                guest.answer(wanted.run())
-            elif isinstance(wanted, NestedCall):
-                self._call(guest, wanted)
-            else:
-                raise TypeError(f"a waiting host function gave {wanted!r}, which is no Work")
+            if isinstance(waiting, Work):
+                return waiting.run()
+            if isinstance(waiting, Wait):
+                return self._await(waiting)
+            callee: Callee = self.tree.find_callee(waiting)
+            return callee
         except Exception as error:
-            # Whatever a host function raises is its guest's end, or its number.
-            guest.answer(error)
+            return error
 
-    def _call(self, parent: CoroutineGuest, call: NestedCall) -> None:
-        child: CallContext = call.prepare()
-        services, blob_id = child.services, child.invocation.blob_id
-        if services is None:
-            raise RuntimeError("a nested call needs services to read its module from")
-        memory_bytes = min(parent.memory_bytes - parent.memory_held, child.invocation.limits.memory_bytes)
+    def _await(self, waiting: Wait) -> Any:
+        context = self.tree.context
+        self._waited = future = self._waits.submit(waiting.start())
         try:
-            self._push(child, lambda: services.blobs.read(blob_id), memory_bytes)
-        except MocError as error:
-            self._hand_back(parent, call, error)
-        else:
-            self._calls.append(call)
+            if context.cancelled:
+                # It may have been before there was anything to cancel.
+                future.cancel()
+            return future.result(context.deadline - time.monotonic())
+        except (TimeoutError, WaitCancelledError):
+            if future.done() and not future.cancelled():
+                raise  # Its own.
+            raise context.overdue() from None
+        finally:
+            future.cancel()
+            self._waited = None
 
-    @staticmethod
-    def _hand_back(guest: CoroutineGuest, call: NestedCall, outcome: CallResult | MocError) -> None:
-        try:
-            guest.answer(call.finish(outcome))
-        except Exception as error:
-            # As in _serve.
-            guest.answer(error)
+    def _on_cancel(self) -> None:
+        waited = self._waited
+        if waited is not None:
+            waited.cancel()

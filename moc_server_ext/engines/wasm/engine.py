@@ -19,12 +19,13 @@ from ...guest_api.context import CallContext
 from ...guest_api.registry import GuestModule
 from ...model import CallResult, Invocation, Mode, ModuleInterface, Number
 from .disk_cache import DiskCache
-from .driver import BlockingDriver, Load
+from .driver import BlockingDriver
 from .guest import CoroutineGuest
 from .machine import Machine
 from .modules import Modules
 from .prepared import Export, Prepared
 from .profiles import ProfileName
+from .tree import Load
 from .values import check_numbers
 from .warm import FreshInstances, WarmGuest, WarmInstance
 
@@ -108,6 +109,7 @@ class WasmEngine:
 
     def close(self) -> None:
         """Let go of all modules and end the clocks; calls that run go on to their end. Idempotent."""
+        self._driver.close()
         self._modules.clear()
         with self._lock:
             machines = list(self._machines.values())

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ...guest_api.context import CallContext
 from ...guest_api.errno import GuestErrno
-from ...guest_api.registry import NestedCall, Work
+from ...guest_api.registry import Waiting
 from ...model import Mode, Number
 from ..wasi import GuestExit, WasiState
 from . import capi
@@ -124,7 +124,7 @@ class Guest:
         self._failed_in = host_function
         return capi.trap_new(b"ended by a host function")
 
-    def wait(self, work: Work | NestedCall, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
         """Note what the guest waits for."""
         raise NotImplementedError
 
@@ -224,7 +224,7 @@ class CoroutineGuest(Guest):
         super().__init__(prepared, context, memory_bytes)
         prepared.machine.ticker.enter()
         self.began_ns = time.perf_counter_ns()
-        self.waiting_for: Work | NestedCall | None = None
+        self.waiting_for: Waiting | None = None
         self.result: Number | tuple[Number, ...] | None = None
         self._answer: int | BaseException = 0
         self._host_function = ""
@@ -238,7 +238,7 @@ class CoroutineGuest(Guest):
             self._calls.append((prepared.initialize, ()))
         at = self._at
         self._future = capi.instantiate_async(
-            prepared.pre_pointer, self._context_pointer, at + INSTANCE, at + TRAP, at + ERROR
+            prepared.pre_pointer(context.live), self._context_pointer, at + INSTANCE, at + TRAP, at + ERROR
         )
 
     def close(self) -> None:
@@ -303,14 +303,14 @@ class CoroutineGuest(Guest):
         self._answer = self._sign * outcome.number if isinstance(outcome, GuestErrno) else outcome
         self.waiting_for = None
 
-    def wait(self, work: Work | NestedCall, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
         """Note what the guest waits for."""
         if self._memory is not None:
             self._memory.freeze()
         self._host_function = host_function
         self._sign = sign
         self._resume_at = (results, trap_ret)
-        self.waiting_for = work
+        self.waiting_for = waiting
 
     def resume(self) -> bool:
         """Hand the number over that the guest waited for; False while there is none."""

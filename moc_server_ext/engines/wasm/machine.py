@@ -1,8 +1,9 @@
-"""One ``wasmtime.Engine`` with all that belongs to it and never crosses to another: linker, callbacks, clock."""
+"""One ``wasmtime.Engine`` with all that belongs to it and never crosses to another: linkers, callbacks, clock."""
 
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,13 +39,15 @@ class Machine:
         self.current = current = Current()
         # The clock's thread holds the engine and not the machine: what is let go of is gone at once, without a ring.
         self.ticker = Ticker(self.engine.increment_epoch)
-        self._linker = wasmtime.Linker(self.engine)
+        self._modules = tuple(modules)
+        self._lock = threading.Lock()
+        self._linkers: dict[bool, wasmtime.Linker] = {}
 
         def on_epoch(_context: int, _data: int, delta: int, kind: int) -> int:
             return inside(current).on_epoch(delta, kind)
 
         callback = capi.EpochCallback(on_epoch)
-        self._callbacks: list[Any] = [callback, *define(self._linker, modules, current)]
+        self._callbacks: list[Any] = [callback]
         self.epoch_callback = capi.callback_address(callback)
 
     def compile(self, content: bytes) -> bytes:
@@ -74,6 +77,18 @@ class Machine:
             raise capi.take_error(error)
         return wasmtime.Module._from_ptr(pointer)
 
-    def link(self, module: wasmtime.Module) -> wasmtime.InstancePre:
-        """Satisfy the imports of a module, all of which are known to be provided."""
-        return self._linker.instantiate_pre(module)
+    def link(self, module: wasmtime.Module, *, live: bool) -> wasmtime.InstancePre:
+        """Satisfy the imports of a module, all of which are known to be provided.
+
+        Parameters
+        ----------
+        live
+            Whether reading and writing of streams can wait; see ``waits="live"`` in :mod:`~...guest_api.registry`.
+        """
+        with self._lock:
+            linker = self._linkers.get(live)
+            if linker is None:
+                linker = wasmtime.Linker(self.engine)
+                self._callbacks += define(linker, self._modules, self.current, live=live)
+                self._linkers[live] = linker
+            return linker.instantiate_pre(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -51,7 +52,9 @@ class Prepared:
     uses_wasi
         Whether it imports anything of WASI.
     waits
-        Whether it imports a waiting function, and so can only run as a coroutine.
+        Whether it imports a function that may always wait, and so can only run as a coroutine.
+    waits_live
+        Whether it imports one that waits for live streams.
     imports_any
         Whether it calls host functions at all.
     size
@@ -59,17 +62,32 @@ class Prepared:
     """
 
     machine: Machine
-    pre: wasmtime.InstancePre
-    pre_pointer: int
+    module: wasmtime.Module
     interface: ModuleInterface
     memories: int
     tables: int
     uses_wasi: bool
     waits: bool
+    waits_live: bool
     imports_any: bool
     size: int
     initialize: Export | None
     _exports: dict[str, Export] = field(default_factory=dict)
+    _linked: dict[bool, tuple[wasmtime.InstancePre, int]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def pre_pointer(self, live: bool) -> int:
+        """Give what instances are made from: with streams that can wait, or without."""
+        live = live and self.waits_live
+        found = self._linked.get(live)
+        if found is None:
+            # Under a lock: whoever was given a pointer relies on nobody replacing what it points to.
+            with self._lock:
+                found = self._linked.get(live)
+                if found is None:
+                    pre = self.machine.link(self.module, live=live)
+                    found = self._linked[live] = pre, capi.address(pre.ptr())
+        return found[1]
 
     def entry(self, function: str, name: str) -> Export:
         """Look an entry point up.
@@ -113,17 +131,18 @@ def prepare(
     interface = read_interface(function, module)
     imports = resolve_imports(function, module, interface, modules)
     initialize = interface.exports.get(INITIALIZE)
-    pre = machine.link(module)
-    return Prepared(
+    prepared = Prepared(
         machine=machine,
-        pre=pre,
-        pre_pointer=capi.address(pre.ptr()),
+        module=module,
         interface=interface,
         memories=max(1, artifact.memories),
         tables=max(1, artifact.tables),
         uses_wasi=any(namespace.startswith(_WASI_PREFIX) for namespace, _, _ in interface.imports),
-        waits=any(each.waits for each in imports),
+        waits=any(each.waits is True for each in imports),
+        waits_live=any(each.waits == "live" for each in imports),
         imports_any=bool(imports),
         size=len(artifact.machine_code),
         initialize=Export(INITIALIZE.encode(), initialize) if initialize == Signature() else None,
     )
+    prepared.pre_pointer(live=False)
+    return prepared

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ...guest_api.context import CallContext
-from ...guest_api.registry import NestedCall, Work
+from ...guest_api.registry import Waiting
 from . import capi
 from .guest import FUNC, INSTANCE, SLICE_TICKS, TRAP, Guest
 from .interrupts import DeferredInterrupt
@@ -27,7 +27,7 @@ class SynchronousGuest(Guest):
         ``time.monotonic()`` at which the present call's time is over.
     """
 
-    __slots__ = ("_export_at", "_interrupt", "_trap_at", "deadline")
+    __slots__ = ("_export_at", "_interrupt", "_pre_pointer", "_trap_at", "deadline")
 
     def __init__(
         self, prepared: Prepared, context: CallContext, memory_bytes: int, interrupt: DeferredInterrupt
@@ -35,6 +35,7 @@ class SynchronousGuest(Guest):
         super().__init__(prepared, context, memory_bytes)
         self.deadline = context.deadline
         self._interrupt = interrupt
+        self._pre_pointer = prepared.pre_pointer(live=False)
         self._export_at = self._at + FUNC
         self._trap_at = self._at + TRAP
 
@@ -52,7 +53,7 @@ class SynchronousGuest(Guest):
         before = current.guest
         current.guest = self
         try:
-            error = capi.instantiate(self.prepared.pre_pointer, self._context_pointer, at + INSTANCE, at + TRAP)
+            error = capi.instantiate(self._pre_pointer, self._context_pointer, at + INSTANCE, at + TRAP)
         finally:
             current.guest = before
         self._slots.error = error
@@ -91,7 +92,7 @@ class SynchronousGuest(Guest):
             context.wasi = self.context.wasi
         self.context = context
 
-    def wait(self, work: Work | NestedCall, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
         """Cannot happen: modules that import waiting functions are not run synchronously."""
         raise RuntimeError(f"{host_function} waits in a synchronous guest")
 

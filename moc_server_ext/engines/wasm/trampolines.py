@@ -43,8 +43,13 @@ def inside(current: Current) -> Guest:
     return current.guest  # type: ignore[return-value]
 
 
-def define(linker: wasmtime.Linker, modules: Iterable[GuestModule], current: Current) -> list[Any]:
+def define(linker: wasmtime.Linker, modules: Iterable[GuestModule], current: Current, *, live: bool) -> list[Any]:
     """Define all functions of `modules`, under all their names.
+
+    Parameters
+    ----------
+    live
+        Whether those that wait only for live streams can wait.
 
     Returns
     -------
@@ -57,7 +62,7 @@ def define(linker: wasmtime.Linker, modules: Iterable[GuestModule], current: Cur
     for module in modules:
         sign = -1 if module.negative_errors else 1
         for function in module.functions.values():
-            if function.waits:
+            if function.waits is True or (function.waits and live):
                 callback = _waiting(
                     function, sign, current, capi.callback_address(ready), capi.callback_address(at_once)
                 )
@@ -125,11 +130,14 @@ def _waiting(function: HostFunction, sign: int, current: Current, ready: int, at
             if not guest.bound:
                 guest.bind(caller)
             try:
-                work = body(guest.context, *read(args))
+                waiting = body(guest.context, *read(args))
             except GuestErrno as refusal:
                 write_i32(results, sign * refusal.number)
                 return
-            guest.wait(work, name, sign, results, trap_ret)
+            if isinstance(waiting, int):
+                write_i32(results, waiting)
+                return
+            guest.wait(waiting, name, sign, results, trap_ret)
             after.callback = ready
         except BaseException as error:
             capi.store_pointer(trap_ret, guest.fail(error, name))

@@ -10,6 +10,7 @@ from ...buffers.exchange import ExchangeBuffer
 from ...errors import ExchangeBufferError
 from ..context import INPUT_BUFFER_ID, OUTPUT_BUFFER_ID, CallContext
 from ..errno import Errno, GuestErrno
+from ..registry import Wait
 from .module import CORE
 from .support import check_room, give, read_text
 
@@ -45,9 +46,9 @@ def free_buffer(call: CallContext, buffer_id: int) -> int:
     return 0
 
 
-@CORE.function("write_exchange_buffer")
-def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: int) -> int:
-    """Append one part to a buffer.
+@CORE.function("write_exchange_buffer", waits="live")
+def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: int) -> int | Wait:
+    """Append one part to a buffer; a live output is waited for until it has room.
 
     Parameters
     ----------
@@ -63,6 +64,12 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
         call's buffers have no room. Beyond the limit of the output the call ends.
     """
     buffer = call.buffer(buffer_id)
+    if buffer.full:
+        return Wait(buffer.writable, lambda _: _write(call, buffer, buffer_id, ptr, length))
+    return _write(call, buffer, buffer_id, ptr, length)
+
+
+def _write(call: CallContext, buffer: ExchangeBuffer, buffer_id: int, ptr: int, length: int) -> int:
     part = call.memory.read(ptr, length)
     if buffer_id > OUTPUT_BUFFER_ID:
         check_room(call, len(part))
@@ -73,9 +80,9 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
     return len(part)
 
 
-@CORE.function("read_exchange_buffer")
-def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: int) -> int:
-    """Copy the next unread part of a buffer into guest memory.
+@CORE.function("read_exchange_buffer", waits="live")
+def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: int) -> int | Wait:
+    """Copy the next unread part of a buffer into guest memory; the next part of a live input is waited for.
 
     Parameters
     ----------
@@ -91,6 +98,12 @@ def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: 
         than `capacity`: nothing is consumed, and the guest may ask again with more room.
     """
     buffer = call.buffer(buffer_id)
+    if not buffer.ready:
+        return Wait(buffer.readable, lambda _: _read(call, buffer, ptr, capacity))
+    return _read(call, buffer, ptr, capacity)
+
+
+def _read(call: CallContext, buffer: ExchangeBuffer, ptr: int, capacity: int) -> int:
     part = buffer.peek()
     if ptr == 0:
         return len(part)

@@ -67,14 +67,13 @@ def persistence_get(call: CallContext, key_ptr: int, key_length: int) -> Work:
     key = _read(call, key_ptr, key_length, _KEY_BYTES, least=1)
     kv = _open(call, key)
 
-    def run() -> int:
+    def run() -> bytes:
         try:
-            value = kv.get(key)
+            return kv.get(key)
         except KeyNotFoundError:
             raise GuestErrno(Errno.ENOENT) from None
-        return give(call, value)
 
-    return Work(run)
+    return Work(run, partial(give, call))
 
 
 @CORE.function("persistence_get_subset", waits=True)
@@ -91,12 +90,11 @@ def persistence_get_subset(call: CallContext, prefix_ptr: int, prefix_length: in
     """
     prefix = _read(call, prefix_ptr, prefix_length, _KEY_BYTES)
     kv = _open(call, prefix)
-    return Work(partial(_subset, call, kv, prefix))
+    return Work(partial(_subset, kv, prefix, call.invocation.limits.scratch_bytes), partial(give, call))
 
 
-def _subset(call: CallContext, kv: KeyValues, prefix: bytes) -> int:
+def _subset(kv: KeyValues, prefix: bytes, room: int) -> bytes:
     found: dict[str, str] = {}
-    room = call.invocation.limits.scratch_bytes
     after: bytes | None = None
     while True:
         keys = kv.list(prefix, limit=_PAGE, after=after)
@@ -111,7 +109,7 @@ def _subset(call: CallContext, kv: KeyValues, prefix: bytes) -> int:
                 raise GuestErrno(Errno.ENOSPC)
             found[key.decode(errors="replace")] = value.decode(errors="replace")
         if len(keys) < _PAGE:
-            return give(call, json.dumps(found, ensure_ascii=False).encode())
+            return json.dumps(found, ensure_ascii=False).encode()
         after = keys[-1]
 
 

@@ -89,7 +89,7 @@ def call_function(request: ApiRequest) -> ApiResponse:
             limits=parse_limits(query["limit"]),
             caller=request.caller,
         ),
-        request.scope,
+        scope=request.scope,
     )
     if _wants_json(request.headers):
         return json_response(result.to_json())

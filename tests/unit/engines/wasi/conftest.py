@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,12 +17,22 @@ from moc_server_ext.engines.wasi import layout as wasi_layout
 from moc_server_ext.engines.wasm.memory import LinearMemory
 from moc_server_ext.guest_api.context import CallContext
 from moc_server_ext.guest_api.errno import Errno, GuestErrno
-from moc_server_ext.guest_api.registry import GuestModule, Work
+from moc_server_ext.guest_api.registry import GuestModule, Wait
 from moc_server_ext.model import Invocation, Limits, Mode
 
 MEMORY_BYTES = 1 << 20
 RESULT, VECTORS, TEXT, CONTENT = 64, 1024, 16 << 10, 64 << 10
 ALL_RIGHTS = (1 << 64) - 1
+
+
+async def _awaited(waiting: Wait, context: CallContext) -> Any:
+    task = asyncio.ensure_future(waiting.start())
+    loop = asyncio.get_running_loop()
+    context.when_cancelled(lambda: loop.call_soon_threadsafe(task.cancel))
+    try:
+        return await asyncio.wait_for(task, context.deadline - time.monotonic())
+    except (TimeoutError, asyncio.CancelledError):
+        raise context.overdue() from None
 
 
 class Guest:
@@ -46,7 +58,9 @@ class Guest:
             assert len(numbers) == len(function.signature.params)
             try:
                 answer = function.body(self.context, *numbers)
-                return Errno(answer.run() if isinstance(answer, Work) else answer)
+                if isinstance(answer, Wait):
+                    answer = answer.finish(asyncio.run(_awaited(answer, self.context)))
+                return Errno(answer)
             except GuestErrno as refusal:
                 return refusal.number
 

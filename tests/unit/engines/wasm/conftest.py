@@ -136,11 +136,11 @@ def make_host() -> GuestModule:
 
     @host.function("wait_write", waits=True)
     def wait_write(call: CallContext, pointer: int) -> Work:
-        def run() -> int:
-            call.memory.write(pointer, b"late")
-            return 4
+        def finish(content: bytes) -> int:
+            call.memory.write(pointer, content)
+            return len(content)
 
-        return Work(run)
+        return Work(lambda: b"late", finish)
 
     @host.function("call", waits=True)
     def nested(call: CallContext, pointer: int, length: int, number: int) -> NestedCall:
