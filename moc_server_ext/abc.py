@@ -11,7 +11,7 @@ All methods block; none may be called on an event loop's thread. All are safe to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -261,8 +261,8 @@ class Content(Protocol):
         """Read bytes ``[start, stop)``; content that is read whole is checked (CorruptStorageError)."""
         ...
 
-    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Read the same in parts; whole content is checked before its last part is given."""
+    def parts(self, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
+        """Read the same in parts; whole content is checked before its last part is given. At their end it is closed."""
         ...
 
     def close(self) -> None:

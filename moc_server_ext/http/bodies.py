@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -149,7 +149,7 @@ class _Upload:
 
 
 async def send_parts(
-    handler: web.RequestHandler, parts: Iterator[bytes], workers: Workers, *, silent_seconds: float
+    handler: web.RequestHandler, parts: Generator[bytes, None, None], workers: Workers, *, silent_seconds: float
 ) -> None:
     """Write the body of an answer in parts, each read when the client has taken the one before.
 
@@ -160,10 +160,31 @@ async def send_parts(
     Exception
         What reading raises. What was written until then is under way.
     """
-    while part := await workers.run(Lane.STORAGE, partial(next, parts, b""), admitted=True):
-        handler.write(part)
-        async with asyncio.timeout(silent_seconds):
-            await handler.flush()
+    download = _Download(parts)
+    try:
+        while part := await workers.run(Lane.STORAGE, download.read, admitted=True):
+            handler.write(part)
+            async with asyncio.timeout(silent_seconds):
+                await handler.flush()
+    finally:
+        workers.begin(Lane.STORAGE, download.close)
+
+
+class _Download:
+    """What the worker threads do for one answer."""
+
+    def __init__(self, parts: Generator[bytes, None, None]) -> None:
+        self._parts = parts
+        # A client can go away while a thread reads, and only then the parts may be closed.
+        self._lock = threading.Lock()
+
+    def read(self) -> bytes:
+        with self._lock:
+            return next(self._parts, b"")
+
+    def close(self) -> None:
+        with self._lock:
+            self._parts.close()
 
 
 class SilenceWatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from ..abc import Content
@@ -89,7 +89,7 @@ class WholeContent:
         """Give bytes ``[start, stop)``."""
         return self._content[start:stop]
 
-    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def parts(self, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
         """Give the same in parts."""
         end = self.size if stop is None else min(stop, self.size)
         return (self._content[each : min(each + WHOLE_BYTES_MAX, end)] for each in range(start, end, WHOLE_BYTES_MAX))

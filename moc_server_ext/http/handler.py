@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import secrets
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -235,7 +235,7 @@ class ApiMixin(_Handler):
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    async def _send(self, response: ApiResponse, parts: Iterator[bytes]) -> None:
+    async def _send(self, response: ApiResponse, parts: Generator[bytes, None, None]) -> None:
         """Write an answer in parts. What fails after the first of them leaves the client with an unfinished answer."""
         self._set_head(response)
         self.set_header("Content-Type", response.content_type)

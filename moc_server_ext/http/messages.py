@@ -7,7 +7,7 @@ HTTP. Everything in a request is hostile until a method here has parsed it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -153,7 +153,7 @@ class ApiResponse:
     body: bytes = b""
     content_type: str = JSON_CONTENT_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
-    parts: Iterator[bytes] | None = None
+    parts: Generator[bytes, None, None] | None = None
     length: int | None = None
     sandboxed: bool = False
 

@@ -6,7 +6,7 @@ parts gets here is in :mod:`.receiving`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -67,11 +67,11 @@ class OpenContent:
             self._check(google_crc32c.value(content))
         return content
 
-    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Read bytes ``[start, stop)`` in parts of up to `PART_BYTES`.
+    def parts(self, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
+        """Read bytes ``[start, stop)`` in parts of up to `PART_BYTES`; the content is closed at their end.
 
         Content that is read whole is checked before its last part is given, so that nobody who counts takes damaged
-        content for whole. The content stays open.
+        content for whole.
 
         Raises
         ------
@@ -88,16 +88,17 @@ class OpenContent:
         if self._file is not None:
             self._file.close()
 
-    def _parts(self, begin: int, end: int) -> Iterator[bytes]:
+    def _parts(self, begin: int, end: int) -> Generator[bytes, None, None]:
         whole = end - begin == self.size
         checksum = 0
-        for position in range(begin, end, PART_BYTES):
-            part = self._read(position, min(position + PART_BYTES, end))
-            if whole:
-                checksum = google_crc32c.extend(checksum, part)
-                if position + PART_BYTES >= end:
-                    self._check(checksum)
-            yield part
+        with self:
+            for position in range(begin, end, PART_BYTES):
+                part = self._read(position, min(position + PART_BYTES, end))
+                if whole:
+                    checksum = google_crc32c.extend(checksum, part)
+                    if position + PART_BYTES >= end:
+                        self._check(checksum)
+                yield part
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
         check_range(start, stop)
