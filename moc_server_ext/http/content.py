@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Generator, Mapping
@@ -112,31 +113,33 @@ def bytes_response(
     Parameters
     ----------
     content
-        The bytes; None for HEAD. Handed on to the response if they are many; dropped, it closes itself.
+        The bytes; None for HEAD. Closed, or handed on to the response if they are many.
     etag
         Identity of the present content, without quotes.
     """
-    quoted = f'"{etag}"'
-    common = {"ETag": quoted, "Accept-Ranges": "bytes", **headers}
-    wanted = request.headers.get("if-none-match", "")
-    if wanted.strip() == "*" or quoted in (each.strip().removeprefix("W/") for each in wanted.split(",")):
-        return ApiResponse(304, content_type=content_type, headers=common, sandboxed=True)
-    header = request.headers.get("range")
-    if request.headers.get("if-range", quoted) != quoted:
-        header = None
-    chosen = parse_range(header, size)
-    start, stop = chosen or (0, size)
-    status = 200
+    with contextlib.ExitStack() as held:
+        if content is not None:
+            held.callback(content.close)
+        quoted = f'"{etag}"'
+        common = {"ETag": quoted, "Accept-Ranges": "bytes", **headers}
+        wanted = request.headers.get("if-none-match", "")
+        if wanted.strip() == "*" or quoted in (each.strip().removeprefix("W/") for each in wanted.split(",")):
+            return ApiResponse(304, content_type=content_type, headers=common, sandboxed=True)
+        header = request.headers.get("range")
+        if request.headers.get("if-range", quoted) != quoted:
+            header = None
+        chosen = parse_range(header, size)
+        start, stop = chosen or (0, size)
+        body, parts = b"", None
+        if content is not None and stop - start > WHOLE_BYTES_MAX:
+            parts = content.parts(start, stop)
+            held.pop_all()
+        elif content is not None:
+            body = content.read(start, stop)
     if chosen:
-        status = 206
         common["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    body, parts = b"", None
-    if content is not None and stop - start > WHOLE_BYTES_MAX:
-        parts = content.parts(start, stop)
-    elif content is not None:
-        body = content.read(start, stop)
     return ApiResponse(
-        status,
+        206 if chosen else 200,
         body,
         parts=parts,
         content_type=safe_content_type(content_type),

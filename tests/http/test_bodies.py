@@ -79,7 +79,7 @@ def impatient(served) -> Iterator[Any]:
 @pytest.fixture
 def roomy(served) -> Iterator[Any]:
     """A gateway that takes larger bodies."""
-    with served(max_body_bytes=64 * MIB) as running:
+    with served(max_body_bytes=64 * MIB, waiting=32) as running:
         yield running
 
 
