@@ -317,6 +317,27 @@ class GuestMemory(Protocol):
     def write_u64(self, pointer: int, value: int) -> None: ...
 
 
+class Place(Protocol):
+    """What a call holds of the server while it runs."""
+
+    def suspend(self) -> None:
+        """Let another call be active: this one waits for something."""
+        ...
+
+    def resume(self) -> None:
+        """Be active again."""
+        ...
+
+    def hold(self, memory_bytes: int, function: str) -> None:
+        """Say how much memory the call's guests hold now; MemoryBudgetError when the call must end for it."""
+        ...
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the server's memory budget has anything left."""
+        ...
+
+
 class CallServices(Protocol):
     """What a guest may reach outside its call; the orchestrator implements it. Grants are checked by the guest API."""
 
@@ -328,6 +349,11 @@ class CallServices(Protocol):
     def buffers(self) -> Buffers: ...
     @property
     def kv(self) -> KeyValues: ...
+
+    @property
+    def network(self) -> Any:
+        """How requests of guests leave this machine: an ``egress.network.Network``."""
+        ...
 
     def nested(self, parent: Any, request: CallRequest, numbers: tuple[int, ...]) -> Any:
         """Resolve a call made by a guest into a child ``CallContext``.

@@ -68,7 +68,8 @@ class Cluster:
         limits: Limits = Limits(),
         cache_directory: Path | None = None,
         concurrent_calls: int | None = None,
-        queued_calls: int = 256,
+        queued_calls: int = 1024,
+        memory_bytes: int | None = None,
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -81,9 +82,12 @@ class Cluster:
         cache_directory
             Where compiled modules are cached; the user's cache directory when not given.
         concurrent_calls
-            How many calls run at once; twice the processors and four more when not given.
+            How many calls compute at once, by turns; twice the processors and four more when not given. Those that
+            wait for something do not count.
         queued_calls
             How many more may wait for their turn.
+        memory_bytes
+            Linear memory that all guests may hold together; half of what the machine or container has when not given.
 
         Raises
         ------
@@ -94,13 +98,15 @@ class Cluster:
         """
         # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
         from .admission import Admission
+        from .egress.network import Network
         from .engines.wasi import PREVIEW1, UNSTABLE
         from .engines.wasm import WasmEngine
         from .functions import FunctionTable
         from .guest_api.core import CORE
         from .orchestrator import Orchestrator
-        from .plans.executors.threads import processors
         from .plans.runs import RunTable
+        from .resources import memory_bytes as usable_bytes
+        from .resources import processors
         from .storage import Storage
 
         with ExitStack() as opening:
@@ -117,7 +123,12 @@ class Cluster:
                 kv=storage.kv,
                 engine=engine,
                 limits=limits,
-                admission=Admission(concurrent_calls or 2 * processors() + 4, queued_calls),
+                admission=Admission(
+                    concurrent_calls or 2 * processors() + 4,
+                    queued_calls,
+                    memory_bytes=memory_bytes or usable_bytes() // 2,
+                ),
+                network=Network(),
             )
             opening.callback(orchestrator.close)
             runs = RunTable(storage.buffers, orchestrator.prepare)
@@ -230,7 +241,15 @@ class Cluster:
             "functions": len(self.functions.list()),
             "buffers": len(self.buffers.list()),
             "runs": len(self.runs.list()),
-            "calls": {"running": admission.running, "places": admission.places, "queue": admission.queued},
+            "calls": {
+                "running": admission.running,
+                "active": admission.active,
+                "places": admission.places,
+                "queued": admission.queued,
+                "queue": admission.queue_limit,
+                "memory_bytes": admission.held_bytes,
+                "memory_budget_bytes": admission.memory_bytes,
+            },
             "limits": self._orchestrator.limits.to_json(),
         }
 

@@ -10,13 +10,13 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, Usage
-    ├── AccessDeniedError    Unauthorized, NotGranted
+    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage
+    ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
     ├── PlanError            TaskFailed
-    ├── UnavailableError     Overloaded, ServerUnreachable, MissingExtra
+    ├── UnavailableError     Overloaded, OutboundRequest, ServerUnreachable, MissingExtra
     └── InternalError
 """
 
@@ -42,10 +42,12 @@ __all__ = [
     "GuestError",
     "GuestExitError",
     "HostCallError",
+    "HostNotAllowedError",
     "InternalError",
     "InvalidArgumentsError",
     "InvalidInputError",
     "InvalidModuleError",
+    "InvalidUrlError",
     "KeyNotFoundError",
     "LimitExceededError",
     "LockedStorageError",
@@ -56,6 +58,7 @@ __all__ = [
     "NotAStorageError",
     "NotFoundError",
     "NotGrantedError",
+    "OutboundRequestError",
     "OverloadedError",
     "PlanError",
     "RangeNotSatisfiableError",
@@ -296,6 +299,16 @@ class CompileFailedError(InvalidInputError):
         )
 
 
+class InvalidUrlError(InvalidInputError):
+    """An outbound request's URL, or one that it was redirected to, cannot be read in one way only. Nothing was sent."""
+
+    code = "invalid_url"
+
+    def __init__(self, url: str, reason: str) -> None:
+        shown = url if len(url) <= 200 else f"{url[:200]}…"
+        super().__init__(f"{shown!r} cannot be requested: {reason}.", url=shown, reason=reason)
+
+
 class UnknownLanguageError(InvalidInputError):
     """No compiler is known for this language or file suffix."""
 
@@ -388,6 +401,21 @@ class NotGrantedError(AccessDeniedError):
             f"Function {function!r} has no grant {grant!r}. Register it again with `moc push --grant {grant} …`.",
             function=function,
             grant=grant,
+        )
+
+
+class HostNotAllowedError(AccessDeniedError):
+    """A guest asked for a host that its function may not reach. Nothing was sent."""
+
+    code = "host_not_allowed"
+
+    def __init__(self, function: str, host: str, *, because: str = "") -> None:
+        reason = f" ({because})" if because else ""
+        super().__init__(
+            f"Function {function!r} may not reach {host!r}{reason}. Allow it when it is registered: "
+            f"`moc push --allow-host {host} …`, or `moc run --allow-host {host} …` for a file.",
+            function=function,
+            host=host,
         )
 
 
@@ -677,6 +705,32 @@ class OverloadedError(UnavailableError):
             f"The server is busy and took no further call. Try again in {retry_after_seconds:g} s.",
             retry_after_seconds=retry_after_seconds,
         )
+
+
+class MemoryBudgetError(OverloadedError):
+    """All guests together hold as much memory as the server gives them; the one that grew last was ended."""
+
+    code = "memory_budget"
+
+    def __init__(self, function: str, memory_bytes: int, retry_after_seconds: float = 1) -> None:
+        UnavailableError.__init__(
+            self,
+            f"Function {function!r} was ended: it grew while all guests together hold the server's whole memory budget "
+            f"of {memory_bytes:,} bytes. Try again in {retry_after_seconds:g} s, or let the server give them more "
+            "(--MocExtension.memory_bytes).",
+            function=function,
+            memory_bytes=memory_bytes,
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+class OutboundRequestError(UnavailableError):
+    """An outbound request of a guest got no usable answer: no connection, no trust, or no HTTP."""
+
+    code = "outbound_request"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"The request to {url} failed: {reason}.", url=url, reason=reason)
 
 
 class ServerUnreachableError(UnavailableError):

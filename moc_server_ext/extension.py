@@ -49,9 +49,15 @@ class MocExtension(ExtensionApp):
     gateway_host = Unicode("127.0.0.1", help="Address that the gateway listens on.").tag(config=True)
     gateway_port = Integer(8443, min=0, max=65535, help="Port of the gateway; 0 takes any free one.").tag(config=True)
     max_body_bytes = Integer(256 << 20, min=1, help="Largest body of a request, in bytes.").tag(config=True)
-    call_threads = Integer(0, min=0, help="Calls that run at once; 0 is four per processor, at least eight.").tag(
+    concurrent_calls = Integer(
+        0, min=0, help="Calls that compute at once, by turns; 0 is two per processor and four more."
+    ).tag(config=True)
+    queued_calls = Integer(1024, min=0, help="Calls that may wait for their turn, for up to 4 seconds.").tag(
         config=True
     )
+    memory_bytes = Integer(
+        0, min=0, help="Memory that all guests may hold together; 0 is half of what the machine or container has."
+    ).tag(config=True)
     limits = Dict(
         help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
     ).tag(config=True)
@@ -90,10 +96,16 @@ class MocExtension(ExtensionApp):
     def _open(self) -> None:
         from .cluster import Cluster
 
-        self.cluster = cluster = Cluster.open(self.storage or None, limits=self._limits())
+        self.cluster = cluster = Cluster.open(
+            self.storage or None,
+            limits=self._limits(),
+            concurrent_calls=self.concurrent_calls or None,
+            queued_calls=self.queued_calls,
+            memory_bytes=self.memory_bytes or None,
+        )
         storage = cluster.storage
         remove_endpoint(storage.path)  # One of an owner that was killed would send clients to nowhere.
-        calls = self.call_threads or max(8, 4 * (os.cpu_count() or 1))
+        calls = max(8, 4 * (os.cpu_count() or 1))
         self._workers = Workers({Lane.CALLS: calls, Lane.STORAGE: _STORAGE_THREADS})
         api = Api(cluster, self._workers, self.max_body_bytes)
         if self.enable_gateway:

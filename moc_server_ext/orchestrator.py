@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,6 +20,7 @@ from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
 from .buffers.streamed import SinkBuffer, SourceBuffer
+from .egress.network import Network
 from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext, beyond_limit
@@ -73,6 +75,10 @@ class Engine(Protocol):
         """Run a call to its end; `load` gives the module if it is not cached."""
         ...
 
+    async def drive(self, context: CallContext, load: Callable[[], bytes]) -> CallResult:
+        """Run a call to its end on the running event loop; cancelling the coroutine cancels the call."""
+        ...
+
     def warm(self, invocation: Invocation, load: Callable[[], bytes], services: CallServices) -> WarmInstance:
         """Make an instance for direct calls, whose host functions reach `services`."""
         ...
@@ -97,6 +103,8 @@ class Orchestrator:
     ----------
     limits
         The server's limits; functions and calls only lower them.
+    network
+        How requests of guests leave this machine.
     """
 
     def __init__(
@@ -109,6 +117,7 @@ class Orchestrator:
         engine: Engine,
         limits: Limits,
         admission: Admission,
+        network: Network,
     ) -> None:
         self.functions = functions
         self.blobs = blobs
@@ -117,6 +126,7 @@ class Orchestrator:
         self.admission = admission
         self.engine = engine
         self.limits = limits
+        self.network = network
         self._targets: dict[tuple[str, Mode | None, str | None], _Target] = {}
         self._live: set[CallContext] = set()
 
@@ -145,7 +155,7 @@ class Orchestrator:
         """
         target = self._target(request)
         context = self._streamed(self._seal(target, request), request.input, streams or CallStreams())
-        with self.admission:
+        with self.admission.enter(request.caller) as context.place:
             result = self._run(context, target.load, scope)
         return result if streams is None or streams.stderr is None else replace(result, stderr=b"")
 
@@ -176,28 +186,26 @@ class Orchestrator:
         MocError
             As :meth:`call_sync` does.
         """
-        target = self._target(request)
-        invocation = self._seal(target, request)
-        if output is not None:
-            output.bound(invocation.limits.output_bytes, beyond_limit(invocation, "output_bytes"))
-        context = CallContext(
-            invocation,
-            ExchangeBuffer(request.input) if input is None else input,
-            output,
-            services=self,
-            live=input is not None or output is not None,
-            listener=stderr,
-        )
-
-        def run() -> CallResult:
-            with self.admission:
-                return self._run(context, target.load, scope)
-
         try:
-            return await asyncio.to_thread(run)
-        except asyncio.CancelledError:
-            context.cancel()
-            raise
+            if self._is_at_hand(request):
+                target = self._target(request)
+            else:
+                target = await asyncio.to_thread(self._target, request)
+            invocation = self._seal(target, request)
+            if output is not None:
+                output.bound(invocation.limits.output_bytes, beyond_limit(invocation, "output_bytes"))
+            with await self.admission.admit(request.caller) as place:
+                context = CallContext(
+                    invocation,
+                    ExchangeBuffer(request.input) if input is None else input,
+                    output,
+                    services=self,
+                    live=input is not None or output is not None,
+                    listener=stderr,
+                )
+                context.place = place
+                with self._living(context, scope):
+                    return await self.engine.drive(context, target.load)
         finally:
             if output is not None:
                 output.close()
@@ -343,14 +351,22 @@ class Orchestrator:
             call_id=request.call_id,
         )
 
+    def _is_at_hand(self, request: CallRequest) -> bool:
+        """Tell whether :meth:`_target` needs no more than memory."""
+        return self.functions.find(request.function) is not None or not BLOB_ID.fullmatch(request.function)
+
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:
+        with self._living(context, scope):
+            return self.engine.run(context, load)
+
+    @contextmanager
+    def _living(self, context: CallContext, scope: CallScope | None) -> Iterator[None]:
+        """Let a call be found, and ended, while it runs."""
         live = self._live
         live.add(context)
         try:
-            if scope is None:
-                return self.engine.run(context, load)
-            with scope.holding(context):
-                return self.engine.run(context, load)
+            with nullcontext() if scope is None else scope.holding(context):
+                yield
         except LimitExceededError as error:
             # A cancelled call has no time left: an engine that looks at the deadline alone tells that.
             if context.cancelled:

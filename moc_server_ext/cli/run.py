@@ -20,11 +20,19 @@ from ..invocation import (
     choose_mode,
     parse_numbers,
 )
-from ..model import Invocation, Limits, Mode, Number
+from ..model import Grants, Invocation, Limits, Mode, Number
 from ..verbs.commands import Verb
 from ..verbs.compiling import module_of
 from ..verbs.completion import file_names
-from ..verbs.options import entry_option, env_option, input_file_option, limit_option, mode_option, read_source
+from ..verbs.options import (
+    allow_host_option,
+    entry_option,
+    env_option,
+    input_file_option,
+    limit_option,
+    mode_option,
+    read_source,
+)
 from ..verbs.outcome import CallOutcome
 from .host import TerminalHost
 
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
 @entry_option
 @env_option
 @input_file_option
+@allow_host_option
 @limit_option("Set a limit, in either direction; waiting for stdin counts as time.")
 @click.argument("file", shell_complete=file_names)
 @click.argument("arguments", metavar="[ARGS]…", nargs=-1, type=click.UNPROCESSED)
@@ -53,18 +62,19 @@ def run(
     entry: str | None,
     env: Mapping[str, str],
     input_file: str | None,
+    allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallOutcome:
     """Run one local module, with this terminal's stdin, stdout and stderr.
 
     FILE is a WebAssembly module, or a source file (.c, .wat), which is compiled first. Options come before it;
-    everything after it belongs to the guest. The guest sees no file and no network of this machine. Its exit code
-    becomes this command's.
+    everything after it belongs to the guest. The guest sees no file of this machine, and of the network only the hosts
+    that it was allowed. Its exit code becomes this command's.
     """
     module = module_of(host, file).content
     content = None if input_file is None else read_source(host, input_file)
     name = PurePath(file).stem
-    return CallOutcome(_run(host, name, module, arguments, mode, entry, env, content, limits), name)
+    return CallOutcome(_run(host, name, module, arguments, mode, entry, env, content, allowed_hosts, limits), name)
 
 
 def _run(
@@ -76,10 +86,12 @@ def _run(
     entry: str | None,
     env: Mapping[str, str],
     content: bytes | None,
+    allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallResult:
     from ..buffers.exchange import ExchangeBuffer
     from ..cluster import default_cache_directory
+    from ..egress.network import Network
     from ..engines.wasi import PREVIEW1, UNSTABLE
     from ..engines.wasm import WasmEngine
     from ..guest_api.context import CallContext
@@ -91,13 +103,13 @@ def _run(
     engine = WasmEngine([CORE, PREVIEW1, UNSTABLE], cache_directory=default_cache_directory())
     try:
         interface = engine.inspect(name, module)
-        invocation = _resolve(name, module, interface, arguments, mode, entry, env, limits)
+        invocation = _resolve(name, module, interface, arguments, mode, entry, env, allowed_hosts, limits)
         source = StdinBuffer() if content is None else ExchangeBuffer(content)
         if host.settings.json:
-            return engine.run(CallContext(invocation, source), lambda: module)
+            return engine.run(CallContext(invocation, source, network=Network()), lambda: module)
         stdout = StreamBuffer(sys.stdout.buffer)
         try:
-            result = engine.run(TerminalContext(invocation, source, stdout), lambda: module)
+            result = engine.run(TerminalContext(invocation, source, stdout, network=Network()), lambda: module)
         except MocError:
             if stdout.broken:
                 raise BrokenPipeError from None
@@ -119,6 +131,7 @@ def _resolve(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> Invocation:
     chosen = choose_mode(mode, None, interface.exports)
@@ -140,6 +153,7 @@ def _resolve(
         numbers=numbers,
         arguments=arguments,
         env=env,
+        grants=allowed_hosts,
         limits=Limits().replaced(limits),
     )
 

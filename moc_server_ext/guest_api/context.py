@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..abc import CallServices, GuestMemory
+from ..abc import CallServices, GuestMemory, Place
 from ..buffers.exchange import ExchangeBuffer
+from ..egress.network import Network
 from ..errors import CancelledError, GuestError, LimitExceededError, MocError
 from ..model import Invocation, Limits
 from .errno import Errno, GuestErrno
@@ -35,9 +36,12 @@ class CallContext:
     parent
         The context whose guest made this call.
     live
-        Whether input or output may make the guest wait; a call made by a live one is live as well.
+        Whether input or output may make the guest wait. A call made by a live one is live as well, and so is one whose
+        function may open URLs.
     listener
         Told each part of stderr as it comes.
+    network
+        How requests leave; that of `services` when not given.
 
     Attributes
     ----------
@@ -47,10 +51,12 @@ class CallContext:
         The state of the WASI host (arguments, descriptors, files); set by the engine in posix mode, else None.
     stderr
         What the guest wrote to stderr or logged.
+    place
+        What the call holds of the server; None for one that was not admitted by itself.
     """
 
-    __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_next_id", "_on_cancel", "depth",
-                 "input", "invocation", "live", "memory", "output", "parent", "services", "stderr",
+    __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network", "_next_id", "_on_cancel",
+                 "depth", "input", "invocation", "live", "memory", "output", "parent", "place", "services", "stderr",
                  "wasi")  # fmt: skip
 
     memory: GuestMemory
@@ -68,20 +74,23 @@ class CallContext:
         parent: CallContext | None = None,
         live: bool = False,
         listener: Callable[[bytes], None] | None = None,
+        network: Network | None = None,
     ) -> None:
         self.invocation = invocation
         self.input = input
         self.output = self.new_buffer("output_bytes") if output is None else output
         self.services = services
         self.parent = parent
-        self.live = live or (parent is not None and parent.live)
+        self.live = live or bool(invocation.grants.allowed_hosts) or (parent is not None and parent.live)
         self.depth = 1 if parent is None else parent.depth + 1
         self.stderr = bytearray()
+        self.place: Place | None = None
         self.wasi = None
         self._deadline = time.monotonic() + invocation.limits.timeout_seconds
         self._cancelled = False
-        self._on_cancel: Callable[[], None] | None = None
+        self._on_cancel: Callable[[], object] | None = None
         self._listener = listener
+        self._network = network
         self._call_id = invocation.call_id
         self._buffers: dict[int, ExchangeBuffer] | None = None
         self._next_id = OUTPUT_BUFFER_ID + 1
@@ -124,7 +133,7 @@ class CallContext:
         if act is not None:
             act()
 
-    def when_cancelled(self, act: Callable[[], None] | None) -> None:
+    def when_cancelled(self, act: Callable[[], object] | None) -> None:
         """Call `act` when the call is cancelled, on whatever thread, at once if it was; None takes that back.
 
         For the one who drives the call.
@@ -154,6 +163,19 @@ class CallContext:
         self.stderr += text
         if self._listener is not None:
             self._listener(text)
+
+    def complain(self, message: str) -> None:
+        """Write one line to stderr, as far as there is room: why a host function refuses."""
+        line = f"{message}\n".encode(errors="replace")
+        room = self.invocation.limits.stderr_bytes - len(self.stderr)
+        self.write_stderr(line[: max(0, room)])
+
+    @property
+    def network(self) -> Network | None:
+        """How requests leave; None where there is nothing outside of the call."""
+        if self._network is None and self.services is not None:
+            self._network = self.services.network
+        return self._network
 
     def ceiling(self) -> Limits:
         """Give the limits of a call that this one makes: what the tree holds so far is no more to be had."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, Self
 
 from ..errors import InvalidInputError
+from .hosts import parse_host, split_authority
 from .words import Number
 
 # Beyond it a number has no meaning as a limit, and from some length on Python writes none.
@@ -27,6 +27,7 @@ class Limits:
     open_files: int = 128
     call_depth: int = 16
     buffers: int = 1024
+    response_bytes: int = 64 << 20
 
     def narrowed(self, changes: Mapping[str, Number]) -> Self:
         """Apply `changes`, each of which may only lower its limit; a higher one leaves it as it is."""
@@ -120,6 +121,8 @@ def parse_grants(permissions: Sequence[str], allowed_hosts: Sequence[str] = ()) 
                 grant=permission,
             )
     for host in allowed_hosts:
-        if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?", host):
-            raise InvalidInputError(f"{host!r} is no host: expected HOST or HOST:PORT.", host=host)
+        try:
+            parse_host(split_authority(host)[0])
+        except ValueError as error:
+            raise InvalidInputError(f"{host!r} is no HOST or HOST:PORT: {error}.", host=host) from None
     return Grants(frozenset(permissions), frozenset(allowed_hosts))

@@ -106,6 +106,16 @@ def limit_option(help: str) -> Callable[[Decorated], Decorated]:
     )
 
 
+allow_host_option = click.option(
+    "--allow-host",
+    "allowed_hosts",
+    metavar="HOST[:PORT]",
+    multiple=True,
+    callback=parsed_by(lambda hosts: parse_grants((), hosts)),
+    help="A host that the function may send requests to; may be repeated.",
+)
+
+
 def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Declare what is said about a function when it is registered; the callback gets it as ``declaration``."""
 
@@ -137,14 +147,7 @@ def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
             callback=parsed_by(parse_grants),
             help="What the function may reach: kv:PREFIX, buffer:GLOB, blob, call:GLOB and so on; may be repeated.",
         ),
-        click.option(
-            "--allow-host",
-            "allowed_hosts",
-            metavar="HOST[:PORT]",
-            multiple=True,
-            callback=parsed_by(lambda hosts: parse_grants((), hosts)),
-            help="A host that the function may send requests to; may be repeated.",
-        ),
+        allow_host_option,
         limit_option("Lower a limit of this function."),
         click.option("--reusable", is_flag=True, help="A warm instance may serve several calls of one caller."),
         click.option("--deterministic", is_flag=True, help="Equal inputs give equal outputs: no clock, no random."),

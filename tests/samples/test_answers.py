@@ -58,6 +58,13 @@ def test_wasi_write_says_hello(call: Call):
     assert (result.exit_code, result.output) == (0, b"Hello from WASI, in text\n")
 
 
+def test_http_request_needs_a_url_of_a_host_that_it_was_allowed(call: Call):
+    assert call("http-request").exit_code == 2
+    refused = call("http-request", "http://192.0.2.1/")
+    assert (refused.exit_code, refused.output) == (1, b"")
+    assert b"--allow-host 192.0.2.1" in refused.stderr
+
+
 def test_api_demo_adds(call: Call):
     assert call("api-demo", "2", "3", entry="add").result == 5
 

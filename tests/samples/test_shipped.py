@@ -13,7 +13,7 @@ from moc_server_ext.compilers.c import CCompiler
 
 pytestmark = pytest.mark.timeout(400)  # the first one builds the C library
 
-NAMES = ("uppercase", "cowsay", "api-demo", "wordcount-map", "wordcount-reduce", "wasi-write")
+NAMES = ("uppercase", "cowsay", "api-demo", "http-request", "wordcount-map", "wordcount-reduce", "wasi-write")
 
 
 def test_the_manifest_lists_every_source_and_every_module(manifest, samples_directory):
@@ -49,7 +49,9 @@ def test_the_makefile_builds_registers_and_calls_every_sample(manifest, samples_
     lines = [line.strip() for line in (samples_directory / "Makefile").read_text().splitlines() if "$(MOC)" in line]
     for sample in manifest["samples"]:
         flags = "".join(f" {flag}" for flag in sample["flags"])
-        declared = "".join(f" --{name}" for name, value in sample["declaration"].items() if value)
+        declaration = dict(sample["declaration"])
+        declared = "".join(f" --allow-host {each}" for each in declaration.pop("allowed_hosts", ()))
+        declared += "".join(f" --{name}" for name, value in declaration.items() if value)
         assert f"$(MOC) compile {sample['source']} -o {sample['wasm']}{flags}" in lines
         assert f"$(MOC) push{declared} {sample['name']} {sample['wasm']}" in lines
         assert any(sample["name"] in shlex.split(line) for line in lines if "$(MOC) call" in line)

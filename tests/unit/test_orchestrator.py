@@ -12,6 +12,7 @@ import pytest
 
 from moc_server_ext.admission import Admission
 from moc_server_ext.buffers.exchange import ExchangeBuffer
+from moc_server_ext.egress.network import Network
 from moc_server_ext.errors import (
     BlobNotFoundError,
     CancelledError,
@@ -70,6 +71,14 @@ class ScriptedEngine:
         self.loaded = load()
         return CallResult("id", self.script(context), 0, context.input.getvalue().upper())
 
+    async def drive(self, context: CallContext, load: Callable[[], bytes]) -> CallResult:
+        # On a thread, so that a script may block.
+        try:
+            return await asyncio.to_thread(self.run, context, load)
+        except asyncio.CancelledError:
+            context.cancel()
+            raise
+
     def warm(self, invocation: Invocation, load: Callable[[], bytes], services: Any) -> Any:
         self.warmed += 1
         return WarmScript(self, invocation)
@@ -112,7 +121,8 @@ def moc(engine: ScriptedEngine, storage: Storage) -> Orchestrator:
         kv=storage.kv,
         engine=engine,
         limits=Limits(),
-        admission=Admission(places=2, queued=0),
+        admission=Admission(places=2, queued=0, memory_bytes=1 << 40),
+        network=Network(),
     )
     moc.functions.put("posix", POSIX)
     moc.functions.put("direct", DIRECT, Declaration(reusable=True))

@@ -1,4 +1,4 @@
-"""WASI functions on paths (``path_*``): the tree's, and the doors ``api://input`` and ``api://output``.
+"""WASI functions on paths (``path_*``): the tree's, the doors ``api://input`` and ``api://output``, and URLs.
 
 There are no links, symbolic or hard: making one answers ENOSYS, and reading one EINVAL, as for any file that is none.
 """
@@ -9,15 +9,17 @@ from struct import Struct
 
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
+from ...guest_api.outbound import check_url
 from ...guest_api.registry import I64
 from . import layout
 from .descriptors import STDIN, STDOUT, Descriptor, OpenDirectory, OpenFile
 from .files import pack_filestat, set_times
 from .layout import U32, U64
 from .modules import PREVIEW1, UNSTABLE, both
-from .paths import MAX_PATH_BYTES, Door, door
+from .paths import MAX_PATH_BYTES, Door, WebPath, door
 from .state import WasiState
 from .tree import Directory, File
+from .web import WebFile
 
 
 def _read_path(call: CallContext, pointer: int, length: int) -> bytes:
@@ -46,7 +48,7 @@ def path_open(
     flags: int,
     result: int,
 ) -> int:
-    """Open or create a file, open a directory, or open an exchange buffer of the call."""
+    """Open or create a file, or open a directory, an exchange buffer of the call, or a URL."""
     state: WasiState = call.wasi
     directory = state.descriptor(fd).directory(state)
     call.memory.check(result, 4)
@@ -56,19 +58,21 @@ def path_open(
     state.require_room()
     found = door(path)
     if found is not None:
-        opened = _open_door(found, open_flags, rights)
+        opened = _open_door(call, found, open_flags, rights)
     else:
         opened = _open_in_tree(state, directory, path, open_flags, rights & U64, flags)
     call.memory.write_u32(result, state.open(opened))
     return 0
 
 
-def _open_door(found: Door, open_flags: int, rights: int) -> Descriptor:
+def _open_door(call: CallContext, found: Door | WebPath, open_flags: int, rights: int) -> Descriptor:
     if open_flags & layout.OPEN_DIRECTORY:
         raise GuestErrno(Errno.ENOTDIR)
     if open_flags & layout.OPEN_CREATE and open_flags & layout.OPEN_EXCLUSIVE:
         raise GuestErrno(Errno.EEXIST)
     writing = bool(rights & layout.RIGHT_WRITE)
+    if isinstance(found, WebPath):
+        return _open_url(call, found.url, bool(rights & layout.RIGHT_READ), writing)
     if found is Door.INPUT:
         if writing or open_flags & layout.OPEN_TRUNCATE:
             raise GuestErrno(Errno.EACCES)
@@ -76,6 +80,16 @@ def _open_door(found: Door, open_flags: int, rights: int) -> Descriptor:
     if rights & layout.RIGHT_READ and not writing:
         raise GuestErrno(Errno.EACCES)
     return STDOUT
+
+
+def _open_url(call: CallContext, text: str, reading: bool, writing: bool) -> Descriptor:
+    url = check_url(call, text)
+    if not reading:
+        call.complain(
+            f"{url} was opened for writing only: open it for reading as well, the first read sends the request."
+        )
+        raise GuestErrno(Errno.EACCES)
+    return WebFile(url, call.wasi.tree.quota, writable=writing)
 
 
 def _open_in_tree(
@@ -110,7 +124,12 @@ def _filestat(call: CallContext, fd: int, path_pointer: int, path_length: int, r
     path = _read_path(call, path_pointer, path_length)
     found = door(path)
     node = None if found is not None else state.tree.find(directory, path)
-    call.memory.write(result, pack_filestat(layout_, node, STDIN.inode if found is Door.INPUT else STDOUT.inode))
+    if isinstance(found, WebPath):
+        check_url(call, found.url)
+        inode = WebFile.inode
+    else:
+        inode = STDIN.inode if found is Door.INPUT else STDOUT.inode
+    call.memory.write(result, pack_filestat(layout_, node, inode))
     return 0
 
 

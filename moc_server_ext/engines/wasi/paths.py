@@ -14,8 +14,8 @@ from ...guest_api.errno import Errno, GuestErrno
 MAX_PATH_BYTES = 4096
 MAX_NAME_BYTES = 255
 
-_SCHEME = b"api:/"
-_DOOR = re.compile(rb"(?:.*/)?api://?(?:(?P<input>input(?:/0)?)|output)", re.DOTALL)
+_SCHEME = re.compile(rb"(?:^|/)(api|https?):/", re.DOTALL)
+_DOOR = re.compile(rb"/?(?:(?P<input>input(?:/0)?)|output)")
 
 
 class Door(Enum):
@@ -23,6 +23,12 @@ class Door(Enum):
 
     INPUT = "api://input"
     OUTPUT = "api://output"
+
+
+class WebPath(NamedTuple):
+    """A URL that can be opened like a file."""
+
+    url: str
 
 
 class Path(NamedTuple):
@@ -72,27 +78,34 @@ def _last_name(parts: list[bytes]) -> bytes:
     return next((each for each in reversed(parts) if each), b"")
 
 
-def door(text: bytes) -> Door | None:
-    """Recognise ``api://input``, ``api://input/0`` and ``api://output``, wherever in the tree they are said to be.
+def door(text: bytes) -> Door | WebPath | None:
+    """Recognise ``api://input``, ``api://input/0``, ``api://output`` and URLs, wherever they are said to be.
 
     Language runtimes clean paths and put a working directory before them, so one slash may stand for two, and any
-    directories may come first. The case matters.
+    directories may come first; of several schemes the first one counts. The case matters.
 
     Raises
     ------
     GuestErrno
-        ENOENT for another name below ``api:``, which no file can have; what :func:`parse_path` says of paths that are
-        too long or hold NUL.
+        ENOENT for another name below ``api:``, which no file can have; EINVAL for a URL that is not UTF-8; what
+        :func:`parse_path` says of paths that are too long or hold NUL.
     """
-    if _SCHEME not in text:
+    if b":/" not in text:
+        return None
+    scheme = _SCHEME.search(text)
+    if scheme is None:
         return None
     if len(text) > MAX_PATH_BYTES:
         raise GuestErrno(Errno.ENAMETOOLONG)
     if b"\0" in text:
         raise GuestErrno(Errno.EINVAL)
-    match = _DOOR.fullmatch(text)
-    if match is None:
-        if text.startswith(_SCHEME) or b"/" + _SCHEME in text:
+    rest = text[scheme.end() :]
+    if scheme[1] == b"api":
+        match = _DOOR.fullmatch(rest)
+        if match is None:
             raise GuestErrno(Errno.ENOENT)
-        return None
-    return Door.INPUT if match["input"] else Door.OUTPUT
+        return Door.INPUT if match["input"] else Door.OUTPUT
+    try:
+        return WebPath(f"{scheme[1].decode()}://{rest.removeprefix(b'/').decode()}")
+    except UnicodeDecodeError:
+        raise GuestErrno(Errno.EINVAL) from None

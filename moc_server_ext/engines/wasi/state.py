@@ -147,6 +147,11 @@ class WasiState:
         del self.descriptors[fd]
         heapq.heappush(self._freed, fd)
 
+    def close_all(self) -> None:
+        """Let go of what is open beyond this process's memory, at the end of the call; idempotent."""
+        for each in self.descriptors.values():
+            each.close()
+
     def renumber(self, fd: int, to: int) -> None:
         """Move a descriptor to the number of another open one, which it closes; ENOTSUP for the preopened root."""
         moved, replaced = self.descriptor(fd), self.descriptor(to)

@@ -73,6 +73,7 @@ class _Run:
 
     def to_end(self) -> CallResult:
         tree, interrupt = self.tree, self.interrupt
+        place = tree.context.place
         tree.context.when_cancelled(self._on_cancel)
         while True:
             result = tree.poll()
@@ -81,10 +82,16 @@ class _Run:
                 interrupt.hold()
             if result is not None:
                 return result
+            if place is not None:
+                place.hold(tree.memory_held, tree.context.invocation.function)
             waiting = tree.waiting_for
             if waiting is not None:
                 interrupt.release()
+                if place is not None:
+                    place.suspend()
                 outcome = self._outcome(waiting)
+                if place is not None:
+                    place.resume()
                 interrupt.hold()
                 if isinstance(waiting, NestedCall):
                     tree.enter(waiting, outcome)

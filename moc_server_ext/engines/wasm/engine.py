@@ -6,28 +6,36 @@ It resolves nothing: names, modes, grants and limits come sealed in an ``Invocat
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ...abc import CallServices
 from ...buffers.exchange import ExchangeBuffer
 from ...guest_api.context import CallContext
 from ...guest_api.registry import GuestModule
 from ...model import CallResult, Invocation, Mode, ModuleInterface, Number
+from ...resources import processors
 from .disk_cache import DiskCache
 from .driver import BlockingDriver
 from .guest import CoroutineGuest
+from .loop_driver import LoopDriver
 from .machine import Machine
 from .modules import Modules
 from .prepared import Export, Prepared
 from .profiles import ProfileName
+from .run_queue import RunQueue
 from .tree import Load
 from .values import check_numbers
 from .warm import FreshInstances, WarmGuest, WarmInstance
+
+_BLOCKING_THREADS: Final = 16
 
 
 class WasmEngine:
@@ -53,6 +61,9 @@ class WasmEngine:
         by_name = {name: each for each in modules for name in (each.name, *each.aliases)}
         self._modules = Modules(by_name, self._machine, DiskCache(cache_directory))
         self._driver = BlockingDriver(self._resolve, self._finish)
+        self._blocking = ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="moc_work")
+        self._queue = RunQueue(processors())
+        self._loop_drivers: dict[asyncio.AbstractEventLoop, LoopDriver] = {}
 
     def inspect(self, name: str, content: bytes) -> ModuleInterface:
         """Compile and check a module, and tell what it exports. Never runs any of it.
@@ -91,6 +102,24 @@ class WasmEngine:
         """
         return self._driver.run(context, load)
 
+    async def drive(self, context: CallContext, load: Load) -> CallResult:
+        """Do as :meth:`run` does on the running event loop, whose thread is never held for long.
+
+        Cancelling the coroutine cancels the call.
+        """
+        loop = asyncio.get_running_loop()
+        driver = self._loop_drivers.get(loop)
+        if driver is None:
+            self._loop_drivers = {each: known for each, known in self._loop_drivers.items() if not each.is_closed()}
+            driver = self._loop_drivers[loop] = LoopDriver(
+                resolve=self._resolve,
+                at_hand=self._at_hand,
+                finish=self._finish,
+                queue=self._queue,
+                blocking=self._blocking,
+            )
+        return await driver.run(context, load)
+
     def warm(self, invocation: Invocation, load: Load, services: CallServices | None = None) -> WarmInstance:
         """Make an instance that answers many direct calls, with the limits of `invocation` for each.
 
@@ -103,13 +132,15 @@ class WasmEngine:
         """
         prepared = self._modules.get(invocation.function, invocation.blob_id, load)
         entry = prepared.entry(invocation.function, invocation.entry)
-        if prepared.waits:
+        if prepared.waits or (prepared.waits_live and invocation.grants.allowed_hosts):
             return FreshInstances(lambda numbers: self._run_numbers(invocation, numbers, load, services))
         return WarmGuest(prepared, invocation, entry, services)
 
     def close(self) -> None:
         """Let go of all modules and end the clocks; calls that run go on to their end. Idempotent."""
         self._driver.close()
+        self._queue.close()
+        self._blocking.shutdown(wait=False, cancel_futures=True)
         self._modules.clear()
         with self._lock:
             machines = list(self._machines.values())
@@ -125,15 +156,16 @@ class WasmEngine:
 
     def _resolve(self, context: CallContext, load: Load) -> tuple[Prepared, Export]:
         invocation = context.invocation
-        function = invocation.function
         began = time.monotonic()
-        prepared = self._modules.get(function, invocation.blob_id, load)
-        entry = prepared.entry(function, invocation.entry)
-        check_numbers(function, invocation.entry, entry.signature, invocation.numbers)
+        prepared = self._modules.get(invocation.function, invocation.blob_id, load)
         if context.parent is None:
             # Compiling is the platform's work, not the guest's; inside of another guest's time it still counts.
             context.extend(time.monotonic() - began)
-        return prepared, entry
+        return prepared, _entry(prepared, invocation)
+
+    def _at_hand(self, context: CallContext) -> tuple[Prepared, Export] | None:
+        prepared = self._modules.at_hand(context.invocation.blob_id)
+        return None if prepared is None else (prepared, _entry(prepared, context.invocation))
 
     @staticmethod
     def _finish(guest: CoroutineGuest) -> CallResult:
@@ -162,3 +194,9 @@ class WasmEngine:
             if machine is None:
                 machine = self._machines[profile] = Machine(profile, self._guest_modules)
             return machine
+
+
+def _entry(prepared: Prepared, invocation: Invocation) -> Export:
+    entry = prepared.entry(invocation.function, invocation.entry)
+    check_numbers(invocation.function, invocation.entry, entry.signature, invocation.numbers)
+    return entry

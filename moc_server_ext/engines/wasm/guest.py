@@ -68,7 +68,8 @@ class Guest:
         The error with which the next epoch tick ends the guest.
     """
 
-    __slots__ = ("_at", "_cause", "_context_pointer", "_current", "_failed_in", "_memory", "_slots", "_store", "bound",
+    __slots__ = ("_at", "_cause", "_context_pointer", "_current", "_failed_in", "_memory", "_noted_bytes", "_slots",
+                 "_store", "bound",
                  "context", "exit_code", "memory_bytes", "prepared", "stopped")  # fmt: skip
 
     def __init__(self, prepared: Prepared, context: CallContext, memory_bytes: int) -> None:
@@ -83,6 +84,7 @@ class Guest:
         self._cause: BaseException | None = None
         self._failed_in = ""
         self._memory: LinearMemory | None = None
+        self._noted_bytes = 0
         self._slots = _Slots()
         self._at = ctypes.addressof(self._slots)
         if prepared.uses_wasi or context.invocation.mode is Mode.POSIX:
@@ -102,6 +104,8 @@ class Guest:
                 self._memory.detach()
             capi.store_delete(self._store)
             self._store = 0
+            if self.context.wasi is not None:
+                self.context.wasi.close_all()
 
     # -- called back from inside --------------------------------------------------------------------------------------
 
@@ -136,12 +140,14 @@ class Guest:
         """Decide at an epoch tick whether the guest goes on; gives an error's pointer to end it, or 0."""
         raise NotImplementedError
 
-    def _continue(self, now: float, deadline: float, delta: int, kind: int, *, is_fresh: bool) -> int:
+    def _continue(
+        self, now: float, deadline: float, delta: int, kind: int, *, is_fresh: bool, ticks: int = SLICE_TICKS
+    ) -> int:
         if self.stopped is not None or now >= deadline or self.context.cancelled:
             self._cause = self.stopped or self.context.overdue()
             return capi.error_new(b"ended by the engine")
         left = math.ceil(min(deadline - now, _FOREVER) / TICK_SECONDS)
-        capi.store_u64(delta, max(1, min(SLICE_TICKS, left)))
+        capi.store_u64(delta, max(1, min(ticks, left)))
         capi.store_u8(kind, capi.EPOCH_CONTINUE if is_fresh else capi.EPOCH_YIELD)
         return 0
 
@@ -150,10 +156,18 @@ class Guest:
     @property
     def memory_held(self) -> int:
         """Bytes of linear memory, as far as they are known; exact while the guest is suspended."""
-        if self._memory is None:
+        length = self._noted_bytes if self._memory is None else self._memory.length
+        if not length:
             return 0
         others = (self.prepared.memories - 1) * (self.memory_bytes // self.prepared.memories)
-        return self._memory.length + others
+        return length + others
+
+    def _note_memory(self) -> None:
+        """Measure the memory of a guest that is about to be suspended."""
+        if self._memory is None:
+            self._noted_bytes = self._measure()
+        else:
+            self._memory.measure()
 
     def _find(self, export: Export) -> None:
         name = export.name
@@ -210,8 +224,8 @@ class CoroutineGuest(Guest):
         ``time.perf_counter_ns()`` at the start.
     """
 
-    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_resume_at", "_sign", "_slice_began", "_values",
-                 "_wanted", "began_ns", "result", "waiting_for")  # fmt: skip
+    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_resume_at", "_sign", "_slice_began",
+                 "_slice_ticks", "_values", "_wanted", "began_ns", "result", "waiting_for")  # fmt: skip
 
     def __init__(
         self,
@@ -231,6 +245,7 @@ class CoroutineGuest(Guest):
         self._sign = 1
         self._resume_at = (0, 0)
         self._slice_began = 0.0
+        self._slice_ticks = FIRST_SLICE_TICKS
         self._values: Any = None
         self._wanted: Export | None = None
         self._calls = [(entry, numbers)]
@@ -250,8 +265,13 @@ class CoroutineGuest(Guest):
             self.prepared.machine.ticker.leave()
         super().close()
 
-    def poll(self) -> bool:
+    def poll(self, slice_ticks: int = SLICE_TICKS) -> bool:
         """Run until the guest is done (True), waits, or has computed for a slice (False).
+
+        Parameters
+        ----------
+        slice_ticks
+            How long a slice is, for a guest that goes on after a wait.
 
         Raises
         ------
@@ -261,6 +281,7 @@ class CoroutineGuest(Guest):
         current = self._current
         before = current.guest
         current.guest = self
+        self._slice_ticks = slice_ticks
         self._slice_began = time.monotonic()
         try:
             while capi.future_poll(self._future):
@@ -329,4 +350,9 @@ class CoroutineGuest(Guest):
         """End the guest when its time is over, else give the thread back."""
         now = time.monotonic()
         # After a wait the deadline is stale, and is reached at once although the guest has hardly begun.
-        return self._continue(now, self.context.deadline, delta, kind, is_fresh=now - self._slice_began < TICK_SECONDS)
+        is_fresh = now - self._slice_began < TICK_SECONDS
+        if not is_fresh:
+            self._note_memory()
+        # Whoever has computed for a slice goes on where slices are long.
+        ticks = self._slice_ticks if is_fresh else SLICE_TICKS
+        return self._continue(now, self.context.deadline, delta, kind, is_fresh=is_fresh, ticks=ticks)

@@ -57,9 +57,13 @@ class LinearMemory:
         self.length = measure()
         self.frozen = False
 
+    def measure(self) -> None:
+        """Read the length now; called inside of the guest."""
+        self.length = self._measure()
+
     def freeze(self) -> None:
         """Read the length now and keep to it: the store of a suspended guest must not be touched."""
-        self.length = self._measure()
+        self.measure()
         self.frozen = True
 
     def thaw(self) -> None:

@@ -59,17 +59,23 @@ class Modules:
         InvalidModuleError, MissingImportError
             It cannot run here. Nothing is kept of it.
         """
-        with self._lock:
-            found = self._prepared.get(blob_id)
-            if found is not None:
-                self._prepared.move_to_end(blob_id)
-                return found
+        found = self.at_hand(blob_id)
+        if found is not None:
+            return found
         with self._one_at_a_time(blob_id):
             with self._lock:
                 found = self._prepared.get(blob_id)
             if found is None:
                 found = self._make(function, blob_id, load)
                 self._keep(blob_id, found)
+        return found
+
+    def at_hand(self, blob_id: str) -> Prepared | None:
+        """Give the module of a blob if it is loaded; never blocks for long."""
+        with self._lock:
+            found = self._prepared.get(blob_id)
+            if found is not None:
+                self._prepared.move_to_end(blob_id)
         return found
 
     def clear(self) -> None:

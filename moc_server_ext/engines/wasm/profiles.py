@@ -39,9 +39,7 @@ TABLES: Final = 4
 _KEEP_RESIDENT_BYTES: Final = 64 << 10
 _MAX_MEMORY_BYTES: Final = 4 << 30
 _SLOT_BYTES: Final = _MAX_MEMORY_BYTES + (64 << 20)
-# Guests are driven by threads that block, of which there are far fewer than 1,000. Each slot takes 4 GiB of the 128 TiB
-# that a process can address, and several of these engines must fit.
-_MAX_SLOTS: Final = 1_000
+_MAX_SLOTS: Final = 10_000
 _LEAST_SLOTS: Final = 16
 _USUAL_MAPS: Final = 65_530
 _NO_RESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0)
@@ -66,8 +64,9 @@ def make_engine(profile: ProfileName) -> wasmtime.Engine:
 def pool_slots() -> int:
     """How many guests the pool can hold here.
 
-    As many as the kernel's limit of memory maps allows, at most 1,000, and fewer where the address space of this
-    process is limited or taken: a pool that cannot be reserved would end the process.
+    As many as the kernel's limit of memory maps allows, at most 10,000, and fewer where the address space of this
+    process is limited or taken: a pool that cannot be reserved would end the process. Each slot takes 4 GiB of the
+    128 TiB that a process can address, so that as much is left free as is taken, for whoever comes next.
 
     Raises
     ------
@@ -79,7 +78,7 @@ def pool_slots() -> int:
     except (OSError, ValueError):
         maps = _USUAL_MAPS
     slots = max(_LEAST_SLOTS, min(_MAX_SLOTS, (maps - _MAPS_FOR_OTHERS) // _MAPS_PER_SLOT))
-    while not _can_reserve(slots * _SLOT_BYTES):
+    while not _can_reserve(2 * slots * _SLOT_BYTES):
         slots //= 2
         if slots < _LEAST_SLOTS:
             raise UnavailableError(

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...errors import MocError
+from ...errors import MocError, OverloadedError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting, Work
 from ...model import CallResult
-from .guest import CoroutineGuest
+from .guest import SLICE_TICKS, CoroutineGuest
 from .prepared import Export, Prepared
 
 Load = Callable[[], bytes]
@@ -49,6 +49,11 @@ class CallTree:
         return self._guests[-1].waiting_for
 
     @property
+    def top(self) -> CallContext:
+        """The context of the guest that runs or waits."""
+        return self._guests[-1].context
+
+    @property
     def memory_held(self) -> int:
         """Bytes of linear memory of all guests, as far as they are known."""
         return sum(each.memory_held for each in self._guests)
@@ -58,8 +63,13 @@ class CallTree:
         context = self.context
         self._push(context, prepared, entry, context.invocation.limits.memory_bytes)
 
-    def poll(self) -> CallResult | None:
+    def poll(self, slice_ticks: int = SLICE_TICKS) -> CallResult | None:
         """Run the guest on top for a slice; gives the root's result once that is done.
+
+        Parameters
+        ----------
+        slice_ticks
+            How long a slice is, for a guest that goes on after a wait.
 
         Raises
         ------
@@ -70,7 +80,7 @@ class CallTree:
         guest = guests[-1]
         outcome: CallResult | MocError
         try:
-            if not guest.poll():
+            if not guest.poll(slice_ticks):
                 return None
             outcome = self._finish(guest)
         except MocError as error:
@@ -110,6 +120,8 @@ class CallTree:
         guest = self._guests[-1]
         if isinstance(callee, BaseException):
             guest.answer(callee)
+        elif self.context.place is not None and not self.context.place.has_room:
+            self._hand_back(call, OverloadedError())
         elif callee.prepared is None or callee.entry is None:
             self._hand_back(call, callee.error or RuntimeError("a callee without module and error"))
         else:

@@ -20,7 +20,7 @@ from ..context import CallContext
 from ..errno import Errno, GuestErrno
 from ..registry import NestedCall
 from .module import CORE
-from .support import check_grant, check_room, complain, read_text, services_of
+from .support import check_grant, check_room, read_text, services_of
 
 _MAX_ARGUMENTS: Final = 1024
 _MAX_ARGUMENT_BYTES: Final = 1 << 20
@@ -160,7 +160,7 @@ def _number(result: CallResult) -> int:
 
 
 def _refusal(call: CallContext, error: MocError) -> Errno:
-    complain(call, error.message)
+    call.complain(error.message)
     if isinstance(error, NotFoundError):
         return Errno.ENOENT
     if isinstance(error, InvalidInputError):

@@ -40,15 +40,8 @@ def check_grant(call: CallContext, kind: str, target: str) -> None:
     """Refuse with EACCES what the function was not granted, and say on its stderr which grant is missing."""
     if not call.invocation.grants.allows(kind, target):
         shown = "".join(each if each.isprintable() else "\ufffd" for each in target[:_SHOWN_CHARS])
-        complain(call, NotGrantedError(call.invocation.function, f"{kind}:{shown}").message)
+        call.complain(NotGrantedError(call.invocation.function, f"{kind}:{shown}").message)
         raise GuestErrno(Errno.EACCES)
-
-
-def complain(call: CallContext, message: str) -> None:
-    """Write one line to the guest's stderr, as far as there is room."""
-    line = f"{message}\n".encode(errors="replace")
-    room = call.invocation.limits.stderr_bytes - len(call.stderr)
-    call.write_stderr(line[: max(0, room)])
 
 
 def services_of(call: CallContext) -> CallServices:

@@ -155,7 +155,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "functions": _COUNT,
             "buffers": _COUNT,
             "runs": _COUNT,
-            "calls": _object({"running": _COUNT, "places": _COUNT, "queue": _COUNT}),
+            "calls": _object(
+                dict.fromkeys(
+                    ("running", "active", "places", "queued", "queue", "memory_bytes", "memory_budget_bytes"), _COUNT
+                )
+            ),
             "limits": _ref("Limits"),
         }
     ),

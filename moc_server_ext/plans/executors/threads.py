@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ...resources import processors
 from .base import Result, Task
 
 MAX_THREADS: Final = 256
-
-
-def processors() -> int:
-    """Tell how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class ThreadsExecutor:

@@ -7,6 +7,9 @@ import subprocess
 
 import pytest
 
+from support import ROOT
+from web import answer, web_server
+
 ECHO = """
   (local $length i32)
   (loop $more
@@ -146,3 +149,16 @@ def test_ctrl_c_cancels_a_call(command, environment, moc, posix, tmp_path):
         [command[0], "-c", INTERRUPTED_CALL], env=environment, capture_output=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"moc: interrupted\n")
+
+
+def test_run_lets_a_file_reach_the_hosts_that_it_was_allowed_and_no_other(moc_inside):
+    sample = str(ROOT / "samples" / "c" / "http-request" / "http-request.wasm")
+    with web_server() as web:
+        web.answers["/"] = answer(b"hello from afar")
+        done = moc_inside("run", "--allow-host", web.host, sample, web.url())
+        assert (done.returncode, done.stdout) == (0, b"hello from afar")
+        refused = moc_inside("run", "--allow-host", "example.com", sample, web.url())
+        assert refused.returncode == 1
+        assert f"moc run --allow-host {web.host}".encode() in refused.stderr
+        assert web.connections == 1
+    assert moc_inside("run", "--allow-host", "0x7f.1", sample).returncode == 2

@@ -83,6 +83,12 @@ int32_t call_function(const char *name, int32_t name_length, const char *start_f
                       int32_t input_id, int32_t output_id, const char *posix_file_name, int32_t posix_file_name_length,
                       const struct moc_string *posix_arguments, int32_t posix_arguments_count);
 
+/* -- outbound requests: need an allowed host ----------------------------------------------------------------------- */
+
+/* Send a GET request and wait for the whole answer: its body, in a new buffer, whose headers are the answer's, with the
+   status code among them as x-moc-status-code. */
+MOC_CORE("get_url") int32_t get_url(const char *url, int32_t url_length);
+
 #undef MOC_CORE
 
 #ifdef __cplusplus
