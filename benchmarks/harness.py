@@ -35,6 +35,29 @@ class Comparison:
         return "–" if self.goal is None else "yes" if self.ratio <= self.goal else "**no**"
 
 
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One line of the report's second table: a figure with a goal of its own.
+
+    Parameters
+    ----------
+    goal
+        In words; empty where there is none.
+    is_met
+        None where there is no goal.
+    """
+
+    subject: str
+    measured: str
+    goal: str = ""
+    is_met: bool | None = None
+
+    @property
+    def met(self) -> str:
+        """Say whether the goal is met."""
+        return "–" if self.is_met is None else "yes" if self.is_met else "**no**"
+
+
 def _time_us(function: Callable[[], object], count: int) -> float:
     begin = time.perf_counter_ns()
     for _ in range(count):

@@ -2,7 +2,8 @@
 
 Two groups:
 
-- the **nouns** that the platform offers (`Functions`, `Blobs`, `Buffers`, `KeyValues`, `Runs`, together `Platform`).
+- the **nouns** that the platform offers (`Functions`, `Blobs`, `Buffers`, `KeyValues`, `Calls`, `Runs`, together
+  `Platform`).
   The cluster implements them in process, the client over HTTP; verbs and magics know only these;
 - the **seams** inside (`GuestMemory`, `CallServices`, `Compiler`), through which lower layers reach what is above them.
 
@@ -19,6 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 from .model import (
     BlobRecord,
     BufferRecord,
+    CallRecord,
     CallRequest,
     CallResult,
     Declaration,
@@ -142,6 +144,18 @@ class KeyValues(Protocol):
         ...
 
 
+class Calls(Protocol):
+    """Calls that run, and the last ones that ended. Those that guests make and the tasks of runs are not among them."""
+
+    def get(self, call_id: str) -> CallRecord:
+        """Tell how a call is; CallNotFoundError if there is none, or it is forgotten."""
+        ...
+
+    def cancel(self, call_id: str) -> CallRecord:
+        """End a call and tell how it is then; one that has ended stays as it is."""
+        ...
+
+
 class Runs(Protocol):
     """Executions of plans."""
 
@@ -201,6 +215,8 @@ class Platform(Protocol):
     def buffers(self) -> Buffers: ...
     @property
     def kv(self) -> KeyValues: ...
+    @property
+    def calls(self) -> Calls: ...
     @property
     def runs(self) -> Runs: ...
 
@@ -335,6 +351,26 @@ class Place(Protocol):
     @property
     def has_room(self) -> bool:
         """Whether the server's memory budget has anything left."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happens in a cluster.
+
+    Its methods are called on whatever thread it happens on, while the caller waits: they must return at once. What one
+    raises is logged once and hurts nobody.
+    """
+
+    def call_started(self, record: CallRecord) -> None:
+        """Take note of a call that begins."""
+        ...
+
+    def call_ended(self, record: CallRecord) -> None:
+        """Take note of a call that has ended, whichever way."""
+        ...
+
+    def run_ended(self, record: RunRecord) -> None:
+        """Take note of a run that has ended, whichever way."""
         ...
 
 

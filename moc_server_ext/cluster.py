@@ -13,11 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Runs
-from .model import CallRequest, CallResult, Limits
+from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Observer, Runs
+from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
     from .buffers.channel import Channel
+    from .observers import Observers
     from .orchestrator import Orchestrator, PreparedCall
     from .plans.runs import RunTable
     from .scope import CallScope
@@ -44,20 +45,29 @@ def default_cache_directory() -> Path:
 class Cluster:
     """The whole platform in this process; implements ``abc.Platform``. Thread-safe; a context manager.
 
-    Made by :meth:`open`. Only :meth:`call` may be used on an event loop's thread: all else blocks.
+    Made by :meth:`open`. Only :meth:`call`, :meth:`subscribe` and :meth:`activity` may be used on an event loop's
+    thread: all else blocks.
 
     Attributes
     ----------
     storage
         The storage directory that this cluster owns.
-    functions, blobs, buffers, kv, runs
+    functions, blobs, buffers, kv, calls, runs
         The nouns.
     """
 
-    def __init__(self, storage: Storage, orchestrator: Orchestrator, runs: RunTable, closing: ExitStack) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        orchestrator: Orchestrator,
+        runs: RunTable,
+        observers: Observers,
+        closing: ExitStack,
+    ) -> None:
         self.storage = storage
         self._orchestrator = orchestrator
         self._runs = runs
+        self._observers = observers
         self._closing = closing
 
     @classmethod
@@ -98,11 +108,13 @@ class Cluster:
         """
         # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
         from .admission import Admission
+        from .calls import CallTable
         from .egress.network import Network
         from .engines.wasi import PREVIEW1, UNSTABLE
         from .engines.wasm import WasmEngine
         from .functions import FunctionTable
         from .guest_api.core import CORE
+        from .observers import Observers
         from .orchestrator import Orchestrator
         from .plans.runs import RunTable
         from .resources import memory_bytes as usable_bytes
@@ -116,6 +128,7 @@ class Cluster:
                 [CORE, PREVIEW1, UNSTABLE], cache_directory=cache_directory or default_cache_directory()
             )
             opening.callback(engine.close)
+            observers = Observers()
             orchestrator = Orchestrator(
                 functions=FunctionTable(storage.names, engine.inspect),
                 blobs=storage.blobs,
@@ -129,11 +142,12 @@ class Cluster:
                     memory_bytes=memory_bytes or usable_bytes() // 2,
                 ),
                 network=Network(),
+                calls=CallTable(observers),
             )
             opening.callback(orchestrator.close)
-            runs = RunTable(storage.buffers, orchestrator.prepare)
+            runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
-            return cls(storage, orchestrator, runs, opening.pop_all())
+            return cls(storage, orchestrator, runs, observers, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +178,11 @@ class Cluster:
     def kv(self) -> KeyValues:
         """Durable bytes by key."""
         return self._orchestrator.kv
+
+    @property
+    def calls(self) -> Calls:
+        """Calls that run, and the last ones that ended."""
+        return self._orchestrator.calls
 
     @property
     def runs(self) -> Runs:
@@ -227,6 +246,28 @@ class Cluster:
     def prepare(self, request: CallRequest) -> PreparedCall:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)
+
+    def subscribe(self, observer: Observer, *, starts: bool = True) -> Callable[[], None]:
+        """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent.
+
+        Parameters
+        ----------
+        starts
+            Whether it is told when calls begin, too.
+        """
+        return self._observers.subscribe(observer, starts=starts)
+
+    def activity(self) -> Activity:
+        """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
+        admission = self._orchestrator.admission
+        running = admission.running
+        return Activity(
+            running=running,
+            waiting=max(0, running - admission.active),
+            queued=admission.queued,
+            refused=admission.refused,
+            memory_bytes=admission.held_bytes,
+        )
 
     def status(self) -> dict[str, Any]:
         """Tell what runs: version, process, instance id, storage, counts, limits."""

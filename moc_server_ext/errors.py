@@ -8,7 +8,7 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
 
     MocError
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
-    │                        EntryPointNotFound
+    │                        CallNotFound, EntryPointNotFound
     ├── ConflictError        AddressInUse
     ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
@@ -32,6 +32,7 @@ __all__ = [
     "BlobNotFoundError",
     "BodyTooLargeError",
     "BufferNotFoundError",
+    "CallNotFoundError",
     "CancelledError",
     "CompileFailedError",
     "ConflictError",
@@ -217,6 +218,17 @@ class RunNotFoundError(NotFoundError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"No run has the id {run_id!r}. `moc runs` lists the recent ones.", run_id=run_id)
+
+
+class CallNotFoundError(NotFoundError):
+    """No call has this id, or it is forgotten."""
+
+    code = "call_not_found"
+
+    def __init__(self, call_id: str) -> None:
+        super().__init__(
+            f"No call has the id {call_id!r}. Calls that have ended are known for a while only.", call_id=call_id
+        )
 
 
 # -- conflict and invalid input ---------------------------------------------------------------------------------------

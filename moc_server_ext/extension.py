@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Dict, Float, Integer, Unicode
@@ -19,6 +19,7 @@ from .errors import InternalError, InvalidInputError, LockedStorageError, MocErr
 from .http.gateway import Gateway, certificate_hosts
 from .http.handler import Api
 from .http.jupyter import jupyter_routes
+from .http.observation import Observation
 from .http.routes import Lane
 from .http.startup import StartupError
 from .http.tls import ensure_certificate
@@ -28,6 +29,7 @@ from .storage.endpoint import ENDPOINT_FILE, Endpoint, remove_endpoint, write_en
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .http.events.emitter import EventLog
 
 _STORAGE_THREADS = 8
 _CLOSE_SECONDS = 1.5
@@ -71,6 +73,7 @@ class MocExtension(ExtensionApp):
     #: Called once, on the event loop, when everything answers.
     on_ready: Callable[[], None] | None = None
     _workers: Workers | None = None
+    _observation: Observation | None = None
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -107,7 +110,8 @@ class MocExtension(ExtensionApp):
         remove_endpoint(storage.path)  # One of an owner that was killed would send clients to nowhere.
         calls = max(8, 4 * (os.cpu_count() or 1))
         self._workers = Workers({Lane.CALLS: calls, Lane.STORAGE: _STORAGE_THREADS})
-        api = Api(cluster, self._workers, self.max_body_bytes)
+        self._observation = Observation(cluster, self._workers)
+        api = Api(cluster, self._workers, self.max_body_bytes, metrics=self._observation.metrics)
         if self.enable_gateway:
             self.gateway = Gateway(
                 api,
@@ -137,6 +141,8 @@ class MocExtension(ExtensionApp):
         """Begin to serve and announce it; Jupyter calls this once its event loop runs."""
         if self.cluster is None:
             return
+        if self._observation is not None and self.serverapp is not None:
+            self._observation.start(cast("EventLog", self.serverapp.event_logger))
         if self.gateway is not None:
             self.gateway.start()
         try:
@@ -175,6 +181,9 @@ class MocExtension(ExtensionApp):
         if self.gateway is not None:
             await self.gateway.stop()
             self.gateway = None
+        if self._observation is not None:
+            self._observation.stop()
+            self._observation = None
         cluster, self.cluster = self.cluster, None
         if self._workers is not None:
             self._workers.close()

@@ -20,6 +20,7 @@ from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
 from .buffers.streamed import SinkBuffer, SourceBuffer
+from .calls import CallTable
 from .egress.network import Network
 from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
@@ -118,12 +119,14 @@ class Orchestrator:
         limits: Limits,
         admission: Admission,
         network: Network,
+        calls: CallTable,
     ) -> None:
         self.functions = functions
         self.blobs = blobs
         self.buffers = buffers
         self.kv = kv
         self.admission = admission
+        self.calls = calls
         self.engine = engine
         self.limits = limits
         self.network = network
@@ -155,8 +158,8 @@ class Orchestrator:
         """
         target = self._target(request)
         context = self._streamed(self._seal(target, request), request.input, streams or CallStreams())
-        with self.admission.enter(request.caller) as context.place:
-            result = self._run(context, target.load, scope)
+        with self.admission.enter(request.caller) as context.place, self.calls.track(context) as tracked:
+            result = tracked.done(self._run(context, target.load, scope))
         return result if streams is None or streams.stderr is None else replace(result, stderr=b"")
 
     async def call(
@@ -204,8 +207,8 @@ class Orchestrator:
                     listener=stderr,
                 )
                 context.place = place
-                with self._living(context, scope):
-                    return await self.engine.drive(context, target.load)
+                with self.calls.track(context) as tracked, self._living(context, scope):
+                    return tracked.done(await self.engine.drive(context, target.load))
         finally:
             if output is not None:
                 output.close()

@@ -38,6 +38,7 @@ class SourceBuffer(ExchangeBuffer):
                 self._ended = True
             else:
                 self._part = memoryview(part)
+                self._size += len(part)
         return self._part
 
     def advance(self, count: int) -> None:

@@ -17,6 +17,7 @@ from ..model import (
     WASM_CONTENT_TYPE,
     BlobRecord,
     BufferRecord,
+    CallRecord,
     CallRequest,
     CallResult,
     Declaration,
@@ -72,6 +73,7 @@ class HttpPlatform:
         self.blobs = HttpBlobs(transport)
         self.buffers = HttpBuffers(transport)
         self.kv = HttpKeyValues(transport)
+        self.calls = HttpCalls(transport)
         self.runs = HttpRuns(transport)
 
     @property
@@ -293,6 +295,21 @@ class HttpKeyValues(_Noun):
     def delete(self, key: bytes) -> None:
         """Remove a key."""
         self._transport.request("DELETE", f"kv/{_encode(key)}")
+
+
+class HttpCalls(_Noun):
+    """See :class:`~..abc.Calls`."""
+
+    def get(self, call_id: str) -> CallRecord:
+        """Tell how a call is."""
+        record: CallRecord = self._get(f"calls/{_encode(call_id)}", CallRecord.from_json)
+        return record
+
+    def cancel(self, call_id: str) -> CallRecord:
+        """End a call."""
+        response = self._transport.request("DELETE", f"calls/{_encode(call_id)}")
+        record: CallRecord = _read_json(self._transport, response, CallRecord.from_json)
+        return record
 
 
 class HttpRuns(_Noun):

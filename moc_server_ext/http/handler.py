@@ -31,6 +31,7 @@ from ..errors import (
 from ..scope import CallScope
 from .bodies import BodySink, SilenceWatch, send_parts
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
+from .metrics import Metrics
 from .openapi.document import Documents
 from .routes import find_begin, find_operation
 from .workers import Workers
@@ -55,16 +56,19 @@ class Api:
     ----------
     max_body_bytes
         Largest body that a request may have.
-    silent_seconds
-        How long a client may neither send nor take anything of a body that goes in parts.
     documents
         The API's own descriptions.
+    metrics
+        What the server measures of itself.
+    silent_seconds
+        How long a client may neither send nor take anything of a body that goes in parts.
     """
 
     platform: ServedPlatform
     workers: Workers
     max_body_bytes: int
     documents: Documents = field(default_factory=Documents)
+    metrics: Metrics = field(default_factory=Metrics)
     silent_seconds: float = 300.0
 
 
@@ -102,8 +106,9 @@ class ApiMixin(_Handler):
         """Authenticate before a byte of the body is kept."""
         try:
             self._caller = await self.authenticate()
-        except MocError as error:
-            self._refuse(error, _DRAIN_UNKNOWN_BYTES)
+        except (MocError, web.HTTPError) as error:
+            refusal = self._as_moc_error(error.status_code if isinstance(error, web.HTTPError) else 0, error)
+            self._refuse(refusal, _DRAIN_UNKNOWN_BYTES)
             return
         if self._announced_length() > self.api.max_body_bytes:
             self._refuse(BodyTooLargeError(self.api.max_body_bytes), _DRAIN_KNOWN_BYTES)
@@ -226,6 +231,7 @@ class ApiMixin(_Handler):
             root=self.request.path.removesuffix(path),
             segments=tuple(path.split("/")),
             describe=functools.partial(self.api.documents.body, self.door),
+            measure=self.api.metrics.text,
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             body=body,

@@ -11,7 +11,7 @@ from tornado import web
 from ..errors import AccessDeniedError, UnauthorizedError
 from .handler import Api, ApiMixin
 from .messages import Door
-from .routes import API_PATH
+from .routes import API_PATH, find_action
 
 
 @web.stream_request_body
@@ -34,9 +34,7 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
             raise
         if not self.current_user:
             raise UnauthorizedError()
-        action = "read" if self.request.method in ("GET", "HEAD") else "write"
-        if self.request.method == "POST" and self.request.path.endswith("/call"):
-            action = "execute"
+        action = find_action(self.request.method or "", tuple(self.api_path().split("/"))).value
         allowed = await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource))
         if not allowed:
             raise AccessDeniedError(f"This user may not {action} {self.auth_resource!r} on this Jupyter server.")

@@ -63,6 +63,8 @@ class ApiRequest:
         Path of the API's root as the client sees it, ending in a slash; `Location` headers begin with it.
     describe
         Gives the API's own description as JSON, for the door that the request came in by.
+    measure
+        Gives the server's metrics as text.
     segments
         The path behind the root, still percent-encoded, so that an encoded slash belongs to its name.
     query
@@ -84,6 +86,7 @@ class ApiRequest:
     root: str
     segments: tuple[str, ...]
     describe: Callable[[], bytes]
+    measure: Callable[[], bytes]
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""

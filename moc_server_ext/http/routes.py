@@ -10,13 +10,21 @@ from typing import Any
 from ..abc import Receiver
 from ..errors import MethodNotAllowedError, NotFoundError
 from .messages import ApiRequest, ApiResponse
-from .nouns import blobs, buffers, description, functions, keyvalues, runs, status
+from .nouns import blobs, buffers, calls, description, functions, keyvalues, metrics, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
 # Begins to store a body that comes in parts, before the first of them is taken.
 Begin = Callable[[ApiRequest], Receiver[Any]]
 
 API_PATH = "moc/api/v1/"
+
+
+class Action(StrEnum):
+    """What a caller does to moc by a request, in the words of Jupyter's authorizers."""
+
+    READ = "read"
+    WRITE = "write"
+    EXECUTE = "execute"
 
 
 class Lane(StrEnum):
@@ -36,6 +44,8 @@ class Route:
         Path segments; one in braces stands for any segment that is not empty.
     operations
         By method. HEAD is listed where it is answered.
+    executes
+        Whether its methods, but for reading, are a matter of calling functions, not of changing what is stored.
     receives
         By method: what a body goes into while it comes; others are handed to their operation as a whole.
     """
@@ -43,6 +53,7 @@ class Route:
     pattern: tuple[str, ...]
     operations: dict[str, Operation]
     lane: Lane = Lane.STORAGE
+    executes: bool = False
     receives: dict[str, Begin] = field(default_factory=dict)
 
     def matches(self, segments: tuple[str, ...]) -> bool:
@@ -54,17 +65,23 @@ class Route:
 
 
 def _route(
-    path: str, *, lane: Lane = Lane.STORAGE, receives: dict[str, Begin] | None = None, **operations: Operation
+    path: str,
+    *,
+    lane: Lane = Lane.STORAGE,
+    executes: bool = False,
+    receives: dict[str, Begin] | None = None,
+    **operations: Operation,
 ) -> Route:
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, lane, receives or {})
+    return Route(tuple(path.split("/")), by_method, lane, executes, receives or {})
 
 
 ROUTES: tuple[Route, ...] = (
     _route("status", get=status.get_status),
     _route("openapi.json", get=description.get_openapi),
+    _route("metrics", get=metrics.get_metrics),
     _route("functions", get=functions.list_functions),
     _route(
         "functions/{name}",
@@ -72,7 +89,7 @@ ROUTES: tuple[Route, ...] = (
         put=functions.put_function,
         delete=functions.delete_function,
     ),
-    _route("functions/{name}/call", post=functions.call_function, lane=Lane.CALLS),
+    _route("functions/{name}/call", post=functions.call_function, lane=Lane.CALLS, executes=True),
     _route("blobs", post=blobs.post_blob, receives={"POST": blobs.receive_blob}),
     _route("blobs/{id}", get=blobs.get_blob),
     _route("buffers", get=buffers.list_buffers),
@@ -85,10 +102,18 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
+    _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),
     _route("runs", get=runs.list_runs, post=runs.post_run),
     _route("runs/{id}", get=runs.get_run, delete=runs.delete_run),
     _route("runs/{id}/output", get=runs.get_run_output),
 )
+
+
+def find_action(method: str, segments: tuple[str, ...]) -> Action:
+    """Tell what a request does, also one that no operation answers."""
+    if method in ("GET", "HEAD"):
+        return Action.READ
+    return Action.EXECUTE if any(each.executes and each.matches(segments) for each in ROUTES) else Action.WRITE
 
 
 def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Operation, Lane]:

@@ -6,7 +6,16 @@ Nothing here acts. ``parse_*`` turn text from outside into these objects, so tha
 
 from __future__ import annotations
 
-from .calls import CallRequest, CallResult, Invocation, result_from_json, result_to_json
+from .calls import (
+    Activity,
+    CallRecord,
+    CallRequest,
+    CallResult,
+    CallState,
+    Invocation,
+    result_from_json,
+    result_to_json,
+)
 from .functions import Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
 from .plans import MapReduce, RunRecord, RunState
@@ -30,10 +39,13 @@ __all__ = [
     "GRANT_KINDS",
     "PREFIX_KINDS",
     "WASM_CONTENT_TYPE",
+    "Activity",
     "BlobRecord",
     "BufferRecord",
+    "CallRecord",
     "CallRequest",
     "CallResult",
+    "CallState",
     "Declaration",
     "FunctionRecord",
     "Grants",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any, Self
 
 from .limits import Grants, Limits
@@ -131,6 +132,100 @@ class CallResult:
             duration_us=body["duration_us"],
             output_headers=dict(body.get("output_headers", {})),
         )
+
+
+class CallState(StrEnum):
+    """Where a call is in its life."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call as it is now, without its input and its output.
+
+    Parameters
+    ----------
+    started_at
+        Seconds since 1970, UTC.
+    duration_us
+        Wall time in microseconds: so far, or from the start of the instance to its end.
+    result, exit_code
+        As in :class:`CallResult`; None while it runs and if it failed.
+    input_bytes, output_bytes
+        How many bytes of each there were, so far or in all.
+    stderr
+        The end of what the guest wrote to stderr, up to 4 KiB.
+    error
+        The error's JSON when the call failed or was cancelled.
+    """
+
+    call_id: str
+    function: str
+    mode: Mode
+    caller: str
+    state: CallState
+    started_at: float
+    duration_us: int = 0
+    result: Number | tuple[Number, ...] | None = None
+    exit_code: int | None = None
+    input_bytes: int = 0
+    output_bytes: int = 0
+    stderr: bytes = b""
+    error: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the shape of ``GET calls/{id}``."""
+        body = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            **body,
+            "mode": self.mode.value,
+            "state": self.state.value,
+            "result": result_to_json(self.result),
+            "stderr": self.stderr.decode(errors="replace"),
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        known = {each.name: body[each.name] for each in fields(cls)}
+        return cls(
+            **{
+                **known,
+                "mode": Mode(body["mode"]),
+                "state": CallState(body["state"]),
+                "result": result_from_json(body["result"]),
+                "stderr": body["stderr"].encode(),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How busy a cluster is with calls from outside.
+
+    Parameters
+    ----------
+    running
+        Calls that have begun and not ended.
+    waiting
+        Of these, calls that wait for storage, a clock, a stream or the network.
+    queued
+        Calls that wait for their turn now.
+    refused
+        Calls that were refused since the start, because there was too much work.
+    memory_bytes
+        Linear memory that all guests hold, as far as it is known.
+    """
+
+    running: int
+    waiting: int
+    queued: int
+    refused: int
+    memory_bytes: int
 
 
 def result_to_json(result: Number | tuple[Number, ...] | None) -> Any:

@@ -27,6 +27,7 @@ from ..errors import (
     from_json,
 )
 from ..model import BufferRecord, CallRequest, CallResult, MapReduce, Mode, RunRecord, RunState, parse_name
+from ..observers import Observers
 from ..scope import CallScope
 from .executors.threads import MAX_THREADS, ThreadsExecutor
 from .mapreduce import execute
@@ -69,11 +70,14 @@ class RunTable:
     ----------
     prepare
         Resolves a stage's function.
+    observers
+        Are told when a run has ended.
     """
 
-    def __init__(self, buffers: Buffers, prepare: Prepare) -> None:
+    def __init__(self, buffers: Buffers, prepare: Prepare, observers: Observers) -> None:
         self._buffers = buffers
         self._prepare = prepare
+        self._observers = observers
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self._closed = False
@@ -102,7 +106,7 @@ class RunTable:
             for stage, name in stages.items()
             if name is not None
         }
-        run = _Run(plan, source, functions, self._buffers, self._ended)
+        run = _Run(plan, source, functions, self._buffers, ended=self._ended)
         with self._lock:
             if self._closed:
                 raise UnavailableError("The cluster is closed and starts no further runs.")
@@ -196,8 +200,13 @@ class RunTable:
             if run.state is not RunState.RUNNING:
                 del self._runs[run_id]
 
-    def _ended(self) -> None:
-        """Let go of old outputs, now that there is a new one."""
+    def _ended(self, run: _Run) -> None:
+        """Tell who observes, and let go of old outputs if there is a new one."""
+        self._observers.run_ended(run.record())
+        if run.state is RunState.DONE:
+            self._forget_outputs()
+
+    def _forget_outputs(self) -> None:
         with self._lock:
             kept = 0
             for number, run in enumerate(reversed(self._runs.values())):
@@ -216,7 +225,8 @@ class _Run:
         source: BufferRecord,
         functions: Mapping[str, PreparedFunction],
         buffers: Buffers,
-        ended: Callable[[], None],
+        *,
+        ended: Callable[[_Run], None],
     ) -> None:
         self.run_id = secrets.token_hex(8)
         self.state = RunState.RUNNING
@@ -302,7 +312,6 @@ class _Run:
             else:
                 self.output.content = content
             self._end(RunState.DONE, output_bytes=len(content))
-            self._ended()
         except MocError as error:
             if self._cancel_asked or isinstance(error, CancelledError):
                 self._end(RunState.CANCELLED)
@@ -318,6 +327,7 @@ class _Run:
             self._output_bytes = output_bytes
             self._duration = time.perf_counter() - self._began
             self.state = state
+        self._ended(self)
 
     def _run_function(self, stage: str, content: bytes) -> CallResult:
         return self._functions[stage].run(content, scope=self._scope)

@@ -149,6 +149,7 @@ def test_every_shape_has_the_fields_that_are_sent(page, code):
         "BLOB": model.BlobRecord("id", 1, "type"),
         "BUFFER": model.BufferRecord("name", 1, "type", {}, 0.0),
         "CALL": model.CallResult("id", 1, None, b""),
+        "CALLRECORD": model.CallRecord("id", "f", model.Mode.POSIX, "me", model.CallState.DONE, 0.0),
         "RUN": model.RunRecord("id", model.MapReduce("source", "map"), model.RunState.DONE, "map", 0, 0),
     }
     listed = {name: code(names) for name, names in page("reference/http.md").table("name", "fields")}

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,17 @@ import pytest
 
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.cluster import Cluster
-from moc_server_ext.errors import FunctionNotFoundError, RunNotFoundError
+from moc_server_ext.errors import CallNotFoundError, FunctionNotFoundError, RunNotFoundError
 from moc_server_ext.http.gateway import Gateway
 from moc_server_ext.http.handler import Api
 from moc_server_ext.http.routes import Lane
 from moc_server_ext.http.tls import ensure_certificate
 from moc_server_ext.http.workers import Workers
 from moc_server_ext.model import (
+    CallRecord,
     CallRequest,
     CallResult,
+    CallState,
     Declaration,
     FunctionRecord,
     MapReduce,
@@ -104,6 +106,22 @@ class ScriptedRuns:
         return self.get(run_id)
 
 
+class ScriptedCalls:
+    """Calls in a dictionary, which end when they are cancelled."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, CallRecord] = {}
+
+    def get(self, call_id: str) -> CallRecord:
+        if call_id not in self.records:
+            raise CallNotFoundError(call_id)
+        return self.records[call_id]
+
+    def cancel(self, call_id: str) -> CallRecord:
+        self.records[call_id] = replace(self.get(call_id), state=CallState.CANCELLED)
+        return self.records[call_id]
+
+
 class ScriptedPlatform:
     """Real blobs, buffers and key-values; calls answered by :attr:`on_call`."""
 
@@ -113,6 +131,7 @@ class ScriptedPlatform:
         self.blobs = storage.blobs
         self.buffers = storage.buffers
         self.kv = storage.kv
+        self.calls = ScriptedCalls()
         self.runs = ScriptedRuns()
         self.on_call: Callable[[CallRequest], CallResult] = self.uppercase
 

@@ -121,6 +121,7 @@ def test_every_code_and_status_of_an_error_is_in_it():
         ("Blob", model.BlobRecord("0" * 64, 1, "type")),
         ("Buffer", model.BufferRecord("name", 1, "type", {}, 0.0)),
         ("Call", model.CallResult("id", 1, None, b"")),
+        ("CallRecord", model.CallRecord("id", "f", model.Mode.POSIX, "me", model.CallState.DONE, 0.0)),
         ("Plan", model.MapReduce("source", "map")),
         ("Run", model.RunRecord("id", model.MapReduce("source", "map"), model.RunState.DONE, "map", 0, 0)),
         ("Limits", model.Limits()),
@@ -228,13 +229,15 @@ def exchanges(gateway):
     text = {"Content-Type": "text/plain", "Moc-Headers": '{"x-own": "1"}'}
     as_json = {"Accept": "application/json"}
     function, buffer, key, run = "/functions/{name}", "/buffers/{name}", "/kv/{key}", "/runs/{id}"
-    call, output = "/functions/{name}/call", "/runs/{id}/output"
+    call, output, one_call = "/functions/{name}/call", "/runs/{id}/output", "/calls/{id}"
     yield "/status", 200, "GET", "status", {}
     yield "/status", 200, "HEAD", "status", {}
     yield "/status", 400, "GET", "status?x=1", {}
     yield "/status", 401, "GET", "status", {"headers": {"Authorization": "Bearer no"}}
     yield "/status", 401, "HEAD", "status", {"headers": {"Authorization": "Bearer no"}}
     yield "/openapi.json", 200, "GET", "openapi.json", {}
+    yield "/metrics", 200, "GET", "metrics", {}
+    yield "/metrics", 200, "HEAD", "metrics", {}
     yield "/functions", 200, "GET", "functions", {}
     yield function, 201, "PUT", "functions/start", {"content": START}
     yield function, 201, "PUT", "functions/add?entry=add&grant=kv:a/&limit=timeout_seconds=2", {"content": ADD}
@@ -253,6 +256,12 @@ def exchanges(gateway):
     yield call, 200, "POST", "functions/add/call?entry=div&arg=1", {}
     yield call, 200, "POST", "functions/add/call?entry=div&arg=1", {"headers": as_json}
     yield call, 400, "POST", "functions/add/call?arg=1", {}
+    called = gateway.request("POST", "functions/start/call").headers["moc-call-id"]
+    yield one_call, 200, "GET", f"calls/{called}", {}
+    yield one_call, 200, "HEAD", f"calls/{called}", {}
+    yield one_call, 200, "DELETE", f"calls/{called}", {}
+    yield one_call, 404, "GET", "calls/none", {}
+    yield one_call, 404, "DELETE", "calls/none", {}
     yield call, 404, "POST", "functions/nobody/call", {}
     yield call, 422, "POST", "functions/add/call?entry=trap", {}
     yield function, 204, "DELETE", "functions/add", {}
@@ -336,12 +345,14 @@ def stock(cluster):
     cluster.buffers.put("x", b"0123456789")
     cluster.kv.set(b"x", b"0123456789")
     blob_id = cluster.blobs.put(b"0123456789", "text/plain").blob_id
+    call_id = cluster.call_sync(model.CallRequest("x")).call_id
     run_id = cluster.runs.start(model.MapReduce("x", "x")).run_id
     addresses = {
         "/functions": {"name": "x"},
         "/buffers": {"name": "x"},
         "/kv": {"key": "x"},
         "/blobs": {"id": blob_id},
+        "/calls": {"id": call_id},
         "/runs": {"id": run_id},
     }
     bodies = {

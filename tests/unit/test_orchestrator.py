@@ -12,6 +12,7 @@ import pytest
 
 from moc_server_ext.admission import Admission
 from moc_server_ext.buffers.exchange import ExchangeBuffer
+from moc_server_ext.calls import CallTable
 from moc_server_ext.egress.network import Network
 from moc_server_ext.errors import (
     BlobNotFoundError,
@@ -39,6 +40,7 @@ from moc_server_ext.model import (
     Number,
     Signature,
 )
+from moc_server_ext.observers import Observers
 from moc_server_ext.orchestrator import Orchestrator
 from moc_server_ext.scope import CallScope
 from moc_server_ext.storage import Storage
@@ -123,6 +125,7 @@ def moc(engine: ScriptedEngine, storage: Storage) -> Orchestrator:
         limits=Limits(),
         admission=Admission(places=2, queued=0, memory_bytes=1 << 40),
         network=Network(),
+        calls=CallTable(Observers()),
     )
     moc.functions.put("posix", POSIX)
     moc.functions.put("direct", DIRECT, Declaration(reusable=True))

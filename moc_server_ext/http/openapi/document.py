@@ -15,7 +15,7 @@ from .schemas import SCHEMAS
 from .security import CHALLENGED_BY, SECURITY_SCHEMES, security_of
 
 _ABOUT = """\
-Functions, blobs, buffers, key-values and runs of one cluster.
+Functions, calls, blobs, buffers, key-values and runs of one cluster.
 
 - Names, keys and ids in a path are one percent-encoded segment: a slash in a name is `%2F`.
 - An unknown query parameter is refused with 400. A body with a `Content-Encoding` is refused with 400.
@@ -28,10 +28,12 @@ Functions, blobs, buffers, key-values and runs of one cluster.
 _TAGS = {
     "status": "What runs.",
     "openapi.json": "This document.",
+    "metrics": "What the server measures of itself.",
     "functions": "WebAssembly modules under a name, and their calls.",
     "blobs": "Immutable bytes by the SHA-256 of their content.",
     "buffers": "Stored, named bytes.",
     "kv": "Durable bytes by key.",
+    "calls": "Calls that run, and the last ones that ended.",
     "runs": "Executions of map-reduce plans.",
 }
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
-from ..nouns import blobs, buffers, description, functions, keyvalues, runs, status
+from ..nouns import blobs, buffers, calls, description, functions, keyvalues, metrics, runs, status
 from ..routes import Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
 
@@ -80,6 +80,11 @@ DESCRIPTIONS: Final[Mapping[Operation, Description]] = {
         "openapi.json",
         {200: {"description": "OpenAPI 3.1.", "content": {JSON_CONTENT_TYPE: {"schema": {"type": "object"}}}}},
     ),
+    metrics.get_metrics: Description(
+        "metrics",
+        {200: {"description": "The metrics.", "content": {metrics.METRICS_CONTENT_TYPE: {}}}},
+        note="Names begin with `moc_`. Jupyter's own `/metrics` tells them too.",
+    ),
     functions.list_functions: _lists("functions", "Functions"),
     functions.get_function: Description(
         "functions", {200: json_answer("Function", "The function.")}, errors=_ANY | {404}
@@ -140,6 +145,10 @@ DESCRIPTIONS: Final[Mapping[Operation, Description]] = {
     ),
     keyvalues.get_key: _reads_bytes("kv"),
     keyvalues.delete_key: _removes("kv"),
+    calls.get_call: Description("calls", {200: json_answer("CallRecord", "How it is.")}, errors=_ANY | {404}),
+    calls.delete_call: Description(
+        "calls", {200: json_answer("CallRecord", "Its state, which may be an earlier end.")}, errors=_ANY | {404}
+    ),
     runs.list_runs: _lists("runs", "Runs"),
     runs.post_run: Description(
         "runs",

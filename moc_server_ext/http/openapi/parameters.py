@@ -46,6 +46,7 @@ PATH_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ("kv", "key"): _path(
         "key", {"type": "string", "minLength": 1}, "1 to 4,096 bytes; any bytes, percent-encoded, so not only UTF-8."
     ),
+    ("calls", "id"): _path("id", {"type": "string", "minLength": 1}, "The call's id, from `Moc-Call-Id`."),
     ("runs", "id"): _path("id", {"type": "string", "minLength": 1}, "The run's id."),
 }
 

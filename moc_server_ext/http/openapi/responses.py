@@ -49,7 +49,7 @@ _MEANINGS: Final[Mapping[int, str]] = {
     400: "The request, a module or an argument is not what it must be.",
     401: "No valid token. It never tells whether the thing exists.",
     403: "The caller may not do this.",
-    404: "No such address, function, entry point, blob, buffer, key or run.",
+    404: "No such address, function, entry point, blob, buffer, key, call or run.",
     405: "The address does not take this method.",
     409: "The present state does not allow it.",
     413: "The body is too large.",

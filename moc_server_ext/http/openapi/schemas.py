@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any, Final
 
 from ... import errors
-from ...model import GRANT_KINDS, Limits, MapReduce, Mode, RunState
+from ...model import GRANT_KINDS, CallState, Limits, MapReduce, Mode, RunState
 
 Schema = Mapping[str, Any]
 
@@ -117,6 +117,23 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "stderr": _TEXT,
             "duration_us": _COUNT,
             "output_headers": _ref("Headers"),
+        }
+    ),
+    "CallRecord": _object(
+        {
+            "call_id": _TEXT,
+            "function": _TEXT,
+            "mode": {"enum": [each.value for each in Mode]},
+            "caller": _TEXT,
+            "state": {"enum": [each.value for each in CallState]},
+            "started_at": _TIME,
+            "duration_us": _COUNT,
+            "result": _ref("Result"),
+            "exit_code": {"type": ["integer", "null"]},
+            "input_bytes": _COUNT,
+            "output_bytes": _COUNT,
+            "stderr": {**_TEXT, "description": "The end of it, up to 4 KiB."},
+            "error": {"anyOf": [{"type": "null"}, _ref("ErrorBody")]},
         }
     ),
     "Plan": _plan(),

@@ -24,6 +24,7 @@ from moc_server_ext.errors import (
     UnavailableError,
 )
 from moc_server_ext.model import BufferRecord, CallRequest, CallResult, MapReduce, RunRecord, RunState
+from moc_server_ext.observers import Observers
 from moc_server_ext.plans import runs as runs_module
 from moc_server_ext.plans.runs import RUNS_AT_ONCE, RUNS_KEPT, RunTable
 from moc_server_ext.plans.wait import wait
@@ -98,9 +99,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.buffers = FakeBuffers()
+        self.observers = Observers()
         self.buffers.put("text", TEXT)
         self.guests: dict[str, Guest] = {"words": words, "count": count}
-        self.runs = RunTable(self.buffers, self.prepare)
+        self.runs = RunTable(self.buffers, self.prepare, self.observers)
 
     def prepare(self, request: CallRequest) -> FakeFunction:
         if request.function not in self.guests:
