@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..abc import Blobs, Buffers, Calls, CallStreams, Functions, KeyValues, Platform, Runs
+from ..abc import Blobs, Buffers, Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Platform, Runs
 from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
 from ..model import CallRequest, CallResult, RunState
 from ..storage.endpoint import remove_endpoint
@@ -96,6 +96,11 @@ class ServedFace(_Face):
 
     It raises HandedOverError, and nothing was done: its client turns to the new owner.
     """
+
+    def __init__(self, doorway: _Doorway) -> None:
+        super().__init__(doorway)
+        self.blobs: LocalBlobs = cast(LocalBlobs, _Noun(doorway, "blobs"))
+        self.buffers: LocalBuffers = cast(LocalBuffers, _Noun(doorway, "buffers"))
 
     async def call(
         self,

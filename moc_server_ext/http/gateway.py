@@ -46,10 +46,15 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
             raise UnauthorizedError()
         return "token"
 
-    async def _answer(self, path: str | None = None) -> None:
+    def api_path(self) -> str | None:
+        """Give what follows the API's root."""
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
         root, api, rest = self.request.path.partition("/" + API_PATH)
-        if root or not api:
+        return None if root or not api else rest
+
+    async def _answer(self, path: str | None = None) -> None:
+        rest = self.api_path()
+        if rest is None:
             if self._refusal is not None:
                 raise self._refusal
             raise NotFoundError("The API has no such address.")

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,11 @@ from ..errors import (
     UnavailableError,
 )
 from ..scope import CallScope
+from .bodies import BodySink, SilenceWatch, send_parts
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
 from .metrics import Metrics
 from .openapi.document import Documents
-from .routes import find_operation
+from .routes import find_begin, find_operation
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Api:
         What the server measures of itself.
     hand_over
         Closes the storage for another process, whose id it is given; None for an owner that keeps it.
+    silent_seconds
+        How long a client may neither send nor take anything of a body that goes in parts.
     """
 
     platform: ServedPlatform
@@ -69,6 +72,7 @@ class Api:
     documents: Documents = field(default_factory=Documents)
     metrics: Metrics = field(default_factory=Metrics)
     hand_over: Callable[[int | None], None] | None = None
+    silent_seconds: float = 300.0
 
 
 class ApiMixin(_Handler):
@@ -89,7 +93,13 @@ class ApiMixin(_Handler):
         self._size = 0
         self._refusal: MocError | None = None
         self._scope = CallScope()
-        self._work: asyncio.Future[ApiResponse] | None = None
+        self._work: asyncio.Future[Any] | None = None
+        self._sink: BodySink | None = None
+        self._watch: SilenceWatch | None = None
+
+    def api_path(self) -> str | None:
+        """Give what follows the API's root in the path, still encoded; None outside of the API."""
+        raise NotImplementedError
 
     async def authenticate(self) -> str:
         """Give the caller's name for the platform, or raise what refuses the request; each base has its own."""
@@ -107,6 +117,27 @@ class ApiMixin(_Handler):
             self._refuse(BodyTooLargeError(self.api.max_body_bytes), _DRAIN_KNOWN_BYTES)
             return
         self._allow_body(self.api.max_body_bytes + _DRAIN_KNOWN_BYTES)
+        self._receive_in_parts()
+
+    def _receive_in_parts(self) -> None:
+        """Let the body go into the storage while it comes, if its route does that."""
+        path = self.api_path()
+        if path is None:
+            return
+        begin = find_begin(self.request.method or "", tuple(path.split("/")))
+        if begin is None:
+            return
+        try:
+            request = self._api_request(path)
+        except MocError as error:
+            self._refuse(error, _DRAIN_KNOWN_BYTES)
+            return
+        self._sink = sink = BodySink(functools.partial(begin, request), self.api.workers)
+        self._watch = SilenceWatch(self.api.silent_seconds, self._hang_up, is_busy=lambda: sink.busy)
+
+    def _hang_up(self) -> None:
+        # What tornado's connections have, and its interface for them has not.
+        self.request.connection.close()  # type: ignore[union-attr]
 
     def _refuse(self, error: MocError, drain_bytes: int) -> None:
         if self._announced_length() > drain_bytes:
@@ -125,28 +156,45 @@ class ApiMixin(_Handler):
             set_limit(limit)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        """Keep one part of the body, or drop it if the request is refused."""
+        """Keep one part of the body or hand it on, or drop it if the request is refused."""
+        if self._watch is not None:
+            self._watch.heard()
         if self._refusal is not None:
             return None
         self._size += len(chunk)
-        self._parts.append(chunk)
         if self._size > self.api.max_body_bytes:
             self._parts.clear()
             self._refusal = BodyTooLargeError(self.api.max_body_bytes)
+            self._let_go()
+            return None
+        if self._sink is not None:
+            return self._sink.feed(chunk)
+        self._parts.append(chunk)
         return None
+
+    def _let_go(self) -> None:
+        """Leave nothing of a body that was received and not stored."""
+        if self._sink is not None:
+            self._sink.discard()
 
     async def answer(self, path: str) -> None:
         """Run the operation for `path` (what follows the API's root, still encoded) and write its answer."""
+        if self._watch is not None:
+            self._watch.stop()
         if self._refusal is not None:
             raise self._refusal
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise InvalidInputError(
                 "The body comes with a Content-Encoding, which this API does not take: send it as it is."
             )
-        segments = tuple(path.split("/"))
-        operation, lane = find_operation(self.request.method or "", segments)
-        request = self._api_request(path, segments)
-        self._work = asyncio.ensure_future(self.api.workers.run(lane, functools.partial(operation, request)))
+        request = self._api_request(path)
+        operation, lane = find_operation(request.method, request.segments)
+        work = (
+            self.api.workers.run(lane, functools.partial(operation, request))
+            if self._sink is None
+            else self._sink.finish(operation, request)
+        )
+        self._work = asyncio.ensure_future(work)
         try:
             response = await self._work
         except asyncio.CancelledError:
@@ -156,16 +204,27 @@ class ApiMixin(_Handler):
             self.set_status(499, "Client Closed Request")
             self.finish_with(None, None)
             return
-        self._write(response)
+        if response.parts is None:
+            self._write(response)
+        else:
+            await self._send(response, response.parts)
+
+    def on_finish(self) -> None:
+        """Leave nothing of a body whose request was refused or failed; what is stored stays."""
+        super().on_finish()
+        self._let_go()
 
     def on_connection_close(self) -> None:
-        """End what the request began: its guest, and its wait for a thread."""
+        """End what the request began: its guest, its wait for a thread, and what it was about to store."""
         super().on_connection_close()
         self._scope.cancel()
+        if self._watch is not None:
+            self._watch.stop()
+        self._let_go()
         if self._work is not None:
             self._work.cancel()
 
-    def _api_request(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
+    def _api_request(self, path: str) -> ApiRequest:
         body = b"".join(self._parts)
         self._parts.clear()
         query = parse_query(self.request.query)
@@ -173,7 +232,7 @@ class ApiMixin(_Handler):
             platform=self.api.platform,
             method=self.request.method or "",
             root=self.request.path.removesuffix(path),
-            segments=segments,
+            segments=tuple(path.split("/")),
             describe=functools.partial(self.api.documents.body, self.door),
             measure=self.api.metrics.text,
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
@@ -186,14 +245,27 @@ class ApiMixin(_Handler):
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
+    async def _send(self, response: ApiResponse, parts: Generator[bytes, None, None]) -> None:
+        """Write an answer in parts. What fails after the first of them leaves the client with an unfinished answer."""
+        self._set_head(response)
+        self.set_header("Content-Type", response.content_type)
+        self.set_header("Content-Length", str(response.length))
+        self._work = asyncio.ensure_future(
+            send_parts(self, parts, self.api.workers, silent_seconds=self.api.silent_seconds)
+        )
+        try:
+            await self._work
+        except (asyncio.CancelledError, TimeoutError, OSError):
+            self._hang_up()  # The client is gone, or takes nothing, or the server ends.
+        except MocError as error:
+            if not self._headers_written:
+                raise
+            _LOG.error("%s %s was cut off: %s", self.request.method, self.request.path, error.message)
+            self._hang_up()
+        self.finish_with(None, None)
+
     def _write(self, response: ApiResponse) -> None:
-        self.set_status(response.status)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-store")
-        if response.sandboxed:
-            self.set_header("Content-Security-Policy", "sandbox")
-        for name, value in response.headers.items():
-            self.set_header(name, value)
+        self._set_head(response)
         if response.status in (204, 304):
             self.finish_with(None, None)
             return
@@ -203,6 +275,15 @@ class ApiMixin(_Handler):
             self.finish_with(None, response.content_type)
             return
         self.finish_with(response.body, response.content_type)
+
+    def _set_head(self, response: ApiResponse) -> None:
+        self.set_status(response.status)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+        if response.sandboxed:
+            self.set_header("Content-Security-Policy", "sandbox")
+        for name, value in response.headers.items():
+            self.set_header(name, value)
 
     def finish_with(self, body: bytes | None, content_type: str | None) -> None:
         """End the response; a base whose `finish` sets a type of its own overrides this."""

@@ -34,7 +34,7 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
             raise
         if not self.current_user:
             raise UnauthorizedError()
-        action = find_action(self.request.method or "", tuple(self._path.split("/"))).value
+        action = find_action(self.request.method or "", tuple(self.api_path().split("/"))).value
         allowed = await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource))
         if not allowed:
             raise AccessDeniedError(f"This user may not {action} {self.auth_resource!r} on this Jupyter server.")
@@ -49,13 +49,14 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
         else:
             self.finish(body, set_content_type=content_type)
 
-    @property
-    def _path(self) -> str:
+    def api_path(self) -> str:
+        """Give what follows the API's root."""
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
-        return self.request.path[len(self.base_url) + len(API_PATH) :]
+        path: str = self.request.path
+        return path[len(self.base_url) + len(API_PATH) :]
 
     async def _answer(self) -> None:
-        await self.answer(self._path)
+        await self.answer(self.api_path())
 
     @web.authenticated
     async def get(self) -> None:

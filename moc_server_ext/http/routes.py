@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from ..abc import Receiver
 from ..errors import MethodNotAllowedError, NotFoundError
 from .messages import ApiRequest, ApiResponse
 from .nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
+# Begins to store a body that comes in parts, before the first of them is taken.
+Begin = Callable[[ApiRequest], Receiver[Any]]
 
 API_PATH = "moc/api/v1/"
 
@@ -42,12 +46,15 @@ class Route:
         By method. HEAD is listed where it is answered.
     executes
         Whether its methods, but for reading, are a matter of calling functions, not of changing what is stored.
+    receives
+        By method: what a body goes into while it comes; others are handed to their operation as a whole.
     """
 
     pattern: tuple[str, ...]
     operations: dict[str, Operation]
     lane: Lane = Lane.STORAGE
     executes: bool = False
+    receives: dict[str, Begin] = field(default_factory=dict)
 
     def matches(self, segments: tuple[str, ...]) -> bool:
         """Tell whether this is the route of a path."""
@@ -57,11 +64,18 @@ class Route:
         )
 
 
-def _route(path: str, *, lane: Lane = Lane.STORAGE, executes: bool = False, **operations: Operation) -> Route:
+def _route(
+    path: str,
+    *,
+    lane: Lane = Lane.STORAGE,
+    executes: bool = False,
+    receives: dict[str, Begin] | None = None,
+    **operations: Operation,
+) -> Route:
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, lane, executes)
+    return Route(tuple(path.split("/")), by_method, lane, executes, receives or {})
 
 
 ROUTES: tuple[Route, ...] = (
@@ -76,10 +90,16 @@ ROUTES: tuple[Route, ...] = (
         delete=functions.delete_function,
     ),
     _route("functions/{name}/call", post=functions.call_function, lane=Lane.CALLS, executes=True),
-    _route("blobs", post=blobs.post_blob),
+    _route("blobs", post=blobs.post_blob, receives={"POST": blobs.receive_blob}),
     _route("blobs/{id}", get=blobs.get_blob),
     _route("buffers", get=buffers.list_buffers),
-    _route("buffers/{name}", get=buffers.get_buffer, put=buffers.put_buffer, delete=buffers.delete_buffer),
+    _route(
+        "buffers/{name}",
+        get=buffers.get_buffer,
+        put=buffers.put_buffer,
+        delete=buffers.delete_buffer,
+        receives={"PUT": buffers.receive_buffer},
+    ),
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
     _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),
@@ -114,3 +134,8 @@ def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Operation, L
                 raise MethodNotAllowedError(method, allowed=sorted(route.operations))
             return operation, route.lane
     raise NotFoundError(f"The API has no address {'/'.join(segments)[:200]!r}.")
+
+
+def find_begin(method: str, segments: tuple[str, ...]) -> Begin | None:
+    """Look up what a body goes into while it comes; None where it is handed on as a whole, or nobody answers."""
+    return next((route.receives.get(method) for route in ROUTES if route.matches(segments)), None)

@@ -187,9 +187,9 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 
 
 @contextmanager
-def serving(platform: Any, tmp_path: Path) -> Iterator[RunningGateway]:
+def serving(platform: Any, tmp_path: Path, *, waiting: int = 2, **settings: Any) -> Iterator[RunningGateway]:
     """Serve `platform` from a thread."""
-    workers = Workers({Lane.CALLS: 2, Lane.STORAGE: 2}, waiting=2)
+    workers = Workers({Lane.CALLS: 2, Lane.STORAGE: 2}, waiting=waiting)
     started: list[Gateway] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()
@@ -197,7 +197,7 @@ def serving(platform: Any, tmp_path: Path) -> Iterator[RunningGateway]:
     async def start() -> None:
         started.append(
             Gateway(
-                Api(platform, workers, MAX_BODY_BYTES),
+                Api(platform, workers, **{"max_body_bytes": MAX_BODY_BYTES, **settings}),
                 token=TOKEN,
                 certificate=ensure_certificate(tmp_path / "tls"),
                 host="127.0.0.1",
@@ -205,11 +205,12 @@ def serving(platform: Any, tmp_path: Path) -> Iterator[RunningGateway]:
             )
         )
         started[0].start()
-        ready.set()
 
     def serve() -> None:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(start())
+        # Said from inside of the loop that is stopped at the end, so that the stop cannot be lost on the first one.
+        loop.call_soon(ready.set)
         loop.run_forever()
         loop.run_until_complete(started[0].stop())
         loop.close()
@@ -231,6 +232,12 @@ def serving(platform: Any, tmp_path: Path) -> Iterator[RunningGateway]:
 def gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
     with serving(ScriptedPlatform(storage), tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def served(storage: Storage, tmp_path: Path) -> Callable[..., Any]:
+    """Give what serves the storage of the test with settings of its own, in a ``with``."""
+    return lambda **settings: serving(ScriptedPlatform(storage), tmp_path, **settings)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def _reads_bytes(noun: str, *names: str) -> Description:
             304: empty_answer("The client has them already.", *own),
         },
         headers=_CONDITIONS,
-        errors=_ANY | {404, 416} | ({409} if noun == "buffers" else frozenset()),
+        errors=_ANY | {404, 416},
     )
 
 
