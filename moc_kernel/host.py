@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import keyword
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from moc_server_ext.errors import InvalidInputError, nearest
 
@@ -80,6 +80,32 @@ class CellHost:
             Path(os.path.expanduser(path)).write_bytes(content)
         except (OSError, ValueError) as error:
             raise InvalidInputError(f"File {path!r} cannot be written: {_reason(error)}.", path=path) from None
+
+    @contextmanager
+    def open_source(self, path: str) -> Iterator[BinaryIO]:
+        """Open a file; relative paths start at the notebook's working directory."""
+        if path == "-":
+            self.stdin()
+        try:
+            file = open(os.path.expanduser(path), "rb")  # noqa: SIM115 - what fails later is not about opening
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"File {path!r} cannot be read: {_reason(error)}.", path=path) from None
+        with file:
+            yield file
+
+    def write_parts(self, path: str, parts: Iterable[bytes]) -> None:
+        """Write a file as its parts come; relative paths start at the notebook's working directory."""
+        try:
+            with open(os.path.expanduser(path), "wb") as file:
+                for part in parts:
+                    file.write(part)
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"File {path!r} cannot be written: {_reason(error)}.", path=path) from None
+
+    @property
+    def is_stream(self) -> bool:
+        """No: what a verb gives becomes the value of the line."""
+        return False
 
     def stdin(self) -> bytes:
         """Refuse: a cell has no standard input."""

@@ -17,7 +17,8 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── ExchangeBufferError
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
     ├── PlanError            TaskFailed
-    ├── UnavailableError     Overloaded, OutboundRequest, ServerUnreachable, MissingExtra
+    ├── UnavailableError     Overloaded (MemoryBudget), HandedOver, OutboundRequest, MissingExtra,
+    │                        ServerUnreachable (UntrustedEndpoint)
     └── InternalError
 """
 
@@ -44,6 +45,7 @@ __all__ = [
     "FunctionNotFoundError",
     "GuestError",
     "GuestExitError",
+    "HandedOverError",
     "HostCallError",
     "HostNotAllowedError",
     "InternalError",
@@ -54,6 +56,7 @@ __all__ = [
     "KeyNotFoundError",
     "LimitExceededError",
     "LockedStorageError",
+    "MemoryBudgetError",
     "MethodNotAllowedError",
     "MissingExtraError",
     "MissingImportError",
@@ -76,6 +79,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UnknownLanguageError",
+    "UntrustedEndpointError",
     "UsageError",
     "from_json",
     "nearest",
@@ -497,8 +501,10 @@ class LockedStorageError(StorageError):
     code = "storage_locked"
     http_status = 409
 
-    def __init__(self, path: str, *, pid: int | None = None, url: str | None = None) -> None:
+    def __init__(self, path: str, *, pid: int | None = None, url: str | None = None, busy: bool = False) -> None:
         who = f"process {pid}" if pid else "another process"
+        if busy:
+            who += ", which has work under way and does not hand it over now"
         how = f"Reach it with --url {url}" if url else "Close that process"
         super().__init__(
             f"The storage {path!r} is owned by {who}. {how}, or choose another directory "
@@ -771,6 +777,33 @@ class ServerUnreachableError(UnavailableError):
             f"No moc server answers at {url}: {reason}. Start one with `moc serve`, or check --url and MOC_URL.",
             url=url,
             reason=reason,
+        )
+
+
+class UntrustedEndpointError(ServerUnreachableError):
+    """A file that tells where a server is cannot be believed: others could have written or read it. It was not used."""
+
+    code = "untrusted_endpoint"
+
+    def __init__(self, path: str, reason: str) -> None:
+        MocError.__init__(
+            self,
+            f"The file {path!r}, which tells where a server is, is not used: {reason}. "
+            "Remove it, and start that server again.",
+            path=path,
+            reason=reason,
+        )
+
+
+class HandedOverError(UnavailableError):
+    """The owner hands its storage over to a server that starts. Nothing was done; clients turn to that server."""
+
+    code = "handed_over"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"The storage {path!r} is being handed over to a server that starts. Ask again: its new owner answers.",
+            path=path,
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import InvalidInputError, UsageError
 from .progress import terminal_progress
@@ -38,11 +38,12 @@ class TerminalHost:
     def client(self) -> Client:
         """The server, or the storage opened by this process for as long as it runs."""
         if self._client is None:
-            from .. import client
+            from ..client.discovery import discover
 
             settings = self.settings
-            self._client = client.connect(
-                settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage
+            # Served to nobody: the storage is open for this one command.
+            self._client = discover(
+                settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage, serve=False
             )
         return self._client
 
@@ -83,6 +84,35 @@ class TerminalHost:
             Path(path).write_bytes(content)
         except (OSError, ValueError) as error:
             raise InvalidInputError(f"{path!r} cannot be written: {_reason(error)}.", path=path) from None
+
+    @contextmanager
+    def open_source(self, path: str) -> Iterator[BinaryIO]:
+        """Open a file, or standard input for ``-``."""
+        if path == "-":
+            if sys.stdin is None:
+                raise InvalidInputError("Standard input is closed.")
+            yield sys.stdin.buffer
+            return
+        try:
+            file = open(path, "rb")  # noqa: SIM115 - what fails inside of the caller's block is not about opening
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{path!r} cannot be read: {_reason(error)}.", path=path) from None
+        with file:
+            yield file
+
+    def write_parts(self, path: str, parts: Iterable[bytes]) -> None:
+        """Write a file as its parts come, in place of what it held."""
+        try:
+            with open(path, "wb") as file:
+                for part in parts:
+                    file.write(part)
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{path!r} cannot be written: {_reason(error)}.", path=path) from None
+
+    @property
+    def is_stream(self) -> bool:
+        """Yes: stdout."""
+        return True
 
     def stdin(self) -> bytes:
         """Read standard input to its end."""

@@ -6,8 +6,9 @@ kernel's magics.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from ..client.client import Client
@@ -54,6 +55,19 @@ class Host(Protocol):
 
     def write_file(self, path: str, content: bytes) -> None:
         """Write a file of the person's; InvalidInputError says why it cannot be written."""
+        ...
+
+    def open_source(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file of the person's, or standard input for ``-``; InvalidInputError says why it cannot be read."""
+        ...
+
+    def write_parts(self, path: str, parts: Iterable[bytes]) -> None:
+        """Write a file of the person's as its parts come; one that fails leaves what was written until then."""
+        ...
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether what a verb gives goes into a stream, which takes it in parts, rather than becoming a value."""
         ...
 
     def stdin(self) -> bytes:

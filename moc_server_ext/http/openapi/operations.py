@@ -9,7 +9,7 @@ from typing import Any, Final
 from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
-from ..nouns import blobs, buffers, calls, description, functions, keyvalues, metrics, runs, status
+from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
 from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
 
@@ -63,7 +63,7 @@ def _reads_bytes(noun: str, *names: str) -> Description:
             304: empty_answer("The client has them already.", *own),
         },
         headers=_CONDITIONS,
-        errors=_ANY | {404, 416} | ({409} if noun == "buffers" else frozenset()),
+        errors=_ANY | {404, 416},
     )
 
 
@@ -174,5 +174,12 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         {200: {"description": "The output.", "content": {DEFAULT_CONTENT_TYPE: {}}}},
         errors=_RUNS,
         note="409 while it runs; if it failed, the run's own error.",
+    ),
+    handover.post_handover: Description(
+        "handover",
+        {204: empty_answer("The storage is closed and unlocked.")},
+        body=_body("Who asks.", {JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Heir"}}}),
+        errors=_ANY | {409},
+        note="409 from a server, and from an embedded owner with a call or a run under way.",
     ),
 }
