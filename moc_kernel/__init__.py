@@ -25,8 +25,8 @@ def connect(
 ) -> Client:
     """Connect to the platform: a running server, or else the storage directory itself.
 
-    Without arguments, in a notebook, this is the client that ``%moc`` uses, so that both see the same platform. With
-    arguments it is a new one, and ``%moc`` stays where it is.
+    Without arguments, in a notebook, this is the client that ``%moc`` uses, so that both see the same platform; if its
+    server is gone, the platform is looked for anew. With arguments it is a new one, and ``%moc`` stays where it is.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def connect(
 
         show_errors_cleanly(shell)
         if url is None and token is None and ca_file is None and storage is None:
-            return session_of(shell).client
+            return session_of(shell).look_again()
     from moc_server_ext.client import connect as connect_client
 
     return connect_client(url, token, ca_file=ca_file, storage=storage)

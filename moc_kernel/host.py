@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keyword
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -97,6 +97,20 @@ class CellHost:
             raise InvalidInputError(f"File {path!r} cannot be read: {_reason(error)}.", path=path) from None
         with file:
             yield file
+
+    def write_parts(self, path: str, parts: Iterable[bytes]) -> None:
+        """Write a file as its parts come; relative paths start at the notebook's working directory."""
+        try:
+            with open(os.path.expanduser(path), "wb") as file:
+                for part in parts:
+                    file.write(part)
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"File {path!r} cannot be written: {_reason(error)}.", path=path) from None
+
+    @property
+    def is_stream(self) -> bool:
+        """No: what a verb gives becomes the value of the line."""
+        return False
 
     def stdin(self) -> bytes:
         """Refuse: a cell has no standard input."""

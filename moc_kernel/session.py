@@ -26,21 +26,52 @@ class Session:
     def __init__(self) -> None:
         self._client: Client | None = None
         self._lock = threading.Lock()
+        # Whether a person named the server; it is then never replaced.
+        self._named = False
 
     @property
     def client(self) -> Client:
         """The client, connected when first asked for; one that was closed is replaced.
 
-        An embedded one is announced in one line on stderr: what is stored is then this kernel's until it ends.
+        An embedded one is announced in one line on stderr: what is stored is then this kernel's until it ends, or until
+        a server takes it over.
         """
         with self._lock:
             if self._client is None or self._client.closed:
-                from moc_server_ext.client import connect
-
-                self._client = connect()
-                if self._client.origin.startswith("embedded"):
-                    print(f"moc: no server found; {self._client.origin}", file=sys.stderr)
+                self._client = self._connected()
             return self._client
+
+    def look_again(self) -> Client:
+        """Give the client; when its server is gone, look for the platform anew, as a person asks by ``connect()``.
+
+        Only here can a client of a server that is gone give way to the storage opened in this process. A server that
+        was named with :meth:`connect` stays.
+        """
+        from moc_server_ext.errors import ServerUnreachableError
+
+        client = self.client
+        if self._named:
+            return client
+        try:
+            client.platform.status()
+        except ServerUnreachableError:
+            pass
+        else:
+            return client
+        with self._lock:
+            if self._client is client:
+                self._client = self._connected()
+                client.close()
+            return self._client or client
+
+    def _connected(self) -> Client:
+        from moc_server_ext.client import connect
+
+        client = connect()
+        self._named = False
+        if client.origin.startswith("embedded"):
+            print(f"moc: no server found; {client.origin}", file=sys.stderr)
+        return client
 
     def connect(self, url: str, token: str | None) -> Client:
         """Turn to the server at `url`.
@@ -60,6 +91,7 @@ class Session:
             raise
         with self._lock:
             before, self._client = self._client, client
+            self._named = True
         if before is not None:
             before.close()
         return client

@@ -12,9 +12,10 @@ All methods block; none may be called on an event loop's thread. All are safe to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
 
 from .model import (
     BlobRecord,
@@ -63,8 +64,11 @@ class Functions(Protocol):
 class Blobs(Protocol):
     """Immutable bytes by the SHA-256 of their content."""
 
-    def put(self, content: Bytes, content_type: str = ...) -> BlobRecord:
-        """Store `content`; durable on return; idempotent."""
+    def put(self, content: Bytes | Iterable[Bytes], content_type: str = ...) -> BlobRecord:
+        """Store `content`, bytes or the parts of them; durable on return; idempotent.
+
+        What the iterator of the parts raises goes on, and nothing was stored.
+        """
         ...
 
     def stat(self, blob_id: str) -> BlobRecord:
@@ -75,14 +79,25 @@ class Blobs(Protocol):
         """Read bytes ``[start, stop)``; a range beyond the end is cut off there."""
         ...
 
+    def parts(self, blob_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Read bytes ``[start, stop)`` in parts; see :meth:`Buffers.parts`."""
+        ...
+
 
 class Buffers(Protocol):
     """Stored, named buffers."""
 
     def put(
-        self, name: str, content: Bytes, content_type: str = ..., headers: Mapping[str, str] | None = None
+        self,
+        name: str,
+        content: Bytes | Iterable[Bytes],
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
     ) -> BufferRecord:
-        """Store `content` under `name`, replacing what was there; durable on return; readers never see half of it."""
+        """Store `content`, bytes or the parts of them, under `name`, replacing what was there; durable on return.
+
+        Readers never see half of it. What the iterator of the parts raises goes on, and nothing was changed.
+        """
         ...
 
     def stat(self, name: str) -> BufferRecord:
@@ -91,6 +106,13 @@ class Buffers(Protocol):
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """Read bytes ``[start, stop)``; a range beyond the end is cut off there."""
+        ...
+
+    def parts(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Read bytes ``[start, stop)`` in parts, all of one version, so that they are never in memory all together.
+
+        What makes the reading fail is raised here or while it is iterated, and always before the last part is given.
+        """
         ...
 
     def list(self) -> Sequence[BufferRecord]:
@@ -212,6 +234,85 @@ class Platform(Protocol):
 
     def close(self) -> None:
         """Let go of everything; idempotent."""
+        ...
+
+
+# -- what comes and goes in parts -------------------------------------------------------------------------------------
+
+Record_co = TypeVar("Record_co", covariant=True)
+
+
+class Receiver(Protocol[Record_co]):
+    """A thing that is being stored while it comes; a context manager. One thread at a time."""
+
+    def write(self, part: Bytes) -> None:
+        """Take the next part.
+
+        Raises
+        ------
+        StorageFullError, ReadOnlyStorageError, StorageError
+            The receiving has ended, and nothing is left of what came.
+        """
+        ...
+
+    def commit(self) -> Record_co:
+        """Store what came, as a whole; durable on return. Raises as :meth:`write` does."""
+        ...
+
+    def close(self) -> None:
+        """End it; without a commit nothing is left of what came. Idempotent."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class Content(Protocol):
+    """One version of stored bytes, held open: it stays readable while the thing is replaced or removed."""
+
+    @property
+    def size(self) -> int:
+        """Number of the bytes."""
+        ...
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """Read bytes ``[start, stop)``; content that is read whole is checked (CorruptStorageError)."""
+        ...
+
+    def parts(self, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
+        """Read the same in parts; whole content is checked before its last part is given. At their end it is closed."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; idempotent. One that is dropped lets go by itself."""
+        ...
+
+
+class LocalBlobs(Blobs, Protocol):
+    """What the process that owns the storage can do with blobs besides."""
+
+    def receive(self, content_type: str = ...) -> Receiver[BlobRecord]:
+        """Begin to store content that comes in parts."""
+        ...
+
+    def open(self, blob_id: str) -> tuple[BlobRecord, Content]:
+        """Open a blob; raises as `read` does."""
+        ...
+
+
+class LocalBuffers(Buffers, Protocol):
+    """What the process that owns the storage can do with buffers besides."""
+
+    def receive(
+        self, name: str, content_type: str = ..., headers: Mapping[str, str] | None = None
+    ) -> Receiver[BufferRecord]:
+        """Begin to store content that comes in parts; InvalidInputError refuses the name or the headers at once."""
+        ...
+
+    def open(self, name: str) -> tuple[BufferRecord, Content]:
+        """Open a buffer: record and bytes are of the same version. Raises as `read` does."""
         ...
 
 

@@ -149,17 +149,22 @@ class Admission:
         UnavailableError
             The cluster is closed.
         """
+        place = self._enter_now()
+        if place is not None:
+            return place
         turn = threading.Event()
-        ticket = self._ticket(caller, turn.set)
-        if not ticket.granted:
-            try:
-                turn.wait(wait_seconds)
-            finally:
-                self._settle(ticket)
+        ticket = self._queue(caller, turn.set)
+        try:
+            turn.wait(wait_seconds)
+        finally:
+            self._settle(ticket)
         return ticket.place(self)
 
     async def admit(self, caller: str, wait_seconds: float = QUEUE_SECONDS) -> Place:
         """Wait on the running event loop for a place; raises as :meth:`enter` does."""
+        place = self._enter_now()
+        if place is not None:
+            return place
         loop = asyncio.get_running_loop()
         turn = asyncio.Event()
 
@@ -168,17 +173,16 @@ class Admission:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(turn.set)
 
-        ticket = self._ticket(caller, wake)
-        if not ticket.granted:
-            try:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(turn.wait(), wait_seconds)
-            except BaseException:
-                self._settle(ticket)
-                if ticket.granted:
-                    Place(self).leave()
-                raise
+        ticket = self._queue(caller, wake)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(turn.wait(), wait_seconds)
+        except BaseException:
             self._settle(ticket)
+            if ticket.granted:
+                Place(self).leave()
+            raise
+        self._settle(ticket)
         return ticket.place(self)
 
     def close(self) -> None:
@@ -211,18 +215,29 @@ class Admission:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _ticket(self, caller: str, wake: Callable[[], object]) -> _Ticket:
+    def _enter_now(self) -> Place | None:
+        """Give a place if there is one and nobody waits for it."""
+        with self._lock:
+            self.check_open()
+            if self._waiting or not self._has_place:
+                return None
+            self._active += 1
+            self._live += 1
+        return Place(self)
+
+    def _queue(self, caller: str, wake: Callable[[], object]) -> _Ticket:
         ticket = _Ticket(caller, wake)
         with self._lock:
             self.check_open()
-            if not self._waiting and self._has_place:
-                self._grant(ticket)
-            elif self._waiting >= self.queue_limit:
+            if self._waiting >= self.queue_limit:
                 self.refused += 1
                 raise OverloadedError()
-            else:
-                self._waiting += 1
-                self._queues.setdefault(caller, deque()).append(ticket)
+            self._waiting += 1
+            self._queues.setdefault(caller, deque()).append(ticket)
+            granted = self._grant_turns()
+        for each in granted:
+            # A place may have become free since it was looked for.
+            each.wake()
         return ticket
 
     @property
@@ -230,10 +245,21 @@ class Admission:
         # Somebody must be able to begin, or nothing would ever give memory back.
         return self._active < self.places and (not self.is_memory_spent or not self._live)
 
-    def _grant(self, ticket: _Ticket) -> None:
-        ticket.granted = True
-        self._active += 1
-        self._live += 1
+    def _grant_turns(self) -> list[_Ticket]:
+        """Let those begin who can now; their owners are to be woken once the lock is given back."""
+        granted = []
+        while self._waiting and self._has_place:
+            caller, queue = self._queues.popitem(last=False)
+            ticket = queue.popleft()
+            if queue:
+                # Behind all others: each caller's turn comes once a round.
+                self._queues[caller] = queue
+            self._waiting -= 1
+            ticket.granted = True
+            self._active += 1
+            self._live += 1
+            granted.append(ticket)
+        return granted
 
     def _settle(self, ticket: _Ticket) -> None:
         """Take a ticket out of the queue, whose turn did not come in time."""
@@ -250,21 +276,12 @@ class Admission:
 
     def _change(self, *, active: int = 0, memory_bytes: int = 0, live: int = 0) -> bool:
         """Count, and let those begin who can now; tells whether the memory is spent."""
-        granted = []
         with self._lock:
             self._active += active
             self._held_bytes += memory_bytes
             self._live += live
             spent = self._held_bytes > self.memory_bytes
-            while self._waiting and self._has_place:
-                caller, queue = self._queues.popitem(last=False)
-                ticket = queue.popleft()
-                if queue:
-                    # Behind all others: each caller's turn comes once a round.
-                    self._queues[caller] = queue
-                self._waiting -= 1
-                self._grant(ticket)
-                granted.append(ticket)
+            granted = self._grant_turns() if self._waiting else ()
             if not self._live:
                 self._idle.notify_all()
         for ticket in granted:

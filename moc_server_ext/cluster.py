@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import Blobs, Buffers, Calls, CallStreams, Functions, KeyValues, Observer, Runs
+from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Observer, Runs
 from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
@@ -165,14 +165,14 @@ class Cluster:
         return self._orchestrator.functions
 
     @property
-    def blobs(self) -> Blobs:
+    def blobs(self) -> LocalBlobs:
         """Immutable bytes by the SHA-256 of their content."""
-        return self._orchestrator.blobs
+        return self.storage.blobs
 
     @property
-    def buffers(self) -> Buffers:
+    def buffers(self) -> LocalBuffers:
         """Stored, named buffers."""
-        return self._orchestrator.buffers
+        return self.storage.buffers
 
     @property
     def kv(self) -> KeyValues:

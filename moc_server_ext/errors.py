@@ -10,13 +10,15 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage
+    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage,
+    │                        BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
     ├── PlanError            TaskFailed
-    ├── UnavailableError     Overloaded, OutboundRequest, ServerUnreachable, MissingExtra
+    ├── UnavailableError     Overloaded (MemoryBudget), HandedOver, OutboundRequest, MissingExtra,
+    │                        ServerUnreachable (UntrustedEndpoint)
     └── InternalError
 """
 
@@ -43,6 +45,7 @@ __all__ = [
     "FunctionNotFoundError",
     "GuestError",
     "GuestExitError",
+    "HandedOverError",
     "HostCallError",
     "HostNotAllowedError",
     "InternalError",
@@ -53,6 +56,7 @@ __all__ = [
     "KeyNotFoundError",
     "LimitExceededError",
     "LockedStorageError",
+    "MemoryBudgetError",
     "MethodNotAllowedError",
     "MissingExtraError",
     "MissingImportError",
@@ -75,6 +79,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UnknownLanguageError",
+    "UntrustedEndpointError",
     "UsageError",
     "from_json",
     "nearest",
@@ -496,8 +501,10 @@ class LockedStorageError(StorageError):
     code = "storage_locked"
     http_status = 409
 
-    def __init__(self, path: str, *, pid: int | None = None, url: str | None = None) -> None:
+    def __init__(self, path: str, *, pid: int | None = None, url: str | None = None, busy: bool = False) -> None:
         who = f"process {pid}" if pid else "another process"
+        if busy:
+            who += ", which has work under way and does not hand it over now"
         how = f"Reach it with --url {url}" if url else "Close that process"
         super().__init__(
             f"The storage {path!r} is owned by {who}. {how}, or choose another directory "
@@ -799,6 +806,33 @@ class ConnectionLostError(ServerUnreachableError):
             url=url,
             reason=reason,
             output_bytes=output_bytes,
+        )
+
+
+class UntrustedEndpointError(ServerUnreachableError):
+    """A file that tells where a server is cannot be believed: others could have written or read it. It was not used."""
+
+    code = "untrusted_endpoint"
+
+    def __init__(self, path: str, reason: str) -> None:
+        MocError.__init__(
+            self,
+            f"The file {path!r}, which tells where a server is, is not used: {reason}. "
+            "Remove it, and start that server again.",
+            path=path,
+            reason=reason,
+        )
+
+
+class HandedOverError(UnavailableError):
+    """The owner hands its storage over to a server that starts. Nothing was done; clients turn to that server."""
+
+    code = "handed_over"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"The storage {path!r} is being handed over to a server that starts. Ask again: its new owner answers.",
+            path=path,
         )
 
 

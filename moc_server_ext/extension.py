@@ -1,6 +1,7 @@
 """The Jupyter server extension: opens the cluster inside of a Jupyter server and serves its API on both ports.
 
-Owns the life cycle (open, announce in ``endpoint.json``, close). What the API does is in ``http/``.
+Owns the life cycle (open or attach to the storage's owner, announce in ``endpoint.json`` and for this process, close).
+What the API does is in ``http/``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -26,7 +28,8 @@ from .http.startup import StartupError
 from .http.tls import ensure_certificate
 from .http.workers import Workers
 from .model import Limits, parse_limits
-from .storage.endpoint import ENDPOINT_FILE, Endpoint, remove_endpoint, write_endpoint
+from .storage.announcement import announce_endpoint_file, withdraw_announcement
+from .storage.endpoint import ENDPOINT_FILE, Endpoint, read_endpoint, remove_endpoint, write_endpoint
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -106,17 +109,20 @@ class MocExtension(ExtensionApp):
         super().initialize()  # type: ignore[no-untyped-call]
 
     def _open(self) -> None:
-        from .cluster import Cluster
+        from .client.opening import take_over
+        from .cluster import Cluster, default_storage_path
 
-        self.cluster = cluster = Cluster.open(
-            self.storage or None,
+        path = Path(self.storage).expanduser() if self.storage else default_storage_path()
+        opening = partial(
+            Cluster.open,
+            path,
             limits=self._limits(),
             concurrent_calls=self.concurrent_calls or None,
             queued_calls=self.queued_calls,
             memory_bytes=self.memory_bytes or None,
         )
+        self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage
-        remove_endpoint(storage.path)  # One of an owner that was killed would send clients to nowhere.
         self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
         self._observation = Observation(cluster, self._workers)
         api = Api(cluster, self._workers, self.max_body_bytes, metrics=self._observation.metrics)
@@ -132,17 +138,26 @@ class MocExtension(ExtensionApp):
                 handshake_seconds=self.handshake_seconds,
             )
         self.handlers.extend(jupyter_routes(api))
-        # Kernels and terminals inherit the environment, and find the server by this.
-        os.environ["MOC_ENDPOINT_FILE"] = str(storage.path / ENDPOINT_FILE)
+        self._lead_to(storage.path / ENDPOINT_FILE)
+
+    def _lead_to(self, endpoint_file: Path) -> None:
+        """Make this server's kernels and terminals find the owner of the storage."""
+        # They inherit the environment; some are started without it, and know only whose children they are.
+        os.environ["MOC_ENDPOINT_FILE"] = str(endpoint_file)
+        try:
+            announce_endpoint_file(endpoint_file, os.getpid())
+        except MocError as error:
+            self.log.error("moc: kernels without MOC_ENDPOINT_FILE will not find this server: %s", error.message)
 
     def _limits(self) -> Limits:
         changes = parse_limits([f"{name}={value}" for name, value in self.limits.items()])
         return Limits().replaced(changes)
 
     def _go_on_without(self, error: MocError) -> None:
-        path = error.details.get("path")
-        if isinstance(error, LockedStorageError) and path and (Path(path) / ENDPOINT_FILE).exists():
-            os.environ["MOC_ENDPOINT_FILE"] = str(Path(path) / ENDPOINT_FILE)
+        path = Path(error.details.get("path") or "")
+        owner = read_endpoint(path) if isinstance(error, LockedStorageError) else None
+        if owner is not None:
+            self._lead_to(path / ENDPOINT_FILE)
             self.log.warning("moc: this server's kernels use the cluster of another process: %s", error.message)
         else:
             self.log.warning("moc: this server runs without My Own Cluster: %s", error.message)
@@ -155,8 +170,15 @@ class MocExtension(ExtensionApp):
             self._observation.start(cast("EventLog", self.serverapp.event_logger))
         if self.gateway is not None:
             self.gateway.start()
+        endpoint = self.endpoint()
+        if not endpoint.token:
+            self.log.error(
+                "moc: kernels cannot reach this server: it has neither a gateway (MocExtension.enable_gateway) nor a "
+                "token of Jupyter's that they could show"
+            )
         try:
-            write_endpoint(self.cluster.storage.path, self.endpoint())
+            if endpoint.token:
+                write_endpoint(self.cluster.storage.path, endpoint)
         except MocError as error:
             self.log.error("moc: clients on this machine will not find this server: %s", error.message)
         if self.on_ready is not None:
@@ -167,12 +189,14 @@ class MocExtension(ExtensionApp):
         if self.cluster is None or self.serverapp is None:
             raise InvalidInputError("The extension has no cluster.")
         gateway = self.gateway
+        # A certificate of Jupyter's own that no authority signed is its own authority.
+        jupyter_ca_file = os.path.abspath(self.serverapp.certfile) if self.serverapp.certfile else None
         return Endpoint(
             pid=os.getpid(),
             url=None if gateway is None else gateway.url,
             jupyter_url=self.jupyter_url,
             token=self.serverapp.identity_provider.token if gateway is None else self.cluster.storage.token,
-            ca_file=None if gateway is None else str(gateway.ca_file),
+            ca_file=jupyter_ca_file if gateway is None else str(gateway.ca_file),
             instance_id=self.cluster.storage.instance_id,
         )
 
@@ -184,10 +208,10 @@ class MocExtension(ExtensionApp):
     # -- end ----------------------------------------------------------------------------------------------------------
 
     async def stop_extension(self) -> None:
-        """Take the announcement back and close; Jupyter calls this at its end."""
+        """Take the announcements back and close; Jupyter calls this at its end."""
+        self.withdraw()
         if self.cluster is None:
             return
-        remove_endpoint(self.cluster.storage.path)
         if self.gateway is not None:
             await self.gateway.stop()
             self.gateway = None
@@ -203,7 +227,8 @@ class MocExtension(ExtensionApp):
             self.log.warning("moc: calls were still running at the end; what was stored is safe.")
 
     def withdraw(self) -> None:
-        """Take the announcement back, for an end that cannot wait for :meth:`stop_extension`."""
+        """Take the announcements back, for an end that cannot wait for :meth:`stop_extension`; idempotent."""
+        withdraw_announcement(os.getpid())
         if self.cluster is not None:
             remove_endpoint(self.cluster.storage.path)
 

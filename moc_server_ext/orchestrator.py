@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -193,10 +192,9 @@ class Orchestrator:
             As :meth:`call_sync` does.
         """
         try:
-            if self._is_at_hand(request):
-                target = self._target(request)
-            else:
-                target = await asyncio.to_thread(self._target, request)
+            # Bytes without a name may have to be compiled, and for an unknown name the nearest ones are looked for.
+            is_at_hand = self.functions.find(request.function) is not None
+            target = self._target(request) if is_at_hand else await asyncio.to_thread(self._target, request)
             invocation = self._seal(target, request)
             if output is not None:
                 output.bound(invocation.limits.output_bytes, beyond_limit(invocation, "output_bytes"))
@@ -210,7 +208,7 @@ class Orchestrator:
                     listener=stderr,
                 )
                 context.place = place
-                with self.calls.track(context) as tracked, self._living(context, scope):
+                with self.calls.track(context) as tracked, _Living(self._live, context, scope):
                     return tracked.done(await self.engine.drive(context, target.load))
         finally:
             if output is not None:
@@ -357,29 +355,36 @@ class Orchestrator:
             call_id=request.call_id,
         )
 
-    def _is_at_hand(self, request: CallRequest) -> bool:
-        """Tell whether :meth:`_target` needs no more than memory."""
-        return self.functions.find(request.function) is not None or not BLOB_ID.fullmatch(request.function)
-
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:
-        with self._living(context, scope):
+        with _Living(self._live, context, scope):
             return self.engine.run(context, load)
 
-    @contextmanager
-    def _living(self, context: CallContext, scope: CallScope | None) -> Iterator[None]:
-        """Let a call be found, and ended, while it runs."""
-        live = self._live
-        live.add(context)
-        try:
-            with nullcontext() if scope is None else scope.holding(context):
-                yield
-        except LimitExceededError as error:
-            # A cancelled call has no time left: an engine that looks at the deadline alone tells that.
-            if context.cancelled:
-                raise CancelledError(context.invocation.function) from error
-            raise
-        finally:
-            live.discard(context)
+
+class _Living:
+    """Lets a call be found, and ended, while its ``with`` block runs."""
+
+    __slots__ = ("_context", "_live", "_scope")
+
+    def __init__(self, live: set[CallContext], context: CallContext, scope: CallScope | None) -> None:
+        self._live = live
+        self._context = context
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        if self._scope is not None:
+            self._scope.add(self._context)
+        self._live.add(self._context)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        context = self._context
+        self._live.discard(context)
+        if self._scope is not None:
+            self._scope.discard(context)
+        # A cancelled call has no time left: an engine that looks at the deadline alone tells that.
+        if isinstance(error, LimitExceededError) and context.cancelled:
+            raise CancelledError(context.invocation.function) from error
 
 
 class PreparedCall:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from .errors import CancelledError
 from .guest_api.context import CallContext
@@ -30,15 +28,14 @@ class CallScope:
             for context in self._contexts:
                 context.cancel()
 
-    @contextmanager
-    def holding(self, context: CallContext) -> Iterator[None]:
-        """Keep `context` in the scope while it runs; CancelledError if the scope is already cancelled."""
+    def add(self, context: CallContext) -> None:
+        """Let `context` be cancelled with the scope; CancelledError if the scope is cancelled already."""
         with self._lock:
             if self._cancelled:
                 raise CancelledError(context.invocation.function)
             self._contexts.add(context)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._contexts.discard(context)
+
+    def discard(self, context: CallContext) -> None:
+        """Let go of a call that has ended; idempotent."""
+        with self._lock:
+            self._contexts.discard(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -115,14 +116,15 @@ Script = Callable[[Asked], None]
 class FramesServer:
     """Listens on a free port and answers the requests, one after the other, with `scripts`; the last one stays."""
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.scripts = list(scripts)
         self.asked: list[Asked] = []
         self.connections = 0
         self.broken: list[BaseException] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
         self._streams: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -152,6 +154,9 @@ class FramesServer:
     def _serve(self, stream: socket.socket) -> None:
         rest = bytearray()
         with contextlib.suppress(OSError):
+            if self.tls is not None:
+                stream = self.tls.wrap_socket(stream, server_side=True)
+                self._streams.append(stream)
             while True:
                 while b"\r\n\r\n" not in rest:
                     part = stream.recv(65536)

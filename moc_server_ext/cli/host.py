@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -40,11 +40,12 @@ class TerminalHost:
     def client(self) -> Client:
         """The server, or the storage opened by this process for as long as it runs."""
         if self._client is None:
-            from .. import client
+            from ..client.discovery import discover
 
             settings = self.settings
-            self._client = client.connect(
-                settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage
+            # Served to nobody: the storage is open for this one command.
+            self._client = discover(
+                settings.url, settings.token, ca_file=settings.ca_file, storage=settings.storage, serve=False
             )
         return self._client
 
@@ -92,7 +93,6 @@ class TerminalHost:
         if path == "-":
             if sys.stdin is None:
                 raise InvalidInputError("Standard input is closed.")
-            self._reads_terminal = sys.stdin.isatty()
             yield sys.stdin.buffer
             return
         try:
@@ -101,6 +101,20 @@ class TerminalHost:
             raise InvalidInputError(f"{path!r} cannot be read: {_reason(error)}.", path=path) from None
         with file:
             yield file
+
+    def write_parts(self, path: str, parts: Iterable[bytes]) -> None:
+        """Write a file as its parts come, in place of what it held."""
+        try:
+            with open(path, "wb") as file:
+                for part in parts:
+                    file.write(part)
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{path!r} cannot be written: {_reason(error)}.", path=path) from None
+
+    @property
+    def is_stream(self) -> bool:
+        """Yes: stdout."""
+        return True
 
     def stdin(self) -> bytes:
         """Read standard input to its end."""

@@ -29,6 +29,10 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         return
     if outcome.warnings:
         write_stderr(_warnings(outcome))
+    if isinstance(outcome, BytesOutcome) and outcome.kept_in is None:
+        for part in outcome.parts():
+            write_stdout(part)
+        return
     write_stdout(_content(outcome))
 
 
@@ -59,8 +63,6 @@ def _content(outcome: Outcome) -> bytes:
             return output
         line = format_result(outcome.result.result).encode() + b"\n"
         return output + (b"\n" if output and not output.endswith(b"\n") else b"") + line
-    if isinstance(outcome, BytesOutcome):
-        return b"" if outcome.kept_in is not None else outcome.content
     text = outcome.to_text()
     return text.encode(errors="backslashreplace") + b"\n" if text else b""
 

@@ -24,8 +24,10 @@ def connect(
     """Find the platform and give a client of it.
 
     The first of these that is there: `url`; `storage`; ``MOC_URL``; ``MOC_ENDPOINT_FILE``, which a server sets for its
-    kernels and terminals; the server that owns the default storage; the default storage, opened in this process. A
-    client of a server never turns into an embedded one by itself.
+    kernels and terminals; the Jupyter server that started this kernel (``JPY_PARENT_PID``); the owner of the default
+    storage; the default storage, opened in this process. A storage that is opened in this process is served to others
+    while it is open, and handed over to a server that starts. A client of a server never turns into an embedded one
+    by itself.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ def connect(
         What the server asks for; default ``MOC_TOKEN``, else that of a server of this user on this machine that has
         this address.
     ca_file
-        Certificate to trust instead of the system's.
+        Certificate to trust instead of the system's, for a server that is named by its address.
     storage
         Storage directory: its owner is asked if it has one, else it is opened in this process.
 
@@ -43,8 +45,12 @@ def connect(
     ------
     ServerUnreachableError, UnauthorizedError
         A server was named and does not answer, or not to this token.
+    UntrustedEndpointError
+        The file that names the server cannot be believed. No token was sent.
+    InvalidInputError
+        `ca_file` was given without an address.
     LockedStorageError
-        The storage has an owner that serves nobody.
+        The storage has an owner that serves nobody, and did not end in a few seconds.
     """
     from .discovery import discover
 

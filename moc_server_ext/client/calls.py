@@ -20,6 +20,7 @@ from ..abc import CallStreams
 from ..errors import (
     CancelledError,
     ConnectionLostError,
+    HandedOverError,
     InvalidInputError,
     MocError,
     OverloadedError,
@@ -84,6 +85,7 @@ class HttpCall:
 
     def _until_taken(self, body: bytes | Feed) -> CallResult:
         deadline = time.monotonic() + OVERLOADED_SECONDS
+        reread = False
         while True:
             address = self._transport.address
             try:
@@ -94,10 +96,15 @@ class HttpCall:
                     raise
                 self._cancelled.wait(seconds)
             except ServerUnreachableError as error:
-                unsent = isinstance(error.__cause__, NotConnectedError)
-                if not unsent or not self._transport.find_again(address) or not _again(body):
+                if not isinstance(error.__cause__, NotConnectedError):
                     raise
-            except UnauthorizedError:
+                if not reread and error.__cause__.is_untrusted:
+                    # The server may have made a new certificate, into the same file.
+                    reread = True
+                    self._transport.forget_call_connections()
+                elif not self._transport.find_again(address) or not _again(body):
+                    raise
+            except (UnauthorizedError, HandedOverError):
                 if not self._transport.find_again(address) or not _again(body):
                     raise
 

@@ -24,7 +24,7 @@ class Client:
     platform
         A server's or an embedded one; closed with the client.
     origin
-        Where the platform is, in words; None says the server's address.
+        Where the platform is, in words; None leaves it to the platform, else says the server's address.
     """
 
     def __init__(self, platform: Platform, *, origin: str | None = None) -> None:
@@ -40,7 +40,8 @@ class Client:
     @property
     def origin(self) -> str:
         """Who answers: ``server https://localhost:8443`` or ``embedded on DIR``."""
-        return self._origin or f"server {getattr(self.platform, 'url', 'of this process')}"
+        known = self._origin or getattr(self.platform, "origin", None)
+        return known or f"server {getattr(self.platform, 'url', 'of this process')}"
 
     def call(
         self,

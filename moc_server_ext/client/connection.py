@@ -31,7 +31,17 @@ _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT"
 
 
 class NotConnectedError(Exception):
-    """No connection came about: nothing was sent."""
+    """No connection came about: nothing was sent.
+
+    Parameters
+    ----------
+    is_untrusted
+        Because of the server's certificate.
+    """
+
+    def __init__(self, reason: str, *, is_untrusted: bool = False) -> None:
+        super().__init__(reason)
+        self.is_untrusted = is_untrusted
 
 
 class BrokenConnectionError(Exception):
@@ -293,7 +303,8 @@ class Connections:
             return self._context.wrap_socket(stream, server_hostname=host)
         except OSError as error:
             stream.close()
-            raise NotConnectedError(_connect_reason(error)) from error
+            untrusted = isinstance(error, ssl.SSLCertVerificationError)
+            raise NotConnectedError(_connect_reason(error), is_untrusted=untrusted) from error
         except BaseException:
             stream.close()
             raise

@@ -5,7 +5,7 @@ Their texts hold neither ids nor times, so that saved notebooks stay the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GuestExitError, InvalidInputError
@@ -46,6 +46,10 @@ class BufferHandle:
     def read(self, start: int = 0, stop: int | None = None) -> bytes:
         """Read bytes ``[start, stop)``; a range beyond the end is cut off there."""
         return self._client.platform.buffers.read(self._name, start, stop)
+
+    def parts(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Read bytes ``[start, stop)`` in parts, all of one version, without ever having them in memory together."""
+        return self._client.platform.buffers.parts(self._name, start, stop)
 
     def text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Read it whole, as text."""

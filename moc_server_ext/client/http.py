@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -27,12 +27,16 @@ from ..model import (
     parse_blob_id,
 )
 from .calls import HttpCall, call_path
+from .owned import OwnedPlatform
+from .parts import OnceParts
 from .transport import Address, Transport
 
 if TYPE_CHECKING:
     import httpx
 
 _RANGE_NOT_SATISFIABLE = 416
+# A large body is synchronised to the disk before the answer.
+_STORED_SECONDS = 600.0
 
 
 def hurried(platform: Platform, seconds: float) -> Platform:
@@ -40,7 +44,7 @@ def hurried(platform: Platform, seconds: float) -> Platform:
 
     What has no answer by then raises ServerUnreachableError. An embedded platform answers at once anyway.
     """
-    return platform.hurried(seconds) if isinstance(platform, HttpPlatform) else platform
+    return platform.hurried(seconds) if isinstance(platform, HttpPlatform | OwnedPlatform) else platform
 
 
 class HttpPlatform:
@@ -122,11 +126,21 @@ class _Noun:
         if stop is not None and stop <= start:
             self._transport.request("HEAD", path)
             return b""
-        headers = {}
-        if start or stop is not None:
-            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        headers = _range_headers(start, stop)
         response = self._transport.request("GET", path, headers=headers, expected=[_RANGE_NOT_SATISFIABLE])
         return b"" if response.status_code == _RANGE_NOT_SATISFIABLE else response.content
+
+    def _parts(self, path: str, start: int, stop: int | None) -> Iterator[bytes]:
+        if start < 0 or (stop is not None and stop <= start):
+            part = self._read(path, start, stop)
+            return iter([part] if part else [])
+        return self._transport.parts(path, headers=_range_headers(start, stop), expected=[_RANGE_NOT_SATISFIABLE])
+
+    def _store(
+        self, method: str, path: str, content: Bytes | Iterable[Bytes], headers: Mapping[str, str]
+    ) -> httpx.Response:
+        body = bytes(content) if isinstance(content, bytes | bytearray | memoryview) else OnceParts(content)
+        return self._transport.request(method, path, headers=headers, body=body, answer_seconds=_STORED_SECONDS)
 
     def _stat(self, path: str, read: Callable[[Any], Any]) -> Any:
         response = self._transport.request("HEAD", path)
@@ -180,9 +194,9 @@ class HttpFunctions(_Noun):
 class HttpBlobs(_Noun):
     """See :class:`~..abc.Blobs`."""
 
-    def put(self, content: Bytes, content_type: str = DEFAULT_CONTENT_TYPE) -> BlobRecord:
-        """Store `content`."""
-        response = self._transport.request("POST", "blobs", headers={"Content-Type": content_type}, body=bytes(content))
+    def put(self, content: Bytes | Iterable[Bytes], content_type: str = DEFAULT_CONTENT_TYPE) -> BlobRecord:
+        """Store `content`, bytes or the parts of them."""
+        response = self._store("POST", "blobs", content, {"Content-Type": content_type})
         record: BlobRecord = _read_json(self._transport, response, BlobRecord.from_json)
         return record
 
@@ -195,6 +209,10 @@ class HttpBlobs(_Noun):
         """Read bytes ``[start, stop)``."""
         return self._read(f"blobs/{parse_blob_id(blob_id)}", start, stop)
 
+    def parts(self, blob_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Read bytes ``[start, stop)`` in parts."""
+        return self._parts(f"blobs/{parse_blob_id(blob_id)}", start, stop)
+
 
 class HttpBuffers(_Noun):
     """See :class:`~..abc.Buffers`."""
@@ -202,15 +220,15 @@ class HttpBuffers(_Noun):
     def put(
         self,
         name: str,
-        content: Bytes,
+        content: Bytes | Iterable[Bytes],
         content_type: str = DEFAULT_CONTENT_TYPE,
         headers: Mapping[str, str] | None = None,
     ) -> BufferRecord:
-        """Store `content` under `name`."""
+        """Store `content`, bytes or the parts of them, under `name`."""
         sent = {"Content-Type": content_type}
         if headers is not None:
             sent["Moc-Headers"] = json.dumps(dict(headers))
-        response = self._transport.request("PUT", f"buffers/{_encode(name)}", headers=sent, body=bytes(content))
+        response = self._store("PUT", f"buffers/{_encode(name)}", content, sent)
         record: BufferRecord = _read_json(self._transport, response, BufferRecord.from_json)
         return record
 
@@ -222,6 +240,10 @@ class HttpBuffers(_Noun):
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """Read bytes ``[start, stop)``."""
         return self._read(f"buffers/{_encode(name)}", start, stop)
+
+    def parts(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Read bytes ``[start, stop)`` in parts."""
+        return self._parts(f"buffers/{_encode(name)}", start, stop)
 
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers, sorted by name."""
@@ -309,6 +331,12 @@ class HttpRuns(_Noun):
         response = self._transport.request("DELETE", f"runs/{_encode(run_id)}")
         record: RunRecord = _read_json(self._transport, response, RunRecord.from_json)
         return record
+
+
+def _range_headers(start: int, stop: int | None) -> dict[str, str]:
+    if not start and stop is None:
+        return {}
+    return {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
 
 
 def _encode(name: str | bytes) -> str:

@@ -10,11 +10,12 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InvalidInputError, MocError, ServerUnreachableError, UnauthorizedError, from_json
+from ..errors import HandedOverError, InvalidInputError, MocError, ServerUnreachableError, UnauthorizedError, from_json
+from .parts import PART_BYTES, OnceParts
 
 if TYPE_CHECKING:
     import httpx
@@ -80,9 +81,10 @@ class Transport:
         *,
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | OnceParts | None = None,
         answer_seconds: float | None = _ANSWER_SECONDS,
         expected: Sequence[int] = (),
+        whole: bool = True,
     ) -> httpx.Response:
         """Send one request and wait for the whole answer.
 
@@ -97,6 +99,8 @@ class Transport:
             How long the server may be silent; None is for ever.
         expected
             Status codes above 400 that are given back instead of raised.
+        whole
+            Whether to wait for the whole answer; else :meth:`parts` reads it, or the caller closes it.
 
         Raises
         ------
@@ -105,17 +109,45 @@ class Transport:
         MocError
             The error that the server answered with, of its class.
         """
+        reread = False
         while True:
             http, address = self._pool()
             try:
-                return self._send(http, address, method, path, query, headers, body, answer_seconds, expected)
+                return self._send(http, address, method, path, query, headers, body, answer_seconds, expected, whole)
             except ServerUnreachableError as error:
+                if not reread and address.ca_file is not None and _is_untrusted(error) and not _is_spent(body):
+                    # The server may have made a new certificate, into the same file.
+                    reread = True
+                    self._open_again(http)
+                    continue
                 repeatable = method in _SAFE_TO_REPEAT or isinstance(error.__cause__, _connect_errors())
-                if not repeatable or not self._find_again(address):
+                if not repeatable or _is_spent(body) or not self._find_again(address):
                     raise
-            except UnauthorizedError:
-                if not self._find_again(address):
+            except (UnauthorizedError, HandedOverError):
+                # Nothing was done: either may be sent again, whatever it is.
+                if _is_spent(body) or not self._find_again(address):
                     raise
+
+    def parts(self, path: str, *, headers: Mapping[str, str], expected: Sequence[int] = ()) -> Iterator[bytes]:
+        """Send a GET with the first step of the iteration, and give its answer in parts; `expected` ones have none.
+
+        Raises
+        ------
+        ServerUnreachableError
+            The connection broke before the end of the answer.
+        MocError
+            The error that the server answered with.
+        """
+        import httpx
+
+        response = self.request("GET", path, headers=headers, expected=expected, whole=False)
+        try:
+            if response.status_code not in expected:
+                yield from response.iter_bytes(PART_BYTES)
+        except httpx.TransportError as error:
+            raise ServerUnreachableError(self._address.url, _reason(error)) from error
+        finally:
+            response.close()
 
     def hurried(self, seconds: float) -> Transport:
         """Give these connections with less patience: what has no answer after about `seconds` is unreachable."""
@@ -145,6 +177,13 @@ class Transport:
                     address.url, lambda: _tls_context(address), proxied=not _is_local(address.url)
                 )
             return self._calls, self._address
+
+    def forget_call_connections(self) -> None:
+        """Make new connections for the calls that follow, with the certificate as its file has it then."""
+        with self._lock:
+            calls, self._calls = self._calls, None
+        if calls is not None:
+            calls.close()
 
     def headers(self, address: Address) -> dict[str, str]:
         """Give the headers of every request to `address`.
@@ -191,6 +230,13 @@ class Transport:
             self._address, self._http, self._calls = found, None, None
             return True
 
+    def _open_again(self, failed: httpx.Client) -> None:
+        """Read the certificate file anew for the next request."""
+        with self._lock:
+            if self._http is failed:
+                self._retired.append(failed)
+                self._http = None
+
     def _timeout(self, answer_seconds: float | None) -> httpx.Timeout:
         import httpx
 
@@ -204,21 +250,32 @@ class Transport:
         path: str,
         query: Sequence[tuple[str, str]],
         headers: Mapping[str, str] | None,
-        body: bytes | None,
+        body: bytes | OnceParts | None,
         answer_seconds: float | None,
         expected: Sequence[int],
+        whole: bool,
     ) -> httpx.Response:
         import httpx
 
+        sent = dict(headers or {})
+        if isinstance(body, OnceParts) and body.size is not None:
+            # Announced, so that a server that takes no body of this size says so before it is sent.
+            sent["Content-Length"] = str(body.size)
         try:
-            response = http.request(
+            request = http.build_request(
                 method,
                 address.url.rstrip("/") + API_PATH + path,
                 params=list(query) or None,
-                headers=dict(headers or {}),
+                headers=sent,
                 content=body,
                 timeout=self._timeout(answer_seconds),
             )
+            response = http.send(request, stream=True)
+            if whole or response.status_code >= 400:
+                try:
+                    response.read()
+                finally:
+                    response.close()
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             reason = str(error).rstrip(".")
             raise InvalidInputError(f"{address.url!r} is no address of a server: {reason}.", url=address.url) from error
@@ -246,8 +303,15 @@ class _HurriedTransport(Transport):
         """Give those of the other; a call is bounded by its own limits, not by the deadline."""
         return self._patient.call_connections()
 
+    def forget_call_connections(self) -> None:
+        """Forget those of the other."""
+        self._patient.forget_call_connections()
+
     def _pool(self) -> tuple[httpx.Client, Address]:
         return self._patient._pool()
+
+    def _open_again(self, failed: httpx.Client) -> None:
+        self._patient._open_again(failed)
 
     def _find_again(self, failed: Address) -> bool:
         return time.monotonic() < self._deadline and self._patient._find_again(failed)
@@ -298,10 +362,18 @@ def _is_local(url: str) -> bool:
         return False
 
 
+def _is_spent(body: bytes | OnceParts | None) -> bool:
+    return isinstance(body, OnceParts) and body.begun
+
+
 def _connect_errors() -> tuple[type[Exception], ...]:
     import httpx
 
     return (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+def _is_untrusted(error: ServerUnreachableError) -> bool:
+    return "CERTIFICATE_VERIFY_FAILED" in str(error.__cause__)
 
 
 def _reason(error: Exception) -> str:

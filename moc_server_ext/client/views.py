@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..abc import Bytes
 from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError, MocError
 from ..model import (
     DEFAULT_CONTENT_TYPE,
@@ -17,6 +18,7 @@ from ..model import (
 from .handles import BufferHandle, FunctionHandle
 from .http import hurried
 from .inspection import describe_functions
+from .parts import FileParts
 
 if TYPE_CHECKING:
     from .client import Client
@@ -109,11 +111,18 @@ class BuffersView:
         content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> BufferRecord:
-        """Store bytes (or text, as UTF-8) under `name`, replacing what was there; durable on return."""
+        """Store `content` under `name`, replacing what was there; durable on return.
+
+        Parameters
+        ----------
+        content
+            Bytes, text (as UTF-8), a file that is open in binary mode, or an iterator that gives bytes in parts. Of
+            the last two no more than a part is in memory at once; what they raise goes on, and nothing is stored.
+        """
         if content_type is None:
             content_type = _TEXT_CONTENT_TYPE if isinstance(content, str) else DEFAULT_CONTENT_TYPE
         content_type = parse_content_type(content_type)
-        return self._client.platform.buffers.put(to_text(name), to_bytes(content), content_type, headers)
+        return self._client.platform.buffers.put(to_text(name), to_content(content), content_type, headers)
 
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers, sorted by name."""
@@ -125,7 +134,7 @@ class BuffersView:
 
     def __setitem__(self, name: str, content: Any) -> None:
         if isinstance(content, BufferHandle):
-            self.put(name, content.read(), content.content_type)
+            self.put(name, content.parts(), content.content_type)
         else:
             self.put(name, content)
 
@@ -223,6 +232,22 @@ def to_bytes(content: Any) -> bytes:
         return bytes(content)
     hint = " Give the bytes of an array with array.tobytes()." if hasattr(content, "tobytes") else ""
     raise InvalidInputError(f"Expected bytes or text, found {type(content).__name__}.{hint}")
+
+
+def to_content(content: Any) -> Bytes | Iterable[Bytes]:
+    """Give bytes, or the parts of a file or of an iterator, each of which must be bytes or text.
+
+    Raises
+    ------
+    InvalidInputError
+        `content` is none of these; for a part, while the parts are iterated.
+    """
+    if hasattr(content, "read"):
+        return FileParts(content)
+    if isinstance(content, FileParts):
+        return content
+    # An iterator, and not whatever has one: an array or a list of numbers is meant as something else.
+    return map(to_bytes, content) if isinstance(content, Iterator) else to_bytes(content)
 
 
 def to_text(name: Any) -> str:

@@ -43,7 +43,7 @@ class Answer(Protocol):
 
         Raises
         ------
-        StreamClosedError
+        ConnectionError
             The client is gone, or does not read.
         MocError
             The call failed. Whether something was written already, the reply knows.

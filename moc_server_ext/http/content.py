@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
+from ..abc import Content
 from ..errors import RangeNotSatisfiableError
 from ..model import DEFAULT_CONTENT_TYPE, is_content_type, parse_content_type
 from .messages import ApiRequest, ApiResponse
 
 _RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII)
+# Up to this size a body is read at once, which spares it the way to a thread and back for each part.
+WHOLE_BYTES_MAX = 256 << 10
 _RECORD_HEADER_MAX = 8 << 10
 # What command-line clients send when nobody chose a type.
 _MEANINGLESS_CONTENT_TYPES = frozenset({"", "application/x-www-form-urlencoded"})
@@ -75,9 +79,29 @@ def record_header(record: Mapping[str, Any]) -> dict[str, str]:
     return {"Moc-Record": text}
 
 
+class WholeContent:
+    """Bytes that are in memory anyway, as :class:`~..abc.Content`."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.size = len(content)
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """Give bytes ``[start, stop)``."""
+        return self._content[start:stop]
+
+    def parts(self, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
+        """Give the same in parts."""
+        end = self.size if stop is None else min(stop, self.size)
+        return (self._content[each : min(each + WHOLE_BYTES_MAX, end)] for each in range(start, end, WHOLE_BYTES_MAX))
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+
 def bytes_response(
     request: ApiRequest,
-    read: Callable[[int, int], bytes],
+    content: Content | None,
     *,
     size: int,
     content_type: str,
@@ -88,29 +112,36 @@ def bytes_response(
 
     Parameters
     ----------
-    read
-        Reads ``[start, stop)``; called at most once, never for HEAD.
+    content
+        The bytes; None for HEAD. Closed, or handed on to the response if they are many.
     etag
         Identity of the present content, without quotes.
     """
-    quoted = f'"{etag}"'
-    common = {"ETag": quoted, "Accept-Ranges": "bytes", **headers}
-    wanted = request.headers.get("if-none-match", "")
-    if wanted.strip() == "*" or quoted in (each.strip().removeprefix("W/") for each in wanted.split(",")):
-        return ApiResponse(304, content_type=content_type, headers=common, sandboxed=True)
-    header = request.headers.get("range")
-    if request.headers.get("if-range", quoted) != quoted:
-        header = None
-    chosen = parse_range(header, size)
-    start, stop = chosen or (0, size)
-    status = 200
+    with contextlib.ExitStack() as held:
+        if content is not None:
+            held.callback(content.close)
+        quoted = f'"{etag}"'
+        common = {"ETag": quoted, "Accept-Ranges": "bytes", **headers}
+        wanted = request.headers.get("if-none-match", "")
+        if wanted.strip() == "*" or quoted in (each.strip().removeprefix("W/") for each in wanted.split(",")):
+            return ApiResponse(304, content_type=content_type, headers=common, sandboxed=True)
+        header = request.headers.get("range")
+        if request.headers.get("if-range", quoted) != quoted:
+            header = None
+        chosen = parse_range(header, size)
+        start, stop = chosen or (0, size)
+        body, parts = b"", None
+        if content is not None and stop - start > WHOLE_BYTES_MAX:
+            parts = content.parts(start, stop)
+            held.pop_all()
+        elif content is not None:
+            body = content.read(start, stop)
     if chosen:
-        status = 206
         common["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    body = b"" if request.method == "HEAD" or start == stop else read(start, stop)
     return ApiResponse(
-        status,
+        206 if chosen else 200,
         body,
+        parts=parts,
         content_type=safe_content_type(content_type),
         headers=common,
         length=stop - start,

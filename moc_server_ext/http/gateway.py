@@ -46,6 +46,7 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
 
     def on_finish(self) -> None:
         """Note that the connection is idle again."""
+        super().on_finish()
         self._connections.rest(self._stream)
 
     def set_default_headers(self) -> None:

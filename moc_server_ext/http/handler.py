@@ -12,7 +12,7 @@ import functools
 import logging
 import re
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +32,7 @@ from ..errors import (
 )
 from ..model import CallRequest
 from .answers import choose_answer
+from .bodies import BodySink, SilenceWatch, send_parts
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
 from .metrics import Metrics
 from .openapi.document import Documents
@@ -65,6 +66,10 @@ class Api:
         The API's own descriptions.
     metrics
         What the server measures of itself.
+    hand_over
+        Closes the storage for another process, whose id it is given; None for an owner that keeps it.
+    silent_seconds
+        How long a client may neither send nor take anything of a body that goes in parts.
     """
 
     platform: ServedPlatform
@@ -72,6 +77,8 @@ class Api:
     max_body_bytes: int
     documents: Documents = field(default_factory=Documents)
     metrics: Metrics = field(default_factory=Metrics)
+    hand_over: Callable[[int | None], None] | None = None
+    silent_seconds: float = 300.0
 
 
 class ApiMixin(_Handler):
@@ -92,7 +99,9 @@ class ApiMixin(_Handler):
         self._size = 0
         self._refusal: MocError | None = None
         self._call: StreamedCall | None = None
-        self._work: asyncio.Future[ApiResponse] | None = None
+        self._sink: BodySink | None = None
+        self._watch: SilenceWatch | None = None
+        self._work: asyncio.Future[Any] | None = None
         self._is_gone = False
 
     async def authenticate(self) -> str:
@@ -106,44 +115,53 @@ class ApiMixin(_Handler):
     # -- the request --------------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Authenticate before a byte of the body is kept, and open the call that will take the body."""
+        """Authenticate before a byte of the body is kept, and open what will take it."""
         try:
-            self._caller = await self.authenticate() + self._client_name()
-            if self._announced_length() > self.api.max_body_bytes:
-                raise BodyTooLargeError(self.api.max_body_bytes)
-            self._open()
-        except BodyTooLargeError as error:
-            self._refuse(error, _DRAIN_KNOWN_BYTES)
+            caller = await self.authenticate()
         except (MocError, web.HTTPError) as error:
             refusal = self._as_moc_error(error.status_code if isinstance(error, web.HTTPError) else 0, error)
             self._refuse(refusal, _DRAIN_UNKNOWN_BYTES)
+            return
+        try:
+            self._caller = caller + self._client_name()
+            if self._announced_length() > self.api.max_body_bytes:
+                raise BodyTooLargeError(self.api.max_body_bytes)
+            self._open()
+        except MocError as error:
+            self._refuse(error, _DRAIN_KNOWN_BYTES)
         else:
             self._allow_body(self.api.max_body_bytes + _DRAIN_KNOWN_BYTES)
 
     def _open(self) -> None:
-        """Find the operation; one that is streamed is asked at once for the call that it wants."""
+        """Find the operation, and what takes the body while it comes."""
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise InvalidInputError(
                 "The body comes with a Content-Encoding, which this API does not take: send it as it is."
             )
-        path = self.api_path()
+        path, method = self.api_path(), self.request.method or ""
         segments = tuple(path.split("/"))
-        self._route, self._operation = find_operation(self.request.method or "", segments)
+        self._route, self._operation = find_operation(method, segments)
         self._api_request = self._read_head(path, segments)
         if self._route.streamed:
-            request = cast(CallRequest, self._operation(self._api_request))
-            is_chunked = "Transfer-Encoding" in self.request.headers
-            self._call = StreamedCall(
-                self.api.platform,
-                request,
-                choose_answer(self._api_request.headers, self.api.workers, self.api.max_body_bytes),
-                Reply(self),
-                announced_bytes=None if is_chunked else self._announced_length(),
-                max_body_bytes=self.api.max_body_bytes,
-                explain=functools.partial(self._as_moc_error, 500),
-                respond=self._error_response,
-                gone=self._hang_up,
-            )
+            self._open_call(cast(CallRequest, self._operation(self._api_request)))
+        elif method in self._route.receives:
+            begin = self._route.receives[method]
+            self._sink = sink = BodySink(functools.partial(begin, self._api_request), self.api.workers)
+            self._watch = SilenceWatch(self.api.silent_seconds, self._hang_up, is_busy=lambda: sink.busy)
+
+    def _open_call(self, request: CallRequest) -> None:
+        is_chunked = "Transfer-Encoding" in self.request.headers
+        self._call = StreamedCall(
+            self.api.platform,
+            request,
+            choose_answer(self._api_request.headers, self.api.workers, self.api.max_body_bytes),
+            Reply(self),
+            announced_bytes=None if is_chunked else self._announced_length(),
+            max_body_bytes=self.api.max_body_bytes,
+            explain=functools.partial(self._as_moc_error, 500),
+            respond=self._error_response,
+            gone=self._leave_alone,
+        )
 
     def _read_head(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
         query = parse_query(self.request.query)
@@ -157,6 +175,7 @@ class ApiMixin(_Handler):
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             caller=self._caller,
+            hand_over=self.api.hand_over,
         )
 
     def _client_name(self) -> str:
@@ -185,20 +204,33 @@ class ApiMixin(_Handler):
             set_limit(limit)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        """Keep one part of the body, hand it to the call, or drop it if the request is refused."""
+        """Keep one part of the body or hand it on, or drop it if the request is refused."""
+        if self._watch is not None:
+            self._watch.heard()
         if self._refusal is not None:
             return None
         if self._call is not None:
             return self._call.take(chunk)
         self._size += len(chunk)
-        self._parts.append(chunk)
         if self._size > self.api.max_body_bytes:
             self._parts.clear()
             self._refusal = BodyTooLargeError(self.api.max_body_bytes)
+            self._let_go()
+            return None
+        if self._sink is not None:
+            return self._sink.feed(chunk)
+        self._parts.append(chunk)
         return None
+
+    def _let_go(self) -> None:
+        """Leave nothing of a body that was received and not stored."""
+        if self._sink is not None:
+            self._sink.discard()
 
     async def answer(self) -> None:
         """Answer the request, whose body is complete."""
+        if self._watch is not None:
+            self._watch.stop()
         if self._refusal is not None:
             raise self._refusal
         if self._call is not None:
@@ -213,34 +245,69 @@ class ApiMixin(_Handler):
         request = replace(self._api_request, body=b"".join(self._parts))
         self._parts.clear()
         operation = cast(Operation, self._operation)
-        self._work = asyncio.ensure_future(
+        work = (
             self.api.workers.run(self._route.lane, functools.partial(operation, request))
+            if self._sink is None
+            else self._sink.finish(operation, request)
         )
+        self._work = asyncio.ensure_future(work)
         try:
             response = await self._work
         except asyncio.CancelledError:
             if not self._is_gone:
                 raise UnavailableError("The server is shutting down.") from None
             return
-        self.respond(response)
+        if response.parts is None:
+            self.respond(response)
+        else:
+            await self._send(response, response.parts)
+
+    def on_finish(self) -> None:
+        """Leave nothing of a body whose request was refused or failed; what is stored stays."""
+        super().on_finish()
+        self._let_go()
 
     def on_connection_close(self) -> None:
-        """End what the request began: its guest, or its wait for a thread."""
+        """End what the request began: its guest, its wait for a thread, and what it was about to store."""
         super().on_connection_close()
         self._is_gone = True
+        if self._watch is not None:
+            self._watch.stop()
         if self._call is not None:
             self._call.abandon()
+        self._let_go()
         if self._work is not None:
             self._work.cancel()
 
     def _hang_up(self) -> None:
+        # What tornado's connections have, and its interface for them has not.
+        self.request.connection.close()  # type: ignore[union-attr]
+
+    def _leave_alone(self) -> None:
         """Close the connection to a client that is gone."""
-        stream = getattr(self.request.connection, "stream", None)
-        if stream is not None:
-            stream.close()
+        self._hang_up()
+        # Tornado tells only what it noticed itself.
         self.on_connection_close()
 
     # -- answers ------------------------------------------------------------------------------------------------------
+
+    async def _send(self, response: ApiResponse, parts: Generator[bytes, None, None]) -> None:
+        """Write an answer in parts. What fails after the first of them leaves the client with an unfinished answer."""
+        self.set_head(response)
+        self.set_header("Content-Length", str(response.length))
+        self._work = asyncio.ensure_future(
+            send_parts(self, parts, self.api.workers, silent_seconds=self.api.silent_seconds)
+        )
+        try:
+            await self._work
+        except (asyncio.CancelledError, TimeoutError, OSError):
+            self._hang_up()  # The client is gone, or takes nothing, or the server ends.
+        except MocError as error:
+            if not self._headers_written:
+                raise
+            _LOG.error("%s %s was cut off: %s", self.request.method, self.request.path, error.message)
+            self._hang_up()
+        self.finish_with(None, None)
 
     def set_head(self, response: ApiResponse) -> None:
         """Set the status and the headers of `response`, for who writes its body in parts."""

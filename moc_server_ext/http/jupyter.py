@@ -52,7 +52,8 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
     def api_path(self) -> str:
         """Give what follows the API's root in the path."""
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
-        return self.request.path[len(self.base_url) + len(API_PATH) :]
+        path: str = self.request.path
+        return path[len(self.base_url) + len(API_PATH) :]
 
     @web.authenticated
     async def get(self) -> None:

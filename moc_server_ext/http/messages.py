@@ -7,13 +7,13 @@ HTTP. Everything in a request is hostile until a method here has parsed it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from ..abc import Platform
+from ..abc import LocalBlobs, LocalBuffers, Platform, Receiver
 from ..buffers.channel import Channel
 from ..errors import InvalidInputError
 from ..model import CallRequest, CallResult
@@ -24,7 +24,20 @@ _QUERY_FIELDS_MAX = 1_000
 
 
 class ServedPlatform(Platform, Protocol):
-    """A platform whose calls run on the event loop, with streams at both ends."""
+    """The platform of the process that serves it.
+
+    Stored things come and go in parts; calls run on the event loop, with streams at both ends.
+    """
+
+    @property
+    def blobs(self) -> LocalBlobs:
+        """Immutable bytes by the SHA-256 of their content."""
+        ...
+
+    @property
+    def buffers(self) -> LocalBuffers:
+        """Stored, named buffers."""
+        ...
 
     async def call(
         self,
@@ -63,8 +76,14 @@ class ApiRequest:
         Names and values in the order of the URL.
     headers
         Lower-case names.
+    body
+        The whole body; empty where the route takes it in parts.
+    received
+        What the body was received into, where the route takes it in parts. The operation commits it.
     caller
         Who asks; see :attr:`.CallRequest.caller`.
+    hand_over
+        Closes the storage for another process, whose id it is given; None where the owner keeps it.
     """
 
     platform: ServedPlatform
@@ -76,7 +95,15 @@ class ApiRequest:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    received: Receiver[Any] | None = None
     caller: str = "local"
+    hand_over: Callable[[int | None], None] | None = None
+
+    def commit_body(self) -> Any:
+        """Store what was received, and give its record."""
+        if self.received is None:
+            raise InvalidInputError("This address takes a body.")
+        return self.received.commit()
 
     def name(self, index: int = 1) -> str:
         """Give one path segment, decoded, as text."""
@@ -122,6 +149,8 @@ class ApiResponse:
 
     Parameters
     ----------
+    parts
+        The body in parts, instead of `body`; `length` is their size. Reading them blocks.
     length
         Size of the body that a GET would have, for an answer to HEAD; None is the size of `body`.
     sandboxed
@@ -132,6 +161,7 @@ class ApiResponse:
     body: bytes = b""
     content_type: str = JSON_CONTENT_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
+    parts: Generator[bytes, None, None] | None = None
     length: int | None = None
     sandboxed: bool = False
 

@@ -71,7 +71,7 @@ class Reply:
 
         Raises
         ------
-        StreamClosedError
+        ConnectionError
             The client is gone, or does not read.
         Exception
             What `call` failed with.
@@ -79,7 +79,7 @@ class Reply:
         # An empty part as well: with it the head leaves.
         for start in range(0, max(1, len(part)), PIECE_BYTES):
             if self.stream is None or self.stream.closed():
-                raise StreamClosedError
+                raise ConnectionError("The client is gone.")
             self._begun = True
             self._handler.write(bytes(part[start : start + PIECE_BYTES]))
             await self._flushed(self._handler.flush(), call)
@@ -94,8 +94,11 @@ class Reply:
         if not flushed.done():
             await asyncio.wait({flushed}, timeout=_STALLED_SECONDS)
             if not flushed.done():
-                raise StreamClosedError
-        flushed.result()
+                raise ConnectionError("The client does not read.")
+        try:
+            flushed.result()
+        except StreamClosedError:
+            raise ConnectionError("The client is gone.") from None
 
     async def give(self, response: ApiResponse) -> None:
         """Write a whole response and end it."""

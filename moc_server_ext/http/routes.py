@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from ..abc import Receiver
 from ..errors import MethodNotAllowedError, NotFoundError
 from ..model import CallRequest
 from .messages import ApiRequest, ApiResponse
-from .nouns import blobs, buffers, calls, description, functions, keyvalues, metrics, runs, status
+from .nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
 CallOperation = Callable[[ApiRequest], CallRequest]
 """Reads the head of a request, at once and without waiting, into the call that its body goes to."""
+# Begins to store a body that comes in parts, before the first of them is taken.
+Begin = Callable[[ApiRequest], Receiver[Any]]
 
 API_PATH = "moc/api/v1/"
 
@@ -46,6 +50,8 @@ class Route:
         Whether the operations are of the kind :data:`CallOperation`.
     executes
         Whether its methods, but for reading, are a matter of calling functions, not of changing what is stored.
+    receives
+        By method: what a body goes into while it comes; others are handed to their operation as a whole.
     """
 
     pattern: tuple[str, ...]
@@ -53,6 +59,7 @@ class Route:
     lane: Lane = Lane.STORAGE
     streamed: bool = False
     executes: bool = False
+    receives: dict[str, Begin] = field(default_factory=dict)
 
     def matches(self, segments: tuple[str, ...]) -> bool:
         """Tell whether this is the route of a path."""
@@ -63,12 +70,17 @@ class Route:
 
 
 def _route(
-    path: str, *, streamed: bool = False, executes: bool = False, **operations: Operation | CallOperation
+    path: str,
+    *,
+    streamed: bool = False,
+    executes: bool = False,
+    receives: dict[str, Begin] | None = None,
+    **operations: Operation | CallOperation,
 ) -> Route:
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, streamed=streamed, executes=executes)
+    return Route(tuple(path.split("/")), by_method, Lane.STORAGE, streamed, executes, receives or {})
 
 
 ROUTES: tuple[Route, ...] = (
@@ -83,16 +95,23 @@ ROUTES: tuple[Route, ...] = (
         delete=functions.delete_function,
     ),
     _route("functions/{name}/call", post=functions.call_function, streamed=True, executes=True),
-    _route("blobs", post=blobs.post_blob),
+    _route("blobs", post=blobs.post_blob, receives={"POST": blobs.receive_blob}),
     _route("blobs/{id}", get=blobs.get_blob),
     _route("buffers", get=buffers.list_buffers),
-    _route("buffers/{name}", get=buffers.get_buffer, put=buffers.put_buffer, delete=buffers.delete_buffer),
+    _route(
+        "buffers/{name}",
+        get=buffers.get_buffer,
+        put=buffers.put_buffer,
+        delete=buffers.delete_buffer,
+        receives={"PUT": buffers.receive_buffer},
+    ),
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
     _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),
     _route("runs", get=runs.list_runs, post=runs.post_run),
     _route("runs/{id}", get=runs.get_run, delete=runs.delete_run),
     _route("runs/{id}/output", get=runs.get_run_output),
+    _route("handover", post=handover.post_handover),
 )
 
 

@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
-from tornado.iostream import StreamClosedError
-
 from ..buffers.channel import Channel
 from ..errors import BodyTooLargeError, CancelledError, MocError, UnavailableError
 from ..model import CallRequest, CallResult
@@ -180,7 +178,7 @@ class StreamedCall:
     async def _run(self) -> None:
         try:
             await self._answer.give(self, self._reply)
-        except StreamClosedError:
+        except ConnectionError:
             self.is_gone = True
             self._reply.drop()
         except Exception as error:
@@ -201,7 +199,7 @@ class StreamedCall:
             return
         try:
             await self._reply.give(self._respond(told))
-        except StreamClosedError:
+        except ConnectionError:
             self._reply.drop()
 
     # -- for the answer -----------------------------------------------------------------------------------------------

@@ -42,18 +42,21 @@ class Limits:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
+_KINDS: Final = {each.name: float if each.name == "timeout_seconds" else int for each in fields(Limits)}
+
+
 def parse_limits(pairs: Sequence[str]) -> dict[str, Number]:
     """Read ``NAME=VALUE`` pairs such as ``timeout_seconds=2``; sizes take KiB, MiB and GiB."""
-    kinds = {each.name: float if each.name == "timeout_seconds" else int for each in fields(Limits)}
     limits: dict[str, Number] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
-        if not equals or name not in kinds:
+        kind = _KINDS.get(name)
+        if not equals or kind is None:
             raise InvalidInputError(
-                f"{pair!r} is no limit: expected NAME=VALUE with a name of {', '.join(kinds)}.", limit=pair
+                f"{pair!r} is no limit: expected NAME=VALUE with a name of {', '.join(_KINDS)}.", limit=pair
             )
         try:
-            value: Number = float(text) if kinds[name] is float else parse_size(text)
+            value: Number = float(text) if kind is float else parse_size(text)
         except ValueError:
             value = -1
         if not 0 < value < _TOO_LARGE:

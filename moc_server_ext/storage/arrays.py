@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..errors import CorruptStorageError, InvalidInputError, MocError
-from .content import INLINE_BYTES_MAX, StoredContent
+from .content import INLINE_BYTES_MAX, OpenContent, StoredContent
 from .objects import random_object_id
+from .receiving import Received
 from .table import ContentTable
 from .writes import WriteGroup
 from .zarr_layout import METADATA, array_document, chunk_key, metadata_key, name_of_node, parse_array_document
@@ -79,11 +80,45 @@ class ByteArrays:
 
         return self._entries.read(lookup, start, stop, what=lambda: self._what(name))
 
+    def open(self, name: str, not_found: Callable[[], MocError]) -> tuple[dict[str, Any], OpenContent]:
+        """Open an array: its attributes and its bytes, both of the same version.
+
+        Raises
+        ------
+        CorruptStorageError
+            The bytes are missing.
+        """
+        chunk, metadata = chunk_key(self._group, name), metadata_key(self._group, name)
+        attributes: dict[str, Any] = {}
+
+        def lookup() -> StoredContent:
+            nonlocal attributes
+            stored, document = self._entries.find_both(chunk, metadata)
+            if document is None:
+                raise not_found()
+            size, attributes = self._parse(name, document)
+            if stored is None and size:
+                raise CorruptStorageError(self._what(name), "its bytes are missing")
+            return stored or _EMPTY
+
+        content = self._entries.open(lookup, what=lambda: self._what(name))
+        return attributes, content
+
+    def check_attributes(self, name: str, attributes: Mapping[str, Any], size: int = 0) -> bytes:
+        """Make the metadata document of an array of `size` bytes; InvalidInputError if it is too large to be stored."""
+        document = array_document(size, attributes)
+        if len(document) > INLINE_BYTES_MAX:
+            raise InvalidInputError(
+                f"The headers and the content type of {self._what(name)} take {len(document):,} bytes; "
+                f"at most {INLINE_BYTES_MAX:,} can be stored."
+            )
+        return document
+
     def put(
         self,
         group: WriteGroup,
         name: str,
-        content: bytes,
+        content: bytes | Received,
         attributes: Mapping[str, Any],
         *,
         object_id: Callable[[], str] = random_object_id,
@@ -96,12 +131,7 @@ class ByteArrays:
         InvalidInputError
             The attributes are too large. Nothing was staged.
         """
-        document = array_document(len(content), attributes)
-        if len(document) > INLINE_BYTES_MAX:
-            raise InvalidInputError(
-                f"The headers and the content type of {self._what(name)} take {len(document):,} bytes; "
-                f"at most {INLINE_BYTES_MAX:,} can be stored."
-            )
+        document = self.check_attributes(name, attributes, len(content))
         what = f"{self._what(name)} ({len(content):,} bytes)"
         chunk = chunk_key(self._group, name)
         if content:

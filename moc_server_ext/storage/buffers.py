@@ -6,13 +6,15 @@ Each is an array ``buffers/<percent-encoded name>`` of the Zarr hierarchy; its a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ..abc import Bytes
 from ..errors import BufferNotFoundError, nearest
 from ..model import DEFAULT_CONTENT_TYPE, BufferRecord, parse_name
 from .arrays import ByteArrays
+from .content import OpenContent
+from .receiving import Received, StoredReceiver
 from .writes import WriteGroup, Writer
 
 # Comparing names takes time, and a guest can ask for missing buffers in a loop.
@@ -29,7 +31,7 @@ class StoredBuffers:
     def put(
         self,
         name: str,
-        content: Bytes,
+        content: Bytes | Iterable[Bytes],
         content_type: str = DEFAULT_CONTENT_TYPE,
         headers: Mapping[str, str] | None = None,
         *,
@@ -39,6 +41,12 @@ class StoredBuffers:
 
         Readers see the old buffer or the new one, whole. With `group`, both happens once that is committed.
 
+        Parameters
+        ----------
+        content
+            Bytes, or the parts that make them up, which are never in memory all together. What their iterator raises
+            goes on; nothing was changed then.
+
         Raises
         ------
         InvalidInputError
@@ -46,12 +54,49 @@ class StoredBuffers:
         StorageFullError, ReadOnlyStorageError, StorageError
             The buffer is as it was before.
         """
-        content = bytes(content)
-        headers = {key.lower(): value for key, value in (headers or {}).items()}
-        record = BufferRecord(parse_name(name, "buffer's name"), len(content), content_type, headers, time.time())
-        attributes = {"content_type": content_type, "headers": headers, "created_at": record.created_at}
+        if isinstance(content, bytes | bytearray | memoryview):
+            parse_name(name, "buffer's name")
+            return self._store(name, bytes(content), content_type, _lowered(headers), group)
+        with self.receive(name, content_type, headers, group=group) as receiver:
+            for part in content:
+                receiver.write(part)
+            return receiver.commit()
+
+    def receive(
+        self,
+        name: str,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        group: WriteGroup | None = None,
+    ) -> StoredReceiver[BufferRecord]:
+        """Begin to store content that comes in parts; nothing of it is visible before its commit.
+
+        Raises
+        ------
+        InvalidInputError
+            `name` cannot be a name, or the headers are too large. Nothing was begun.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            From the receiver's methods: the buffer is as it was before, and nothing is left of what came.
+        """
+        headers = _lowered(headers)
+        self._arrays.check_attributes(parse_name(name, "buffer's name"), _attributes(content_type, headers, 0.0))
+        return StoredReceiver(
+            self._writer.receive(f"buffer {name!r}"),
+            lambda received: self._store(name, received, content_type, headers, group),
+        )
+
+    def _store(
+        self,
+        name: str,
+        content: bytes | Received,
+        content_type: str,
+        headers: Mapping[str, str],
+        group: WriteGroup | None,
+    ) -> BufferRecord:
+        record = BufferRecord(name, len(content), content_type, headers, time.time())
         with self._writer.joined(group) as joined:
-            self._arrays.put(joined, name, content, attributes)
+            self._arrays.put(joined, name, content, _attributes(content_type, headers, record.created_at))
         return record
 
     def stat(self, name: str) -> BufferRecord:
@@ -77,6 +122,29 @@ class StoredBuffers:
         """
         return self._arrays.read(parse_name(name, "buffer's name"), start, stop, lambda: self._not_found(name))
 
+    def parts(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Read bytes ``[start, stop)`` in parts, all of one version; a buffer that is read whole is checked.
+
+        Raises
+        ------
+        BufferNotFoundError, InvalidInputError
+            At once, as :meth:`read` does.
+        CorruptStorageError
+            While it is iterated, and before the last part is given.
+        """
+        return self.open(name)[1].parts(start, stop)
+
+    def open(self, name: str) -> tuple[BufferRecord, OpenContent]:
+        """Open a buffer: its record and its bytes, of one version, which stays readable when it is replaced.
+
+        Raises
+        ------
+        BufferNotFoundError, CorruptStorageError, InvalidInputError
+            There is none; its bytes are missing; `name` cannot be a name.
+        """
+        attributes, content = self._arrays.open(parse_name(name, "buffer's name"), lambda: self._not_found(name))
+        return _record(name, content.size, attributes), content
+
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers as of one moment, sorted by name."""
         return sorted((_record(*each) for each in self._arrays.records()), key=lambda record: record.name)
@@ -95,6 +163,14 @@ class StoredBuffers:
 
     def _not_found(self, name: str) -> BufferNotFoundError:
         return BufferNotFoundError(name, nearest=nearest(name, self._arrays.names(_SUGGESTED_AMONG)))
+
+
+def _lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {key.lower(): value for key, value in (headers or {}).items()}
+
+
+def _attributes(content_type: str, headers: Mapping[str, str], created_at: float) -> dict[str, object]:
+    return {"content_type": content_type, "headers": headers, "created_at": created_at}
 
 
 def _record(name: str, size: int, attributes: Mapping[str, object]) -> BufferRecord:

@@ -1,20 +1,23 @@
 """Stored bytes, wherever they lie: in the catalog up to 64 KiB, else in an object file; checked when read whole.
 
-Owns the choice between the two, the checksum, and reading while the thing is being replaced.
+Owns the choice between the two, the checksum, and reading while the thing is being replaced. How content that comes in
+parts gets here is in :mod:`.receiving`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final, Self
 
 import google_crc32c
 
 from ..errors import CorruptStorageError, InvalidInputError, StorageError
-from .objects import Objects
+from .objects import ObjectFile, Objects
 
 INLINE_BYTES_MAX: Final = 64 << 10
+PART_BYTES: Final = 256 << 10
 
 COLUMNS: Final = "size, crc32c, object, inline"
 
@@ -41,16 +44,102 @@ class StoredContent:
         return self.size, self.crc32c, self.object_id, self.inline
 
 
+class OpenContent:
+    """One version of stored bytes, held open: :class:`moc_server_ext.abc.Content`. Thread-safe; a context manager."""
+
+    def __init__(self, stored: StoredContent, file: ObjectFile | None, what: Callable[[], str]) -> None:
+        self.size = stored.size
+        self._stored = stored
+        self._file = file
+        self._what = what
+
+    def read(self, start: int = 0, stop: int | None = None) -> bytes:
+        """Read bytes ``[start, stop)``, cut off at the end; content that is read whole is checked.
+
+        Raises
+        ------
+        CorruptStorageError, InvalidInputError
+            The object file is cut, or the whole content is not what was stored; the range is negative.
+        """
+        begin, end = self._range(start, stop)
+        content = self._read(begin, end)
+        if end - begin == self.size:
+            self._check(google_crc32c.value(content))
+        return content
+
+    def parts(self, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
+        """Read bytes ``[start, stop)`` in parts of up to `PART_BYTES`; the content is closed at their end.
+
+        Content that is read whole is checked before its last part is given, so that nobody who counts takes damaged
+        content for whole.
+
+        Raises
+        ------
+        CorruptStorageError
+            While it is iterated; what :meth:`read` says.
+        InvalidInputError
+            At once: the range is negative.
+        """
+        begin, end = self._range(start, stop)
+        return self._parts(begin, end)
+
+    def close(self) -> None:
+        """Let go of it; idempotent."""
+        if self._file is not None:
+            self._file.close()
+
+    def _parts(self, begin: int, end: int) -> Generator[bytes, None, None]:
+        whole = end - begin == self.size
+        checksum = 0
+        with self:
+            for position in range(begin, end, PART_BYTES):
+                part = self._read(position, min(position + PART_BYTES, end))
+                if whole:
+                    checksum = google_crc32c.extend(checksum, part)
+                    if position + PART_BYTES >= end:
+                        self._check(checksum)
+                yield part
+
+    def _range(self, start: int, stop: int | None) -> tuple[int, int]:
+        check_range(start, stop)
+        begin = min(start, self.size)
+        return begin, self.size if stop is None else max(begin, min(stop, self.size))
+
+    def _read(self, begin: int, end: int) -> bytes:
+        if self._file is None:
+            assert self._stored.inline is not None  # noqa: S101 - the schema's CHECK
+            return self._stored.inline[begin:end]
+        try:
+            content = self._file.read(begin, end)
+        except OSError as error:
+            raise StorageError(f"Reading {self._what()} failed: {error.strerror}.", what=self._what()) from error
+        if len(content) != end - begin:
+            raise CorruptStorageError(
+                self._what(), f"its file {self._stored.object_id} ends at byte {begin + len(content)}"
+            )
+        return content
+
+    def _check(self, checksum: int) -> None:
+        if checksum != self._stored.crc32c:
+            raise CorruptStorageError(self._what(), "its checksum does not match")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 def check_range(start: int, stop: int | None) -> None:
     """Refuse negative offsets, which would silently count from the end."""
     if start < 0 or (stop is not None and stop < 0):
         raise InvalidInputError(f"A range is [start, stop) of offsets from 0; found [{start}, {stop}).")
 
 
-def read_content(
-    lookup: Callable[[], StoredContent], objects: Objects, start: int, stop: int | None, what: Callable[[], str]
-) -> bytes:
-    """Read bytes ``[start, stop)`` of what `lookup` finds now, cut off at the end; whole content is checked.
+def open_content(lookup: Callable[[], StoredContent], objects: Objects, what: Callable[[], str]) -> OpenContent:
+    """Open what `lookup` finds now.
 
     Parameters
     ----------
@@ -62,20 +151,17 @@ def read_content(
     Raises
     ------
     CorruptStorageError
-        The object file is missing or cut, or the whole content is not what was stored.
+        The object file is missing, or the content in the catalog is not what was stored.
     """
-    check_range(start, stop)
     stored = lookup()
     while True:
         if stored.inline is not None:
             if len(stored.inline) != stored.size or google_crc32c.value(stored.inline) != stored.crc32c:
                 raise CorruptStorageError(what(), "its checksum does not match")
-            return stored.inline[start:stop]
+            return OpenContent(stored, None, what)
         assert stored.object_id is not None  # noqa: S101 - the schema's CHECK
-        begin = min(start, stored.size)
-        end = stored.size if stop is None else max(begin, min(stop, stored.size))
         try:
-            content = objects.read(stored.object_id, begin, end)
+            return OpenContent(stored, objects.open(stored.object_id), what)
         except FileNotFoundError:
             # A writer removes a replaced object once the new one is committed, so that a second look tells the two
             # cases apart: replaced in between, or lost.
@@ -83,11 +169,20 @@ def read_content(
             if again.object_id == stored.object_id:
                 raise CorruptStorageError(what(), f"its file {stored.object_id} is missing") from None
             stored = again
-            continue
         except OSError as error:
             raise StorageError(f"Reading {what()} failed: {error.strerror}.", what=what()) from error
-        if len(content) != end - begin:
-            raise CorruptStorageError(what(), f"its file {stored.object_id} ends at byte {begin + len(content)}")
-        if end - begin == stored.size and google_crc32c.value(content) != stored.crc32c:
-            raise CorruptStorageError(what(), "its checksum does not match")
-        return content
+
+
+def read_content(
+    lookup: Callable[[], StoredContent], objects: Objects, start: int, stop: int | None, what: Callable[[], str]
+) -> bytes:
+    """Read bytes ``[start, stop)`` of what `lookup` finds now, cut off at the end; whole content is checked.
+
+    Raises
+    ------
+    CorruptStorageError, InvalidInputError
+        The bytes are missing, cut, or (if read whole) not what was stored; the range is negative.
+    """
+    check_range(start, stop)
+    with open_content(lookup, objects, what) as content:
+        return content.read(start, stop)

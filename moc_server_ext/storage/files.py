@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..abc import Bytes
 from ..errors import MocError, ReadOnlyStorageError, StorageError, StorageFullError
 
 FILE_MODE = 0o600
@@ -39,6 +40,55 @@ def failures(what: str, directory: Path) -> Iterator[None]:
         raise failure(error, what, directory) from error
 
 
+class NewFile:
+    """A file that is being written: created here, durable once :meth:`seal` has returned. One thread at a time.
+
+    Whoever does not come to that calls :meth:`discard`.
+
+    Raises
+    ------
+    OSError
+        From every method that writes; FileExistsError when `path` is there already. What was written stays until
+        :meth:`discard`.
+    """
+
+    __slots__ = ("_descriptor", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
+        )
+
+    def write(self, part: Bytes) -> None:
+        """Append all of `part`."""
+        rest = memoryview(part)
+        while rest:
+            # One write may take less than it was given: Linux stops at 2 GiB, and a filling disk where it is full.
+            rest = rest[os.write(self._open_descriptor(), rest) :]
+
+    def seal(self) -> None:
+        """Synchronise and close it; the directory entry is not synchronised."""
+        os.fsync(self._open_descriptor())
+        self._close()
+
+    def discard(self) -> None:
+        """Close and remove it; idempotent."""
+        with contextlib.suppress(OSError):
+            self._close()
+        remove(self.path)
+
+    def _open_descriptor(self) -> int:
+        if self._descriptor is None:
+            raise ValueError(f"{self.path} is closed.")
+        return self._descriptor
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Create `path` with `content` and synchronise it; the directory entry is not synchronised.
 
@@ -47,18 +97,12 @@ def write_new(path: Path, content: bytes) -> None:
     OSError
         Nothing is left at `path`, unless it was there before (FileExistsError).
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    file = NewFile(path)
     try:
-        try:
-            rest = memoryview(content)
-            while rest:
-                # One write may take less than it was given: Linux stops at 2 GiB, and a filling disk where it is full.
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        file.write(content)
+        file.seal()
     except BaseException:
-        remove(path)
+        file.discard()
         raise
 
 

@@ -11,11 +11,12 @@ import contextlib
 import os
 import re
 import secrets
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import make_directory, remove, sync_directory, write_new
+from .files import NewFile, make_directory, remove, sync_directory
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}")
 
@@ -31,6 +32,32 @@ class StagedObject:
 
     object_id: str
     path: Path
+
+
+class ObjectFile:
+    """One object, held open: it can be read after it was replaced or removed. Thread-safe."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Also for a reader that is dropped in the middle, such as one whose client is gone.
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Read bytes ``[start, stop)``; fewer where the file ends earlier."""
+        # Linux reads 2 GiB less a page at once.
+        first = os.pread(self._descriptor, stop - start, start)
+        if len(first) == stop - start:
+            return first
+        parts = [first]
+        position = start + len(first)
+        while parts[-1] and position < stop:
+            parts.append(os.pread(self._descriptor, stop - position, position))
+            position += len(parts[-1])
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Let go of it; idempotent. It must not be read afterwards."""
+        self._close()
 
 
 class Objects:
@@ -60,9 +87,18 @@ class Objects:
 
     def stage(self, object_id: str, content: bytes) -> StagedObject:
         """Write `content` aside and synchronise it; nothing is left on failure."""
-        path = self._staging / secrets.token_hex(8)
-        write_new(path, content)
-        return StagedObject(object_id, path)
+        file = self.begin()
+        try:
+            file.write(content)
+            file.seal()
+        except BaseException:
+            file.discard()
+            raise
+        return StagedObject(object_id, file.path)
+
+    def begin(self) -> NewFile:
+        """Create a file aside, for content that comes in parts; once sealed, it is a :class:`StagedObject`."""
+        return NewFile(self._staging / secrets.token_hex(8))
 
     def publish(self, staged: Iterable[StagedObject]) -> None:
         """Move staged objects to where they are read from; durable on return.
@@ -96,28 +132,15 @@ class Objects:
         except FileNotFoundError:
             return None
 
-    def read(self, object_id: str, start: int, stop: int) -> bytes:
-        """Read bytes ``[start, stop)`` of an object; fewer where the file ends earlier.
+    def open(self, object_id: str) -> ObjectFile:
+        """Open an object for reading.
 
         Raises
         ------
         FileNotFoundError
             The object is not there: it was replaced since it was looked up, or it is lost.
         """
-        descriptor = os.open(self.path(object_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            # Linux reads 2 GiB less a page at once.
-            first = os.pread(descriptor, stop - start, start)
-            if len(first) == stop - start:
-                return first
-            parts = [first]
-            position = start + len(first)
-            while parts[-1] and position < stop:
-                parts.append(os.pread(descriptor, stop - position, position))
-                position += len(parts[-1])
-            return b"".join(parts)
-        finally:
-            os.close(descriptor)
+        return ObjectFile(self.path(object_id))
 
     def sweep(self, referenced: set[str]) -> int:
         """Remove the objects outside of `referenced`, which an owner that died may have left; give their number."""

@@ -73,6 +73,11 @@ class OwnerLock:
 
     Not to be carried across ``fork``: the child would keep the directory locked.
 
+    Attributes
+    ----------
+    successor
+        Process that the directory is handed over to: named in the lock file on release, so that clients wait for it.
+
     Raises
     ------
     LockedStorageError
@@ -82,6 +87,8 @@ class OwnerLock:
     """
 
     def __init__(self, path: Path) -> None:
+        self.successor: int | None = None
+        self._held = False
         with failures("the lock", path):
             self._descriptor: int | None = os.open(
                 path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
@@ -100,19 +107,45 @@ class OwnerLock:
         except BaseException:
             self.release()
             raise
-        # Only so that others can say who it is; on a full disk they cannot.
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+        self._held = True
+        _write_pid(self._descriptor, os.getpid())
 
     def release(self) -> None:
         """Let another process own the directory; idempotent."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        if descriptor is None:
+            return
+        if self._held:
+            _write_pid(descriptor, self.successor)
+        os.close(descriptor)
+
+
+def owner_pid(path: Path) -> int | None:
+    """Tell which process says that it owns the storage directory `path`, or is about to; None if none does.
+
+    Only what the lock file says: one that was killed still stands there.
+    """
+    try:
+        descriptor = os.open(path / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _read_pid(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _write_pid(descriptor: int, pid: int | None) -> None:
+    # Only so that others can say who it is, and know whom to wait for; on a full disk they cannot.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        if pid is not None:
+            os.pwrite(descriptor, b"%d\n" % pid, 0)
 
 
 def _read_pid(descriptor: int) -> int | None:
     """Read which process holds the lock; None where it did not say."""
     text = os.pread(descriptor, 32, 0).strip()
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdigit() and len(text) <= 10 else None

@@ -189,6 +189,10 @@ class Storage:
             "free_bytes": disk.f_bavail * disk.f_frsize,
         }
 
+    def hand_over_to(self, pid: int | None) -> None:
+        """Name the process that opens the directory after :meth:`close`, for those who look for its owner meanwhile."""
+        self._lock.successor = pid
+
     def close(self) -> None:
         """Write the log back, close every file and let another process own the directory; idempotent.
 

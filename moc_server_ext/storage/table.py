@@ -12,8 +12,9 @@ import apsw
 
 from ..errors import MocError
 from .catalog import Catalog
-from .content import COLUMNS, StoredContent, read_content
+from .content import COLUMNS, OpenContent, StoredContent, open_content, read_content
 from .objects import Objects, random_object_id
+from .receiving import Received
 from .writes import WriteGroup
 
 Key = TypeVar("Key", str, bytes)
@@ -68,6 +69,10 @@ class ContentTable(Generic[Key]):
         """Read bytes ``[start, stop)`` of the row that `lookup` gives (see :func:`~.content.read_content`)."""
         return read_content(lookup, self._objects, start, stop, what)
 
+    def open(self, lookup: Callable[[], StoredContent], *, what: Callable[[], str]) -> OpenContent:
+        """Open the row that `lookup` gives (see :func:`~.content.open_content`)."""
+        return open_content(lookup, self._objects, what)
+
     def keys(self, first: Key, end: Key | None, limit: int, *, after: bool = False) -> list[Key]:
         """List up to `limit` keys of ``[first, end)`` in bytewise order.
 
@@ -104,7 +109,7 @@ class ContentTable(Generic[Key]):
         self,
         group: WriteGroup,
         key: Key,
-        content: bytes,
+        content: bytes | Received,
         *,
         what: str,
         object_id: Callable[[], str] = random_object_id,

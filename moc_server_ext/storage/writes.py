@@ -20,6 +20,7 @@ from .catalog import Catalog
 from .content import StoredContent
 from .files import failures
 from .objects import Objects, StagedObject, random_object_id
+from .receiving import Received
 from .reserve import Reserve
 
 Operation = Callable[[apsw.Connection], None]
@@ -42,7 +43,7 @@ class WriteGroup:
 
     def stage(
         self,
-        content: bytes,
+        content: bytes | Received,
         what: str,
         *,
         is_referenced: Callable[[str], bool],
@@ -52,6 +53,8 @@ class WriteGroup:
 
         Parameters
         ----------
+        content
+            Bytes, or what was received and lies aside already; the group owns it from now on.
         what
             What is being stored, for messages.
         is_referenced
@@ -63,10 +66,16 @@ class WriteGroup:
             Nothing is left of this content. The group must be abandoned.
         """
         self._check_open()
-        stored = StoredContent.of(content, object_id)
-        if (name := stored.object_id) is not None:
-            with failures(what, self._directory):
-                self._staged.append((self._objects.stage(name, content), is_referenced))
+        staged = None
+        with failures(what, self._directory):
+            if isinstance(content, Received):
+                stored, staged = content.seal(object_id)
+            else:
+                stored = StoredContent.of(content, object_id)
+                if stored.object_id is not None:
+                    staged = self._objects.stage(stored.object_id, content)
+        if staged is not None:
+            self._staged.append((staged, is_referenced))
         return stored
 
     def then(self, what: str, operation: Operation, *, removes: bool = False) -> None:
@@ -183,6 +192,10 @@ class Writer:
             group.abandon()
             raise
         group.commit()
+
+    def receive(self, what: str) -> Received:
+        """Begin to take content that comes in parts; a group stages it once it is whole."""
+        return Received(self._objects, self._directory, what)
 
     def joined(self, group: WriteGroup | None) -> contextlib.AbstractContextManager[WriteGroup]:
         """Write as a part of `group`, which commits later, or, without one, at the end of the block."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,6 +25,17 @@ def patterned(size: int) -> bytes:
 def ranges(size: int) -> list[tuple[int, int | None]]:
     """Give ranges that begin and end before, at and behind the end of `size` bytes."""
     return [(0, 0), (0, 10), (3, None), (size // 2, size + 9), (size, size + 1), (size + 5, None), (7, 3)]
+
+
+def in_parts(content: bytes, part_bytes: int = 70_000) -> Iterator[bytes]:
+    """Give `content` in parts."""
+    return (content[each : each + part_bytes] for each in range(0, len(content), part_bytes))
+
+
+def failing_parts(size: int) -> Iterator[bytes]:
+    """Give `size` bytes and then fail."""
+    yield from in_parts(patterned(size))
+    raise InterruptedError("no more parts")
 
 
 class BlobsContract:
@@ -65,12 +77,37 @@ class BlobsContract:
             with pytest.raises(InvalidInputError):
                 blobs.read(blob_id, start, stop)
 
+    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.parametrize("part_bytes", [1000, 65_536, 400_000])
+    def test_content_may_come_in_parts(self, blobs: Blobs, size: int, part_bytes: int) -> None:
+        content = patterned(size)
+        record = blobs.put(in_parts(content, part_bytes), "text/x-test")
+        assert record == BlobRecord(hashlib.sha256(content).hexdigest(), size, "text/x-test")
+        assert blobs.read(record.blob_id) == content
+        assert blobs.put(content, "text/x-test") == record
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_content_may_be_read_in_parts(self, blobs: Blobs, size: int) -> None:
+        content = patterned(size)
+        blob_id = blobs.put(content).blob_id
+        for start, stop in [(0, None), *ranges(size)]:
+            assert b"".join(blobs.parts(blob_id, start, stop)) == content[start:stop], (start, stop)
+
+    @pytest.mark.parametrize("size", [10, 700_000])
+    def test_parts_that_fail_store_nothing(self, blobs: Blobs, size: int) -> None:
+        with pytest.raises(InterruptedError, match="no more parts"):
+            blobs.put(failing_parts(size))
+        with pytest.raises(BlobNotFoundError):
+            blobs.stat(hashlib.sha256(patterned(size)).hexdigest())
+
     def test_an_unknown_blob_is_named_in_the_error(self, blobs: Blobs) -> None:
         missing = "0" * 64
         with pytest.raises(BlobNotFoundError, match=missing):
             blobs.stat(missing)
         with pytest.raises(BlobNotFoundError, match=missing):
             blobs.read(missing)
+        with pytest.raises(BlobNotFoundError, match=missing):
+            list(blobs.parts(missing))
 
     @pytest.mark.parametrize("text", ["", "abc", "A" * 64, "../" + "0" * 61, "0" * 63 + "\n"])
     def test_what_is_no_blob_id_is_refused(self, blobs: Blobs, text: str) -> None:

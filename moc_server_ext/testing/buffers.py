@@ -11,7 +11,7 @@ import pytest
 
 from ..abc import Buffers
 from ..errors import BufferNotFoundError, InvalidInputError
-from .blobs import SIZES, patterned, ranges
+from .blobs import SIZES, failing_parts, in_parts, patterned, ranges
 
 NAMES = (
     "a", "a/b", "a/b/c/0", "a b", "ä €", ".", "..", "...", ".zgroup", "__x", "zarr.json", "c", "100%", "%2F", "a%2Fb",
@@ -65,6 +65,8 @@ class BuffersContract:
     def test_what_cannot_be_a_name_is_refused_and_nothing_is_stored(self, buffers: Buffers, name: str) -> None:
         with pytest.raises(InvalidInputError):
             buffers.put(name, b"1")
+        with pytest.raises(InvalidInputError):
+            buffers.put(name, iter([b"1"]))
         assert list(buffers.list()) == []
 
     @pytest.mark.parametrize("size", SIZES)
@@ -73,6 +75,37 @@ class BuffersContract:
         buffers.put("x", content)
         for start, stop in ranges(size):
             assert buffers.read("x", start, stop) == content[start:stop], (start, stop)
+
+    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.parametrize("part_bytes", [1000, 65_536, 400_000])
+    def test_content_may_come_and_go_in_parts(self, buffers: Buffers, size: int, part_bytes: int) -> None:
+        content = patterned(size)
+        buffers.put("x", b"before" * 20_000)
+        record = buffers.put("x", in_parts(content, part_bytes), "text/plain", {"etag": "1"})
+        assert (record.size, record.content_type, record.headers) == (size, "text/plain", {"etag": "1"})
+        assert buffers.stat("x") == record
+        for start, stop in [(0, None), *ranges(size)]:
+            assert b"".join(buffers.parts("x", start, stop)) == content[start:stop], (start, stop)
+
+    @pytest.mark.parametrize("size", [10, 700_000])
+    def test_parts_that_fail_change_nothing(self, buffers: Buffers, size: int) -> None:
+        for name, before in (("x", b"before"), ("y", None)):
+            if before is not None:
+                buffers.put(name, before)
+            with pytest.raises(InterruptedError, match="no more parts"):
+                buffers.put(name, failing_parts(size))
+        assert buffers.read("x") == b"before"
+        assert [each.name for each in buffers.list()] == ["x"]
+
+    def test_parts_are_all_of_one_version(self, buffers: Buffers) -> None:
+        content = patterned(1_000_003)
+        for replace in (lambda: buffers.put("x", bytes(900_000)), lambda: buffers.delete("x")):
+            buffers.put("x", content)
+            parts = buffers.parts("x")
+            first = next(parts)
+            assert len(first) < len(content)
+            replace()
+            assert first + b"".join(parts) == content
 
     @pytest.mark.parametrize(("start", "stop"), [(-1, None), (0, -1)])
     def test_a_negative_offset_is_refused(self, buffers: Buffers, start: int, stop: int | None) -> None:

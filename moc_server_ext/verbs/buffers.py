@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Iterator
 
 import click
 
+from ..client.parts import FileParts
 from ..model import DEFAULT_CONTENT_TYPE, parse_content_type
 from .commands import Verb, VerbGroup, parsed_by, usage_error
 from .completion import buffer_names, file_names
-from .host import Host
+from .host import Host, Progress
 from .options import (
     only_one,
     output_file_option,
-    read_source,
     variable_bytes,
     variable_in_option,
     variable_out_option,
@@ -70,17 +71,19 @@ def put(
     """
     if only_one({"FILE": file, "-i": variable_in, "the cell": host.cell}) is None:
         raise usage_error("Missing argument FILE, or - for standard input")
-    guessed = None
+    stored = host.client.platform.buffers
     if file is not None:
-        content = read_source(host, file)
-        guessed = mimetypes.guess_type(file)[0]
-    elif variable_in is not None:
-        content = variable_bytes(host, variable_in)
+        chosen = content_type or mimetypes.guess_type(file)[0] or DEFAULT_CONTENT_TYPE
+        with host.open_source(file) as source, host.progress(f"storing {name!r}") as progress:
+            parts = FileParts(source, on_part=lambda done: progress.update(done=done))
+            if parts.size is not None:
+                progress.update(total=parts.size, label=f"storing {name!r}, {format_size(parts.size)}")
+            record = stored.put(name, parts, chosen)
     else:
-        content = (host.cell or "").encode()
-        guessed = "text/plain"
-    with host.progress(f"storing {name!r}, {format_size(len(content))}"):
-        record = host.client.platform.buffers.put(name, content, content_type or guessed or DEFAULT_CONTENT_TYPE)
+        content = (host.cell or "").encode() if variable_in is None else variable_bytes(host, variable_in)
+        chosen = content_type or (DEFAULT_CONTENT_TYPE if variable_in else "text/plain")
+        with host.progress(f"storing {name!r}, {format_size(len(content))}"):
+            record = stored.put(name, content, chosen)
     return MessageOutcome(
         f"stored buffer {name!r}: {format_size(record.size)}, {record.content_type}", record.to_json()
     )
@@ -103,13 +106,19 @@ def get(
     stored = host.client.platform.buffers
     record = stored.stat(name)
     start, stop = byte_range or (0, None)
-    with host.progress(f"reading {name!r}, {format_size(record.size)}"):
-        content = stored.read(name, start, stop)
-    if output_file is not None:
-        host.write_file(output_file, content)
-    if variable_out is not None:
-        host.assign(variable_out, content)
-    return BytesOutcome(content, record.content_type, name, kept_in=output_file or variable_out)
+    outcome = BytesOutcome(
+        lambda: stored.parts(name, start, stop), record.content_type, name, kept_in=output_file or variable_out
+    )
+    if output_file is None and host.is_stream:
+        return outcome
+    with host.progress(f"reading {name!r}, {format_size(record.size)}", total=record.size) as progress:
+        if output_file is not None:
+            host.write_parts(output_file, _counted(outcome.parts(), progress))
+        elif variable_out is not None:
+            host.assign(variable_out, outcome.content)
+        else:
+            outcome.load()
+    return outcome
 
 
 @buffer.command("delete", cls=Verb, example=["moc buffer delete books"])
@@ -119,3 +128,11 @@ def delete(host: Host, name: str) -> MessageOutcome:
     """Remove a buffer."""
     host.client.platform.buffers.delete(name)
     return MessageOutcome(f"deleted buffer {name!r}", {"deleted": name})
+
+
+def _counted(parts: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+    done = 0
+    for part in parts:
+        yield part
+        done += len(part)
+        progress.update(done=done)

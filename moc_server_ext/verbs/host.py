@@ -6,6 +6,7 @@ kernel's magics.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -74,6 +75,15 @@ class Host(Protocol):
 
     def open_source(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open a file of the person's, or standard input for ``-``; InvalidInputError says why it cannot be read."""
+        ...
+
+    def write_parts(self, path: str, parts: Iterable[bytes]) -> None:
+        """Write a file of the person's as its parts come; one that fails leaves what was written until then."""
+        ...
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether what a verb gives goes into a stream, which takes it in parts, rather than becoming a value."""
         ...
 
     def stdin(self) -> bytes:

@@ -1,14 +1,14 @@
 """What a verb gives back. The faces show it: the terminal as text or JSON, the notebook as text or HTML.
 
-Outcomes hold whole values and never print. ``to_text`` is for people; ``to_json`` is the same fact for programs, in the
-shapes of the web API.
+Outcomes hold whole values (but for bytes that a stream takes in parts) and never print. ``to_text`` is for people;
+``to_json`` is the same fact for programs, in the shapes of the web API.
 """
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,22 +110,47 @@ class StartedOutcome(Outcome):
         return {"function": self.handle.function, "call_id": self.handle.call_id, "state": self.handle.state.value}
 
 
-@dataclass(frozen=True, slots=True)
 class BytesOutcome(Outcome):
     """Bytes that were asked for: a buffer, a value, a run's output.
 
     Parameters
     ----------
+    content
+        The bytes, or what reads them in parts: then they are read when they are shown.
     name
         What they are called where they came from.
     kept_in
         The variable or file that took them; None shows them.
     """
 
-    content: bytes
-    content_type: str
-    name: str
-    kept_in: str | None = None
+    __slots__ = ("_content", "content_type", "kept_in", "name")
+
+    def __init__(
+        self,
+        content: bytes | Callable[[], Iterator[bytes]],
+        content_type: str,
+        name: str,
+        kept_in: str | None = None,
+    ) -> None:
+        self._content = content
+        self.content_type = content_type
+        self.name = name
+        self.kept_in = kept_in
+
+    @property
+    def content(self) -> bytes:
+        """All of the bytes; raises what reading them raises."""
+        return self.load()
+
+    def load(self) -> bytes:
+        """Read the bytes, unless they are here, and keep them."""
+        if not isinstance(self._content, bytes):
+            self._content = b"".join(self._content())
+        return self._content
+
+    def parts(self) -> Iterator[bytes]:
+        """Give the bytes in parts, which are not kept; raises what reading them raises."""
+        return iter((self._content,)) if isinstance(self._content, bytes) else self._content()
 
     def to_text(self) -> str:
         """Give the bytes as text; what is no UTF-8 becomes U+FFFD."""

@@ -151,6 +151,9 @@ WRITES: dict[str, Callable[[Storage], object]] = {
     "large buffer": lambda storage: storage.buffers.put("new", b"new" * LARGE),
     "large buffer over a large one": lambda storage: storage.buffers.put("old", b"new" * LARGE),
     "empty buffer over a large one": lambda storage: storage.buffers.put("old", b""),
+    "large blob in parts": lambda storage: storage.blobs.put(iter([b"new" * LARGE, b"er"])),
+    "large buffer in parts over a large one": lambda storage: storage.buffers.put("old", iter([b"new" * LARGE] * 2)),
+    "small buffer in parts": lambda storage: storage.buffers.put("new", iter([b"n", b"ew"])),
     "small value": lambda storage: storage.kv.set(b"new", b"new"),
     "large value over a large one": lambda storage: storage.kv.set(b"old", b"new" * LARGE),
     "name": lambda storage: storage.names.register("old", b"new" * LARGE, "application/wasm", {}),
@@ -161,7 +164,10 @@ WRITES: dict[str, Callable[[Storage], object]] = {
 }
 
 
-LARGE_WRITES = ("large blob", "large buffer", "large buffer over a large one", "large value over a large one")
+LARGE_WRITES = (
+    *("large blob", "large buffer", "large buffer over a large one", "large value over a large one"),
+    *("large blob in parts", "large buffer in parts over a large one"),
+)
 STAGED = {*LARGE_WRITES, "name", "group"}
 
 
@@ -250,7 +256,7 @@ def test_a_really_full_disk_refuses_writes_and_takes_them_again(small_disk: Path
         with pytest.raises(StorageFullError, match="nothing of it is visible"):
             fill_up(lambda number: storage.kv.set(b"filling/%d" % number, bytes(4000)))
         for kind in LARGE_WRITES:
-            if kind != "large buffer over a large one":
+            if "buffer over" not in kind and "parts over" not in kind:
                 with pytest.raises(StorageFullError):
                     WRITES[kind](storage)
                 assert files(path) == files_before

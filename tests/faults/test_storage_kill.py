@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moc_server_ext.storage import Storage
+from moc_server_ext.testing.blobs import in_parts
 
 KILLS = 50
 SIZES = (0, 10, 3_000, 65_536, 65_537, 200_000)
@@ -73,7 +74,7 @@ def write(storage: Storage, number: int) -> None:
         case 1:
             storage.buffers.put(f"b/{number % 5}", content)
         case 2:
-            storage.blobs.put(content)
+            storage.blobs.put(in_parts(content))
         case 3:
             storage.names.register(f"n{number % 3}", content, "application/wasm", {"number": number})
         case 4:
@@ -88,7 +89,7 @@ def write(storage: Storage, number: int) -> None:
                 for record in storage.buffers.list():
                     storage.buffers.delete(record.name, group=group)
         case 6:
-            storage.buffers.put("same", content)
+            storage.buffers.put("same", in_parts(content))
 
 
 def found(storage: Storage) -> Model:

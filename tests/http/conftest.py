@@ -205,9 +205,11 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 
 
 @contextmanager
-def serving(platform: Any, tmp_path: Path, **options: Any) -> Iterator[RunningGateway]:
-    """Serve `platform` from a thread, with `options` of the gateway."""
-    workers = Workers({Lane.STORAGE: 2}, waiting=2)
+def serving(
+    platform: Any, tmp_path: Path, *, waiting: int = 2, gateway: Mapping[str, Any] | None = None, **settings: Any
+) -> Iterator[RunningGateway]:
+    """Serve `platform` from a thread, with options of the `gateway` and settings of its API."""
+    workers = Workers({Lane.STORAGE: 2}, waiting=waiting)
     started: list[Gateway] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()
@@ -215,20 +217,21 @@ def serving(platform: Any, tmp_path: Path, **options: Any) -> Iterator[RunningGa
     async def start() -> None:
         started.append(
             Gateway(
-                Api(platform, workers, MAX_BODY_BYTES),
+                Api(platform, workers, **{"max_body_bytes": MAX_BODY_BYTES, **settings}),
                 token=TOKEN,
                 certificate=ensure_certificate(tmp_path / "tls"),
                 host="127.0.0.1",
                 port=0,
-                **options,
+                **(gateway or {}),
             )
         )
         started[0].start()
-        ready.set()
 
     def serve() -> None:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(start())
+        # Said from inside of the loop that is stopped at the end, so that the stop cannot be lost on the first one.
+        loop.call_soon(ready.set)
         loop.run_forever()
         loop.run_until_complete(started[0].stop())
         loop.close()
@@ -253,6 +256,12 @@ def gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
 
 
 @pytest.fixture
+def served(storage: Storage, tmp_path: Path) -> Callable[..., Any]:
+    """Give what serves the storage of the test with settings of its own, in a ``with``."""
+    return lambda **settings: serving(ScriptedPlatform(storage), tmp_path, **settings)
+
+
+@pytest.fixture
 def cluster_gateway(tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway in front of a whole cluster; `platform` is the cluster."""
     cluster = Cluster.open(tmp_path / "cluster", cache_directory=tmp_path / "modules")
@@ -265,7 +274,8 @@ def cluster_gateway(tmp_path: Path) -> Iterator[RunningGateway]:
 @pytest.fixture
 def crowded_gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway that has room for few connections and little patience with their handshakes."""
-    with serving(ScriptedPlatform(storage), tmp_path, max_connections=100, handshake_seconds=0.5) as running:
+    bounds = {"max_connections": 100, "handshake_seconds": 0.5}
+    with serving(ScriptedPlatform(storage), tmp_path, gateway=bounds) as running:
         yield running
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from guests import guest
-from moc_server_ext.errors import GuestError
+from moc_server_ext.errors import GuestError, UnauthorizedError
 from moc_server_ext.frames import CONTENT_TYPE, Decoder, Frame
+from moc_server_ext.http.gateway import GatewayHandler
 
 PIECE = bytes(64 << 10)
 
@@ -218,6 +219,23 @@ def test_a_client_process_that_dies_in_mid_call_ends_its_guest(served):
         assert running(served) == 1
         curl.kill()
     wait_until(lambda: running(served) == 0)
+
+
+def test_a_call_goes_on_when_its_token_is_revoked_in_mid_stream_and_the_next_is_refused(served, monkeypatch):
+    with served.connection() as stream:
+        begin(served, stream, "cat", "Content-Length: 300000")
+        stream.sendall(bytes(150_000))
+        response = response_of(stream)
+        assert len(response.read1(1000)) == 1000
+
+        async def refuse(handler):
+            raise UnauthorizedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(GatewayHandler, "authenticate", refuse)
+            assert served.request("GET", "status").status_code == 401
+            stream.sendall(bytes(150_000))
+            assert len(response.read()) == 299_000
 
 
 # -- bodies that are not what was announced ---------------------------------------------------------------------------

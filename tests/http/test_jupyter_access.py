@@ -31,6 +31,7 @@ ACTIONS = {
     "runs": {"GET": "read", "POST": "write"},
     "runs/{id}": {"GET": "read", "DELETE": "write"},
     "runs/{id}/output": {"GET": "read"},
+    "handover": {"POST": "write"},
 }
 # What no route answers is asked for all the same: who may not read does not learn what there is.
 UNKNOWN = [

@@ -300,6 +300,9 @@ def exchanges(gateway):
     yield run, 404, "GET", "runs/none", {}
     yield output, 404, "GET", "runs/none/output", {}
     yield buffer, 204, "DELETE", "buffers/lines", {}
+    yield "/handover", 400, "POST", "handover", {"json": {"pid": 0}}
+    yield "/handover", 409, "POST", "handover", {"json": {"pid": 1}}
+    yield "/handover", 409, "POST", "handover", {}
 
 
 IMPORTS_NOTHING_THAT_IS = wat_to_wasm('(module (import "no" "such" (func)) (memory (export "memory") 1))')

@@ -136,7 +136,7 @@ def test_the_endpoint_file_is_private_and_goes_at_the_end(serve):
     server = serve()
     file = server.storage / "endpoint.json"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert set(server.endpoint) == {"pid", "url", "jupyter_url", "token", "ca_file", "instance_id"}
+    assert set(server.endpoint) == {"pid", "url", "jupyter_url", "token", "ca_file", "instance_id", "embedded"}
     assert server.endpoint["pid"] == server.process.pid
     server.stop()
     assert not file.exists()

@@ -154,13 +154,11 @@ class LoopDriver:
             run.timer = self._loop.call_later(max(0.0, context.deadline - time.monotonic()), self._give_up, run)
 
     def _on_done(self, run: _Run, waiting: Waiting, done: Any) -> None:
-        outcome = None if done.cancelled() else done.exception()
+        # Somebody else than this driver cancels it when the loop ends.
+        outcome = CancelledError(run.tree.context.invocation.function) if done.cancelled() else done.exception()
         # Given up meanwhile: nobody waits for it any more.
-        if run.waiting is not waiting:
-            return
-        if outcome is None:
-            outcome = asyncio.CancelledError() if done.cancelled() else done.result()
-        self._go_on(run, outcome)
+        if run.waiting is waiting:
+            self._go_on(run, done.result() if outcome is None else outcome)
 
     def _give_up(self, run: _Run) -> None:
         """End a wait whose time is over, or whose call was cancelled."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...model import parse_blob_id
+from ...abc import Content, Receiver
+from ...model import BlobRecord, parse_blob_id
 from ..content import bytes_response, record_header, request_content_type
 from ..messages import ApiRequest, ApiResponse, created
 
@@ -10,18 +11,29 @@ from ..messages import ApiRequest, ApiResponse, created
 def post_blob(request: ApiRequest) -> ApiResponse:
     """Store the body."""
     request.parameters()
-    record = request.platform.blobs.put(request.body, request_content_type(request))
+    record: BlobRecord = request.commit_body()
     return created(request, record.to_json(), "blobs", record.blob_id)
+
+
+def receive_blob(request: ApiRequest) -> Receiver[BlobRecord]:
+    """Begin to store a body that comes in parts."""
+    request.parameters()
+    return request.platform.blobs.receive(request_content_type(request))
 
 
 def get_blob(request: ApiRequest) -> ApiResponse:
     """Read a blob, whole or by range."""
     request.parameters()
     blobs = request.platform.blobs
-    record = blobs.stat(parse_blob_id(request.name()))
+    blob_id = parse_blob_id(request.name())
+    content: Content | None = None
+    if request.method == "HEAD":
+        record = blobs.stat(blob_id)
+    else:
+        record, content = blobs.open(blob_id)
     return bytes_response(
         request,
-        lambda start, stop: blobs.read(record.blob_id, start, stop),
+        content,
         size=record.size,
         content_type=record.content_type,
         etag=record.blob_id,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 
-from ...errors import ConflictError, InvalidInputError
+from ...abc import Content, Receiver
+from ...errors import InvalidInputError
 from ...model import BufferRecord, parse_name
 from ..content import bytes_response, record_header, request_content_type
 from ..messages import ApiRequest, ApiResponse, created, json_response, no_content
-
-_ATTEMPTS = 5
 
 
 def list_buffers(request: ApiRequest) -> ApiResponse:
@@ -22,22 +21,34 @@ def list_buffers(request: ApiRequest) -> ApiResponse:
 def put_buffer(request: ApiRequest) -> ApiResponse:
     """Store the body under a name, replacing what was there."""
     request.parameters()
+    record: BufferRecord = request.commit_body()
+    return created(request, record.to_json(), "buffers", record.name)
+
+
+def receive_buffer(request: ApiRequest) -> Receiver[BufferRecord]:
+    """Begin to store a body that comes in parts."""
+    request.parameters()
     name = parse_name(request.name(), "buffer's name")
-    record = request.platform.buffers.put(name, request.body, request_content_type(request), _parse_headers(request))
-    return created(request, record.to_json(), "buffers", name)
+    return request.platform.buffers.receive(name, request_content_type(request), _parse_headers(request))
 
 
 def get_buffer(request: ApiRequest) -> ApiResponse:
     """Read a buffer, whole or by range."""
     request.parameters()
-    name = request.name()
-    for _ in range(_ATTEMPTS):
-        record = request.platform.buffers.stat(name)
-        response = _read(request, record)
-        # A buffer can be replaced between the two steps; headers and body must come from the same one.
-        if request.method == "HEAD" or request.platform.buffers.stat(name) == record:
-            return response
-    raise ConflictError(f"Buffer {name!r} was replaced again and again while it was read. Try again.", name=name)
+    content: Content | None = None
+    if request.method == "HEAD":
+        record = request.platform.buffers.stat(request.name())
+    else:
+        record, content = request.platform.buffers.open(request.name())
+    identity = f"{record.name}\0{record.size}\0{record.created_at!r}".encode()
+    return bytes_response(
+        request,
+        content,
+        size=record.size,
+        content_type=record.content_type,
+        etag=hashlib.sha256(identity).hexdigest()[:32],
+        headers={"Cache-Control": "no-store", **record_header(record.to_json())},
+    )
 
 
 def delete_buffer(request: ApiRequest) -> ApiResponse:
@@ -45,18 +56,6 @@ def delete_buffer(request: ApiRequest) -> ApiResponse:
     request.parameters()
     request.platform.buffers.delete(request.name())
     return no_content()
-
-
-def _read(request: ApiRequest, record: BufferRecord) -> ApiResponse:
-    identity = f"{record.name}\0{record.size}\0{record.created_at!r}".encode()
-    return bytes_response(
-        request,
-        lambda start, stop: request.platform.buffers.read(record.name, start, stop),
-        size=record.size,
-        content_type=record.content_type,
-        etag=hashlib.sha256(identity).hexdigest()[:32],
-        headers={"Cache-Control": "no-store", **record_header(record.to_json())},
-    )
 
 
 def _parse_headers(request: ApiRequest) -> dict[str, str] | None:

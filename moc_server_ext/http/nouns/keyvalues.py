@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ...errors import InvalidInputError
 from ...model import DEFAULT_CONTENT_TYPE
-from ..content import bytes_response
+from ..content import WholeContent, bytes_response
 from ..messages import ApiRequest, ApiResponse, created, json_response, no_content, parse_single
 
 LIMIT_DEFAULT = 1000
@@ -46,7 +46,7 @@ def get_key(request: ApiRequest) -> ApiResponse:
     value = request.platform.kv.get(request.raw_name())
     return bytes_response(
         request,
-        lambda start, stop: value[start:stop],
+        None if request.method == "HEAD" else WholeContent(value),
         size=len(value),
         content_type=DEFAULT_CONTENT_TYPE,
         etag=hashlib.sha256(value).hexdigest()[:32],

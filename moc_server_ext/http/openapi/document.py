@@ -35,6 +35,7 @@ _TAGS = {
     "kv": "Durable bytes by key.",
     "calls": "Calls that run, and the last ones that ended.",
     "runs": "Executions of map-reduce plans.",
+    "handover": "Who owns the storage.",
 }
 
 

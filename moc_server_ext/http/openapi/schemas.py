@@ -151,6 +151,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Runs": _list("runs", "Run"),
+    "Heir": _object(
+        {"pid": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1, "description": "Its process id."}},
+        optional=frozenset({"pid"}),
+    ),
     "Status": _object(
         {
             "version": _TEXT,

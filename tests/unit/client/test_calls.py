@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 
@@ -27,6 +29,7 @@ from moc_server_ext.errors import (
     UnauthorizedError,
 )
 from moc_server_ext.frames import Frame
+from moc_server_ext.http.tls import ensure_certificate
 from moc_server_ext.model import CallRequest
 
 WAIT_SECONDS = 30
@@ -37,8 +40,8 @@ F = CallRequest("f", input=b"in")
 def serve() -> Iterator[Callable[..., FramesServer]]:
     servers: list[FramesServer] = []
 
-    def start(*scripts: Script) -> FramesServer:
-        servers.append(FramesServer(*scripts))
+    def start(*scripts: Script, tls: ssl.SSLContext | None = None) -> FramesServer:
+        servers.append(FramesServer(*scripts, tls=tls))
         return servers[-1]
 
     yield start
@@ -375,6 +378,26 @@ def test_a_token_that_is_no_longer_good_is_looked_up_again(serve, platform_of):
     found = Address(server.url, "new")
     assert platform_of(server, "old", rediscover=lambda: found).call_sync(F).output == b"in"
     assert [each.headers["authorization"] for each in server.asked] == ["Bearer old", "Bearer new"]
+
+
+def test_a_certificate_that_was_made_anew_is_read_again(serve, platform_of, tmp_path):
+    def server_context(name: str) -> ssl.SSLContext:
+        made = ensure_certificate(tmp_path / name)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made.cert_file, made.key_file)
+        return context
+
+    server = serve(echo, tls=server_context("one"))
+    ca_file = tmp_path / "ca.pem"
+    shutil.copy(tmp_path / "one" / "cert.pem", ca_file)
+    platform = platform_of(server, ca_file=str(ca_file))
+    assert platform.call_sync(F).output == b"in"
+    server.tls = server_context("two")
+    server.hang_up()
+    with pytest.raises(ServerUnreachableError, match="certificate is not trusted"):
+        platform.call_sync(F)
+    shutil.copy(tmp_path / "two" / "cert.pem", ca_file)
+    assert platform.call_sync(F).output == b"in"
 
 
 def test_a_server_behind_the_environments_proxy_is_reached_through_it(serve, monkeypatch):

@@ -1,4 +1,4 @@
-"""Which platform is found, without any server: what must not be taken, and what embedded means."""
+"""Which platform is found, and which files are believed: what must not be taken, and what embedded means."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from moc_server_ext.storage.endpoint import Endpoint, write_endpoint
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch, tmp_path):
-    for name in ("MOC_URL", "MOC_TOKEN", "MOC_ENDPOINT_FILE"):
+    for name in ("MOC_URL", "MOC_TOKEN", "MOC_ENDPOINT_FILE", "JPY_PARENT_PID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MOC_STORAGE", str(tmp_path / "default"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
 
 
 def endpoint(**changes):

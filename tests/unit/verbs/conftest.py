@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,7 +57,8 @@ class MemoryBuffers:
         self.contents: dict[str, tuple[bytes, str]] = {}
 
     def put(self, name, content, content_type="application/octet-stream", headers=None):
-        self.contents[name] = bytes(content), content_type
+        whole = bytes(content) if isinstance(content, bytes | bytearray) else b"".join(content)
+        self.contents[name] = whole, content_type
         return self.stat(name)
 
     def stat(self, name):
@@ -68,6 +69,9 @@ class MemoryBuffers:
 
     def read(self, name, start=0, stop=None):
         return self.contents[name][0][start:stop]
+
+    def parts(self, name, start=0, stop=None):
+        return iter([self.read(name, start, stop)])
 
     def list(self):
         return [self.stat(name) for name in sorted(self.contents)]
@@ -160,6 +164,7 @@ class MemoryHost:
     """A face that keeps files, variables and stdin in memory."""
 
     storage: str | None = None
+    is_stream = False
 
     def __init__(self, platform: MemoryPlatform) -> None:
         self.client = Client(platform, origin="embedded on memory")
@@ -179,11 +184,15 @@ class MemoryHost:
             raise InvalidInputError(f"{path!r} cannot be read")
         return self.files[path]
 
+    @contextmanager
+    def open_source(self, path: str) -> Iterator[io.BytesIO]:
+        yield io.BytesIO(self.stdin() if path == "-" else self.read_file(path))
+
+    def write_parts(self, path: str, parts: Iterable[bytes]) -> None:
+        self.files[path] = b"".join(parts)
+
     def write_file(self, path: str, content: bytes) -> None:
         self.files[path] = content
-
-    def open_source(self, path: str) -> io.BytesIO:
-        return io.BytesIO(self.stdin_content if path == "-" else self.read_file(path))
 
     @contextmanager
     def call_view(
