@@ -10,7 +10,8 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage
+    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage,
+    │                        BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
@@ -30,6 +31,7 @@ from typing import Any, ClassVar, Self
 __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
+    "AnswerTooLargeError",
     "BlobNotFoundError",
     "BodyTooLargeError",
     "BufferNotFoundError",
@@ -358,6 +360,20 @@ class BodyTooLargeError(InvalidInputError):
         super().__init__(
             f"The request's body is larger than the {limit_bytes:,} bytes that this server accepts. "
             "Send less, or start the server with a higher MocExtension.max_body_bytes.",
+            limit_bytes=limit_bytes,
+        )
+
+
+class AnswerTooLargeError(InvalidInputError):
+    """A call's output is too large to be answered as JSON; the call was ended, and its output is lost."""
+
+    code = "answer_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The output is larger than the {limit_bytes:,} bytes that this server answers as JSON. Ask for it raw "
+            "(without `Accept: application/json`) or as frames (`Accept: application/vnd.moc.frames`), which have no "
+            "such limit.",
             limit_bytes=limit_bytes,
         )
 

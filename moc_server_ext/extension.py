@@ -18,7 +18,8 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Dict, Float, Integer, Unicode
 
 from .errors import InternalError, InvalidInputError, LockedStorageError, MocError
-from .http.gateway import Gateway, certificate_hosts
+from .http.connections import HANDSHAKE_SECONDS
+from .http.gateway import MAX_CONNECTIONS, Gateway, certificate_hosts
 from .http.handler import Api
 from .http.jupyter import jupyter_routes
 from .http.observation import Observation
@@ -53,6 +54,14 @@ class MocExtension(ExtensionApp):
     enable_gateway = Bool(True, help="Whether to serve the API on a port of its own, over TLS.").tag(config=True)
     gateway_host = Unicode("127.0.0.1", help="Address that the gateway listens on.").tag(config=True)
     gateway_port = Integer(8443, min=0, max=65535, help="Port of the gateway; 0 takes any free one.").tag(config=True)
+    gateway_connections = Integer(
+        MAX_CONNECTIONS,
+        min=1,
+        help="Connections of the gateway at once; one more closes the one that has been idle the longest.",
+    ).tag(config=True)
+    handshake_seconds = Float(
+        HANDSHAKE_SECONDS, min=0, help="How long a client of the gateway may take to agree on encryption, in seconds."
+    ).tag(config=True)
     max_body_bytes = Integer(256 << 20, min=1, help="Largest body of a request, in bytes.").tag(config=True)
     concurrent_calls = Integer(
         0, min=0, help="Calls that compute at once, by turns; 0 is two per processor and four more."
@@ -114,8 +123,7 @@ class MocExtension(ExtensionApp):
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage
-        calls = max(8, 4 * (os.cpu_count() or 1))
-        self._workers = Workers({Lane.CALLS: calls, Lane.STORAGE: _STORAGE_THREADS})
+        self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
         self._observation = Observation(cluster, self._workers)
         api = Api(cluster, self._workers, self.max_body_bytes, metrics=self._observation.metrics)
         if self.enable_gateway:
@@ -126,6 +134,8 @@ class MocExtension(ExtensionApp):
                 host=self.gateway_host,
                 port=self.gateway_port,
                 option="--MocExtension.gateway_port",
+                max_connections=self.gateway_connections,
+                handshake_seconds=self.handshake_seconds,
             )
         self.handlers.extend(jupyter_routes(api))
         self._lead_to(storage.path / ENDPOINT_FILE)

@@ -58,7 +58,7 @@ class EmbeddedGateway:
 
     def __init__(self, platform: ServedPlatform, storage: Storage, *, hand_over: Callable[[int | None], None]) -> None:
         self._hand_over_storage = hand_over
-        self._workers = Workers({Lane.CALLS: max(8, 4 * (os.cpu_count() or 1)), Lane.STORAGE: _STORAGE_THREADS})
+        self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
         self._gateway = Gateway(
             Api(platform, self._workers, _MAX_BODY_BYTES, hand_over=self._hand_over),
             token=storage.token,

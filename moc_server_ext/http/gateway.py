@@ -11,9 +11,10 @@ import re
 import socket
 from pathlib import Path
 
-from tornado import httpserver, netutil, web
+from tornado import netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
+from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections
 from .handler import Api, ApiMixin
 from .messages import Door
 from .routes import API_PATH
@@ -22,6 +23,7 @@ from .tls import Certificate, server_context
 _AUTHORIZATION = re.compile(r"(?:bearer|token)[ \t]+([!-~]+)[ \t]*", re.IGNORECASE | re.ASCII)
 _MAX_HEADER_BYTES = 256 << 10
 _IDLE_SECONDS = 300.0
+MAX_CONNECTIONS = 1000
 
 
 @web.stream_request_body
@@ -30,10 +32,22 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
 
     door = Door.GATEWAY
 
-    def initialize(self, api: Api, token: str) -> None:  # type: ignore[override]
+    def initialize(self, api: Api, token: str, connections: Connections) -> None:  # type: ignore[override]
         """Take what the route was registered with."""
         super().initialize(api)
         self._token = token
+        self._connections = connections
+        self._stream = self.request.connection.stream  # type: ignore[union-attr]
+
+    async def prepare(self) -> None:
+        """Note that the connection is in use, and go on."""
+        self._connections.ask(self._stream)
+        await super().prepare()
+
+    def on_finish(self) -> None:
+        """Note that the connection is idle again."""
+        super().on_finish()
+        self._connections.rest(self._stream)
 
     def set_default_headers(self) -> None:
         """Do not tell which server this is."""
@@ -46,19 +60,16 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
             raise UnauthorizedError()
         return "token"
 
-    def api_path(self) -> str | None:
-        """Give what follows the API's root."""
+    def api_path(self) -> str:
+        """Give what follows the API's root in the path."""
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
         root, api, rest = self.request.path.partition("/" + API_PATH)
-        return None if root or not api else rest
-
-    async def _answer(self, path: str | None = None) -> None:
-        rest = self.api_path()
-        if rest is None:
-            if self._refusal is not None:
-                raise self._refusal
+        if root or not api:
             raise NotFoundError("The API has no such address.")
-        await self.answer(rest)
+        return rest
+
+    async def _answer(self) -> None:
+        await self.answer()
 
     get = head = post = put = delete = patch = options = _answer
 
@@ -72,6 +83,8 @@ class Gateway:
         Where to listen; port 0 takes any free one.
     option
         What a person would change if the port is taken.
+    max_connections, handshake_seconds
+        See :class:`.Connections` and :class:`.BoundedServer`.
 
     Raises
     ------
@@ -80,18 +93,30 @@ class Gateway:
     """
 
     def __init__(
-        self, api: Api, *, token: str, certificate: Certificate, host: str, port: int, option: str = "--port"
+        self,
+        api: Api,
+        *,
+        token: str,
+        certificate: Certificate,
+        host: str,
+        port: int,
+        option: str = "--port",
+        max_connections: int = MAX_CONNECTIONS,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._sockets = bind(host, port, option=option)
         self.port: int = self._sockets[0].getsockname()[1]
         self.url = f"https://{_url_host(host)}:{self.port}"
         self.ca_file: Path = certificate.cert_file
+        connections = Connections(max_connections)
         application = web.Application(
-            [(r".*", GatewayHandler, {"api": api, "token": token})],
+            [(r".*", GatewayHandler, {"api": api, "token": token, "connections": connections})],
             log_function=lambda handler: None,
         )
-        self._server = httpserver.HTTPServer(
+        self._server = BoundedServer(
             application,
+            connections=connections,
+            handshake_seconds=handshake_seconds,
             ssl_options=server_context(certificate),
             max_header_size=_MAX_HEADER_BYTES,
             idle_connection_timeout=_IDLE_SECONDS,

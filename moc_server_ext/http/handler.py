@@ -1,7 +1,8 @@
 """From HTTP to operations and back, once for both ports; who may pass is the business of the two bases.
 
-:class:`ApiMixin` reads a request (bounded), hands it to its operation on a worker thread and writes the answer. An
-error leaves as ``{"error": {"code", "message", "details"}}``, whatever it was.
+:class:`ApiMixin` reads a request (bounded), hands it to its operation on a worker thread and writes the answer; calls
+of functions are handed to :mod:`.streaming` before their body has come. An error leaves as
+``{"error": {"code", "message", "details"}}``, whatever it was.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from tornado import httputil, web
 
@@ -28,12 +30,15 @@ from ..errors import (
     RangeNotSatisfiableError,
     UnavailableError,
 )
-from ..scope import CallScope
+from ..model import CallRequest
+from .answers import choose_answer
 from .bodies import BodySink, SilenceWatch, send_parts
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
 from .metrics import Metrics
 from .openapi.document import Documents
-from .routes import find_begin, find_operation
+from .reply import Reply
+from .routes import Operation, find_operation
+from .streaming import StreamedCall
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -46,6 +51,7 @@ _LOG = logging.getLogger("moc_server_ext.http")
 _DRAIN_UNKNOWN_BYTES = 1 << 20
 _DRAIN_KNOWN_BYTES = 64 << 20
 _ERROR_HEADER_MAX = 8 << 10
+_CLIENT_NAME = re.compile(r"[!-~]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,52 +98,94 @@ class ApiMixin(_Handler):
         self._parts: list[bytes] = []
         self._size = 0
         self._refusal: MocError | None = None
-        self._scope = CallScope()
-        self._work: asyncio.Future[Any] | None = None
+        self._call: StreamedCall | None = None
         self._sink: BodySink | None = None
         self._watch: SilenceWatch | None = None
-
-    def api_path(self) -> str | None:
-        """Give what follows the API's root in the path, still encoded; None outside of the API."""
-        raise NotImplementedError
+        self._work: asyncio.Future[Any] | None = None
+        self._is_gone = False
 
     async def authenticate(self) -> str:
         """Give the caller's name for the platform, or raise what refuses the request; each base has its own."""
         raise NotImplementedError
 
+    def api_path(self) -> str:
+        """Give what follows the API's root in the path, still encoded; NotFoundError if the path is not below it."""
+        raise NotImplementedError
+
+    # -- the request --------------------------------------------------------------------------------------------------
+
     async def prepare(self) -> None:
-        """Authenticate before a byte of the body is kept."""
+        """Authenticate before a byte of the body is kept, and open what will take it."""
         try:
-            self._caller = await self.authenticate()
+            caller = await self.authenticate()
         except (MocError, web.HTTPError) as error:
             refusal = self._as_moc_error(error.status_code if isinstance(error, web.HTTPError) else 0, error)
             self._refuse(refusal, _DRAIN_UNKNOWN_BYTES)
             return
-        if self._announced_length() > self.api.max_body_bytes:
-            self._refuse(BodyTooLargeError(self.api.max_body_bytes), _DRAIN_KNOWN_BYTES)
-            return
-        self._allow_body(self.api.max_body_bytes + _DRAIN_KNOWN_BYTES)
-        self._receive_in_parts()
-
-    def _receive_in_parts(self) -> None:
-        """Let the body go into the storage while it comes, if its route does that."""
-        path = self.api_path()
-        if path is None:
-            return
-        begin = find_begin(self.request.method or "", tuple(path.split("/")))
-        if begin is None:
-            return
         try:
-            request = self._api_request(path)
+            self._caller = caller + self._client_name()
+            if self._announced_length() > self.api.max_body_bytes:
+                raise BodyTooLargeError(self.api.max_body_bytes)
+            self._open()
         except MocError as error:
             self._refuse(error, _DRAIN_KNOWN_BYTES)
-            return
-        self._sink = sink = BodySink(functools.partial(begin, request), self.api.workers)
-        self._watch = SilenceWatch(self.api.silent_seconds, self._hang_up, is_busy=lambda: sink.busy)
+        else:
+            self._allow_body(self.api.max_body_bytes + _DRAIN_KNOWN_BYTES)
 
-    def _hang_up(self) -> None:
-        # What tornado's connections have, and its interface for them has not.
-        self.request.connection.close()  # type: ignore[union-attr]
+    def _open(self) -> None:
+        """Find the operation, and what takes the body while it comes."""
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise InvalidInputError(
+                "The body comes with a Content-Encoding, which this API does not take: send it as it is."
+            )
+        path, method = self.api_path(), self.request.method or ""
+        segments = tuple(path.split("/"))
+        self._route, self._operation = find_operation(method, segments)
+        self._api_request = self._read_head(path, segments)
+        if self._route.streamed:
+            self._open_call(cast(CallRequest, self._operation(self._api_request)))
+        elif method in self._route.receives:
+            begin = self._route.receives[method]
+            self._sink = sink = BodySink(functools.partial(begin, self._api_request), self.api.workers)
+            self._watch = SilenceWatch(self.api.silent_seconds, self._hang_up, is_busy=lambda: sink.busy)
+
+    def _open_call(self, request: CallRequest) -> None:
+        is_chunked = "Transfer-Encoding" in self.request.headers
+        self._call = StreamedCall(
+            self.api.platform,
+            request,
+            choose_answer(self._api_request.headers, self.api.workers, self.api.max_body_bytes),
+            Reply(self),
+            announced_bytes=None if is_chunked else self._announced_length(),
+            max_body_bytes=self.api.max_body_bytes,
+            explain=functools.partial(self._as_moc_error, 500),
+            respond=self._error_response,
+            gone=self._leave_alone,
+        )
+
+    def _read_head(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
+        query = parse_query(self.request.query)
+        return ApiRequest(
+            platform=self.api.platform,
+            method=self.request.method or "",
+            root=self.request.path.removesuffix(path),
+            segments=segments,
+            describe=functools.partial(self.api.documents.body, self.door),
+            measure=self.api.metrics.text,
+            query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
+            headers={name.lower(): value for name, value in self.request.headers.get_all()},
+            caller=self._caller,
+            hand_over=self.api.hand_over,
+        )
+
+    def _client_name(self) -> str:
+        """Give what sets the clients that share a token apart, by what they say themselves."""
+        name = self.request.headers.get("Moc-Client")
+        if name is None:
+            return ""
+        if not _CLIENT_NAME.fullmatch(name):
+            raise InvalidInputError("The header Moc-Client is not 1 to 64 visible ASCII characters.")
+        return f"/{name}"
 
     def _refuse(self, error: MocError, drain_bytes: int) -> None:
         if self._announced_length() > drain_bytes:
@@ -161,6 +209,8 @@ class ApiMixin(_Handler):
             self._watch.heard()
         if self._refusal is not None:
             return None
+        if self._call is not None:
+            return self._call.take(chunk)
         self._size += len(chunk)
         if self._size > self.api.max_body_bytes:
             self._parts.clear()
@@ -177,20 +227,26 @@ class ApiMixin(_Handler):
         if self._sink is not None:
             self._sink.discard()
 
-    async def answer(self, path: str) -> None:
-        """Run the operation for `path` (what follows the API's root, still encoded) and write its answer."""
+    async def answer(self) -> None:
+        """Answer the request, whose body is complete."""
         if self._watch is not None:
             self._watch.stop()
         if self._refusal is not None:
             raise self._refusal
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise InvalidInputError(
-                "The body comes with a Content-Encoding, which this API does not take: send it as it is."
-            )
-        request = self._api_request(path)
-        operation, lane = find_operation(request.method, request.segments)
+        if self._call is not None:
+            await self._call.finish()
+        else:
+            await self._run_operation()
+        if self._is_gone and not self._finished:
+            # For the log alone: nobody reads it, and it is no fault of the server's.
+            self.set_status(499, "Client Closed Request")
+
+    async def _run_operation(self) -> None:
+        request = replace(self._api_request, body=b"".join(self._parts))
+        self._parts.clear()
+        operation = cast(Operation, self._operation)
         work = (
-            self.api.workers.run(lane, functools.partial(operation, request))
+            self.api.workers.run(self._route.lane, functools.partial(operation, request))
             if self._sink is None
             else self._sink.finish(operation, request)
         )
@@ -198,14 +254,11 @@ class ApiMixin(_Handler):
         try:
             response = await self._work
         except asyncio.CancelledError:
-            if not self._scope.cancelled:
+            if not self._is_gone:
                 raise UnavailableError("The server is shutting down.") from None
-            # For the log alone: nobody reads it, and it is no fault of the server's.
-            self.set_status(499, "Client Closed Request")
-            self.finish_with(None, None)
             return
         if response.parts is None:
-            self._write(response)
+            self.respond(response)
         else:
             await self._send(response, response.parts)
 
@@ -217,38 +270,30 @@ class ApiMixin(_Handler):
     def on_connection_close(self) -> None:
         """End what the request began: its guest, its wait for a thread, and what it was about to store."""
         super().on_connection_close()
-        self._scope.cancel()
+        self._is_gone = True
         if self._watch is not None:
             self._watch.stop()
+        if self._call is not None:
+            self._call.abandon()
         self._let_go()
         if self._work is not None:
             self._work.cancel()
 
-    def _api_request(self, path: str) -> ApiRequest:
-        body = b"".join(self._parts)
-        self._parts.clear()
-        query = parse_query(self.request.query)
-        return ApiRequest(
-            platform=self.api.platform,
-            method=self.request.method or "",
-            root=self.request.path.removesuffix(path),
-            segments=tuple(path.split("/")),
-            describe=functools.partial(self.api.documents.body, self.door),
-            measure=self.api.metrics.text,
-            query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
-            headers={name.lower(): value for name, value in self.request.headers.get_all()},
-            body=body,
-            caller=self._caller,
-            scope=self._scope,
-            hand_over=self.api.hand_over,
-        )
+    def _hang_up(self) -> None:
+        # What tornado's connections have, and its interface for them has not.
+        self.request.connection.close()  # type: ignore[union-attr]
+
+    def _leave_alone(self) -> None:
+        """Close the connection to a client that is gone."""
+        self._hang_up()
+        # Tornado tells only what it noticed itself.
+        self.on_connection_close()
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     async def _send(self, response: ApiResponse, parts: Generator[bytes, None, None]) -> None:
         """Write an answer in parts. What fails after the first of them leaves the client with an unfinished answer."""
-        self._set_head(response)
-        self.set_header("Content-Type", response.content_type)
+        self.set_head(response)
         self.set_header("Content-Length", str(response.length))
         self._work = asyncio.ensure_future(
             send_parts(self, parts, self.api.workers, silent_seconds=self.api.silent_seconds)
@@ -264,8 +309,20 @@ class ApiMixin(_Handler):
             self._hang_up()
         self.finish_with(None, None)
 
-    def _write(self, response: ApiResponse) -> None:
-        self._set_head(response)
+    def set_head(self, response: ApiResponse) -> None:
+        """Set the status and the headers of `response`, for who writes its body in parts."""
+        self.set_status(response.status)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+        if response.sandboxed:
+            self.set_header("Content-Security-Policy", "sandbox")
+        for name, value in response.headers.items():
+            self.set_header(name, value)
+        self.set_header("Content-Type", response.content_type)
+
+    def respond(self, response: ApiResponse) -> None:
+        """Write a whole response."""
+        self.set_head(response)
         if response.status in (204, 304):
             self.finish_with(None, None)
             return
@@ -275,15 +332,6 @@ class ApiMixin(_Handler):
             self.finish_with(None, response.content_type)
             return
         self.finish_with(response.body, response.content_type)
-
-    def _set_head(self, response: ApiResponse) -> None:
-        self.set_status(response.status)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-store")
-        if response.sandboxed:
-            self.set_header("Content-Security-Policy", "sandbox")
-        for name, value in response.headers.items():
-            self.set_header(name, value)
 
     def finish_with(self, body: bytes | None, content_type: str | None) -> None:
         """End the response; a base whose `finish` sets a type of its own overrides this."""
@@ -300,7 +348,9 @@ class ApiMixin(_Handler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the error's JSON; tornado calls this for every exception."""
         exc_info = kwargs.get("exc_info")
-        error = self._as_moc_error(status_code, exc_info[1] if exc_info else None)
+        self.respond(self._error_response(self._as_moc_error(status_code, exc_info[1] if exc_info else None)))
+
+    def _error_response(self, error: MocError) -> ApiResponse:
         headers: dict[str, str] = {}
         if isinstance(error, MethodNotAllowedError):
             headers["Allow"] = ", ".join(error.details["allowed"])
@@ -314,7 +364,7 @@ class ApiMixin(_Handler):
         if self.request.method == "HEAD" and len(body) <= _ERROR_HEADER_MAX:
             # A HEAD has no body that could tell the reason.
             headers["Moc-Error"] = body.decode().strip()
-        self._write(ApiResponse(error.http_status, body, JSON_CONTENT_TYPE, headers))
+        return ApiResponse(error.http_status, body, JSON_CONTENT_TYPE, headers)
 
     def _as_moc_error(self, status_code: int, error: BaseException | None) -> MocError:
         if self._refusal is not None:

@@ -50,43 +50,40 @@ class JupyterApiHandler(ApiMixin, APIHandler):  # type: ignore[misc]
             self.finish(body, set_content_type=content_type)
 
     def api_path(self) -> str:
-        """Give what follows the API's root."""
+        """Give what follows the API's root in the path."""
         # The raw path: tornado would decode an encoded slash, which belongs to a name.
         path: str = self.request.path
         return path[len(self.base_url) + len(API_PATH) :]
 
-    async def _answer(self) -> None:
-        await self.answer(self.api_path())
-
     @web.authenticated
     async def get(self) -> None:
         """Answer GET."""
-        await self._answer()
+        await self.answer()
 
     @web.authenticated
     async def head(self) -> None:
         """Answer HEAD."""
-        await self._answer()
+        await self.answer()
 
     @web.authenticated
     async def post(self) -> None:
         """Answer POST."""
-        await self._answer()
+        await self.answer()
 
     @web.authenticated
     async def put(self) -> None:
         """Answer PUT."""
-        await self._answer()
+        await self.answer()
 
     @web.authenticated
     async def delete(self) -> None:
         """Answer DELETE."""
-        await self._answer()
+        await self.answer()
 
     @web.authenticated
     async def patch(self) -> None:
         """Answer PATCH, which nothing takes."""
-        await self._answer()
+        await self.answer()
 
 
 def jupyter_routes(api: Api) -> list[tuple[Any, ...]]:

@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from ..abc import CallStreams, LocalBlobs, LocalBuffers, Platform, Receiver
+from ..abc import LocalBlobs, LocalBuffers, Platform, Receiver
+from ..buffers.channel import Channel
 from ..errors import InvalidInputError
 from ..model import CallRequest, CallResult
-from ..scope import CallScope
 
 JSON_CONTENT_TYPE = "application/json"
 # Newer versions of Tornado take no more either.
@@ -26,7 +26,7 @@ _QUERY_FIELDS_MAX = 1_000
 class ServedPlatform(Platform, Protocol):
     """The platform of the process that serves it.
 
-    Stored things come and go in parts, and calls can be ended: those of a client that is gone.
+    Stored things come and go in parts; calls run on the event loop, with streams at both ends.
     """
 
     @property
@@ -39,10 +39,15 @@ class ServedPlatform(Platform, Protocol):
         """Stored, named buffers."""
         ...
 
-    def call_sync(
-        self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
+    async def call(
+        self,
+        request: CallRequest,
+        *,
+        input: Channel | None = None,
+        output: Channel | None = None,
+        stderr: Callable[[bytes], None] | None = None,
     ) -> CallResult:
-        """Run a function and wait for its end; cancelling `scope` ends it."""
+        """Run a function; cancelling the coroutine ends it. See :meth:`.Cluster.call`."""
         ...
 
 
@@ -77,8 +82,6 @@ class ApiRequest:
         What the body was received into, where the route takes it in parts. The operation commits it.
     caller
         Who asks; see :attr:`.CallRequest.caller`.
-    scope
-        Is cancelled when the client is gone; calls made for the request belong into it.
     hand_over
         Closes the storage for another process, whose id it is given; None where the owner keeps it.
     """
@@ -94,7 +97,6 @@ class ApiRequest:
     body: bytes = b""
     received: Receiver[Any] | None = None
     caller: str = "local"
-    scope: CallScope = field(default_factory=CallScope)
     hand_over: Callable[[int | None], None] | None = None
 
     def commit_body(self) -> Any:

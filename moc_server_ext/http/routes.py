@@ -9,10 +9,13 @@ from typing import Any
 
 from ..abc import Receiver
 from ..errors import MethodNotAllowedError, NotFoundError
+from ..model import CallRequest
 from .messages import ApiRequest, ApiResponse
 from .nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
 
 Operation = Callable[[ApiRequest], ApiResponse]
+CallOperation = Callable[[ApiRequest], CallRequest]
+"""Reads the head of a request, at once and without waiting, into the call that its body goes to."""
 # Begins to store a body that comes in parts, before the first of them is taken.
 Begin = Callable[[ApiRequest], Receiver[Any]]
 
@@ -28,9 +31,8 @@ class Action(StrEnum):
 
 
 class Lane(StrEnum):
-    """Which worker threads an operation runs on, so that long calls cannot hold up short reads."""
+    """Which worker threads an operation runs on. Calls of functions need none: they run on the event loop."""
 
-    CALLS = "calls"
     STORAGE = "storage"
 
 
@@ -44,6 +46,8 @@ class Route:
         Path segments; one in braces stands for any segment that is not empty.
     operations
         By method. HEAD is listed where it is answered.
+    streamed
+        Whether the operations are of the kind :data:`CallOperation`.
     executes
         Whether its methods, but for reading, are a matter of calling functions, not of changing what is stored.
     receives
@@ -51,8 +55,9 @@ class Route:
     """
 
     pattern: tuple[str, ...]
-    operations: dict[str, Operation]
+    operations: dict[str, Operation | CallOperation]
     lane: Lane = Lane.STORAGE
+    streamed: bool = False
     executes: bool = False
     receives: dict[str, Begin] = field(default_factory=dict)
 
@@ -67,15 +72,15 @@ class Route:
 def _route(
     path: str,
     *,
-    lane: Lane = Lane.STORAGE,
+    streamed: bool = False,
     executes: bool = False,
     receives: dict[str, Begin] | None = None,
-    **operations: Operation,
+    **operations: Operation | CallOperation,
 ) -> Route:
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, lane, executes, receives or {})
+    return Route(tuple(path.split("/")), by_method, Lane.STORAGE, streamed, executes, receives or {})
 
 
 ROUTES: tuple[Route, ...] = (
@@ -89,7 +94,7 @@ ROUTES: tuple[Route, ...] = (
         put=functions.put_function,
         delete=functions.delete_function,
     ),
-    _route("functions/{name}/call", post=functions.call_function, lane=Lane.CALLS, executes=True),
+    _route("functions/{name}/call", post=functions.call_function, streamed=True, executes=True),
     _route("blobs", post=blobs.post_blob, receives={"POST": blobs.receive_blob}),
     _route("blobs/{id}", get=blobs.get_blob),
     _route("buffers", get=buffers.list_buffers),
@@ -117,7 +122,7 @@ def find_action(method: str, segments: tuple[str, ...]) -> Action:
     return Action.EXECUTE if any(each.executes and each.matches(segments) for each in ROUTES) else Action.WRITE
 
 
-def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Operation, Lane]:
+def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Route, Operation | CallOperation]:
     """Look up who answers.
 
     Raises
@@ -132,10 +137,5 @@ def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Operation, L
             operation = route.operations.get(method)
             if operation is None:
                 raise MethodNotAllowedError(method, allowed=sorted(route.operations))
-            return operation, route.lane
+            return route, operation
     raise NotFoundError(f"The API has no address {'/'.join(segments)[:200]!r}.")
-
-
-def find_begin(method: str, segments: tuple[str, ...]) -> Begin | None:
-    """Look up what a body goes into while it comes; None where it is handed on as a whole, or nobody answers."""
-    return next((route.receives.get(method) for route in ROUTES if route.matches(segments)), None)

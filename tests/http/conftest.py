@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
+from moc_server_ext.buffers.channel import Channel
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import CallNotFoundError, FunctionNotFoundError, RunNotFoundError
@@ -41,7 +43,6 @@ from moc_server_ext.model import (
     RunState,
     Signature,
 )
-from moc_server_ext.scope import CallScope
 from moc_server_ext.storage import Storage
 
 TOKEN = "a-token-for-tests"
@@ -139,8 +140,25 @@ class ScriptedPlatform:
     def uppercase(request: CallRequest) -> CallResult:
         return CallResult("call-1", None, 0, request.input.upper(), b"a warning", 42)
 
-    def call_sync(self, request: CallRequest, scope: CallScope | None = None) -> CallResult:
-        return self.on_call(request)
+    async def call(
+        self,
+        request: CallRequest,
+        *,
+        input: Channel | None = None,
+        output: Channel,
+        stderr: Callable[[bytes], None] | None = None,
+    ) -> CallResult:
+        body = bytearray(request.input)
+        while input is not None and not input.ended:
+            await input.readable()
+            body += input.take()
+        result = await asyncio.to_thread(self.on_call, dataclasses.replace(request, input=bytes(body), call_id=""))
+        output.headers.update(result.output_headers)
+        output.write(result.output)
+        output.close()
+        if stderr is not None:
+            stderr(result.stderr)
+        return dataclasses.replace(result, output=b"")
 
     def status(self) -> dict[str, Any]:
         return {"version": "test", "instance_id": self.storage.instance_id}
@@ -187,9 +205,11 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 
 
 @contextmanager
-def serving(platform: Any, tmp_path: Path, *, waiting: int = 2, **settings: Any) -> Iterator[RunningGateway]:
-    """Serve `platform` from a thread."""
-    workers = Workers({Lane.CALLS: 2, Lane.STORAGE: 2}, waiting=waiting)
+def serving(
+    platform: Any, tmp_path: Path, *, waiting: int = 2, gateway: Mapping[str, Any] | None = None, **settings: Any
+) -> Iterator[RunningGateway]:
+    """Serve `platform` from a thread, with options of the `gateway` and settings of its API."""
+    workers = Workers({Lane.STORAGE: 2}, waiting=waiting)
     started: list[Gateway] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()
@@ -202,6 +222,7 @@ def serving(platform: Any, tmp_path: Path, *, waiting: int = 2, **settings: Any)
                 certificate=ensure_certificate(tmp_path / "tls"),
                 host="127.0.0.1",
                 port=0,
+                **(gateway or {}),
             )
         )
         started[0].start()
@@ -248,6 +269,14 @@ def cluster_gateway(tmp_path: Path) -> Iterator[RunningGateway]:
         yield running
         # The threads that serve calls end with their guests.
         cluster.close()
+
+
+@pytest.fixture
+def crowded_gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
+    """A gateway that has room for few connections and little patience with their handshakes."""
+    bounds = {"max_connections": 100, "handshake_seconds": 0.5}
+    with serving(ScriptedPlatform(storage), tmp_path, gateway=bounds) as running:
+        yield running
 
 
 @pytest.fixture

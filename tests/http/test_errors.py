@@ -145,18 +145,18 @@ def test_a_compressed_body_is_refused_rather_than_stored(gateway):
     assert gateway.platform.buffers.list() == []
 
 
-def test_more_calls_than_fit_are_503_with_retry_after(gateway):
+def test_more_requests_than_fit_are_503_with_retry_after(gateway):
     release, begun = threading.Event(), threading.Semaphore(0)
 
-    def wait(request):
+    def wait():
         begun.release()
         release.wait(30)
-        return gateway.platform.uppercase(request)
+        return []
 
-    gateway.platform.on_call = wait
+    gateway.platform.runs.list = wait
     with ThreadPoolExecutor(8) as pool:
         # Two run and two wait; none of the others can begin before one of these ends.
-        answers = [pool.submit(gateway.request, "POST", "functions/f/call") for _ in range(8)]
+        answers = [pool.submit(gateway.request, "GET", "runs") for _ in range(8)]
         for _ in range(2):
             assert begun.acquire(timeout=10)
         refused = []
@@ -165,10 +165,21 @@ def test_more_calls_than_fit_are_503_with_retry_after(gateway):
         assert {each.status_code for each in refused} == {503}
         assert all(each.headers["retry-after"] == "1" for each in refused)
         assert error_of(refused[0])["code"] == OverloadedError.code
-        # Other operations are not held up by calls.
-        assert gateway.request("GET", "status").status_code == 200
+        # Calls need none of these threads.
+        assert gateway.request("POST", "functions/f/call", content=b"a").content == b"A"
         release.set()
         assert sorted(each.result().status_code for each in answers) == [200] * 4 + [503] * 4
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json"])
+def test_a_call_that_is_not_admitted_is_503_with_retry_after(gateway, accept):
+    def refuse(request):
+        raise OverloadedError(7)
+
+    gateway.platform.on_call = refuse
+    response = gateway.request("POST", "functions/f/call", headers={"Accept": accept})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "7")
+    assert error_of(response)["code"] == OverloadedError.code
 
 
 @pytest.mark.parametrize(

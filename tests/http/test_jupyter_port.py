@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import time
+from http.client import HTTPResponse
 
 import httpx
 import pytest
 
+from guests import guest
 from jupyter_process import TOKEN, Jupyter, environment
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
@@ -195,3 +197,51 @@ def test_a_client_that_hangs_up_ends_its_guest(jupyter):
         )
         wait_for(1)
     wait_for(0)
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+
+def connect_to(jupyter) -> socket.socket:
+    address = httpx.URL(jupyter.api)
+    return socket.create_connection((address.host, address.port), timeout=30)
+
+
+def head_of_call(jupyter, name: str, *headers: str) -> bytes:
+    path = httpx.URL(jupyter.api).raw_path.decode()
+    lines = [f"POST {path}functions/{name}/call HTTP/1.1", "Host: 127.0.0.1", f"Authorization: token {TOKEN}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [0, 600, 65_536, 65_537, 900_000])
+def test_a_body_comes_back_byte_for_byte_as_from_the_gateway(jupyter, size):
+    jupyter.request("PUT", "functions/cat", content=guest("cat"))
+    body = bytes(range(256)) * (size // 256 + 1)
+    response = jupyter.request("POST", "functions/cat/call", content=body[:size])
+    assert (response.status_code, response.content) == (200, body[:size])
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert ("moc-exit-code" in response.headers) == (size <= 65_536)
+
+
+def test_output_arrives_before_the_upload_has_ended_on_jupyters_port_too(jupyter):
+    jupyter.request("PUT", "functions/cat", content=guest("cat"))
+    with connect_to(jupyter) as stream:
+        stream.sendall(head_of_call(jupyter, "cat", "Content-Length: 200000") + bytes(150_000))
+        response = HTTPResponse(stream)
+        response.begin()
+        received = 0
+        while received < 150_000:
+            received += len(response.read1(150_000 - received))
+        stream.sendall(bytes(50_000))
+        assert len(response.read()) == 50_000
+
+
+def test_a_client_that_only_ends_its_sending_gets_its_answer(jupyter):
+    jupyter.request("PUT", "functions/cat", content=guest("cat"))
+    with connect_to(jupyter) as stream:
+        stream.sendall(head_of_call(jupyter, "cat", "Content-Length: 400000") + bytes(400_000))
+        stream.shutdown(socket.SHUT_WR)
+        response = HTTPResponse(stream)
+        response.begin()
+        assert response.status == 200
+        assert len(response.read()) == 400_000

@@ -167,7 +167,7 @@ def test_two_clusters_in_one_process_are_told_apart_and_the_process_tells_one(tm
 
 def test_a_server_that_starts_and_ends_twice_in_a_process_leaves_nothing_behind(tmp_path):
     async def serve(name: str) -> float:
-        workers = Workers({Lane.STORAGE: 1, Lane.CALLS: 1})
+        workers = Workers({Lane.STORAGE: 1})
         with open_cluster(tmp_path, name) as cluster:
             observation = Observation(cluster, workers)
             observation.start(NoEvents())

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-
 from ...errors import InvalidInputError
 from ...model import (
     DEFAULT_CONTENT_TYPE,
     WASM_CONTENT_TYPE,
     CallRequest,
-    CallResult,
     Declaration,
     parse_grants,
     parse_limits,
     parse_mode,
     parse_name,
-    result_to_json,
 )
-from ..content import request_content_type, safe_content_type
+from ..content import request_content_type
 from ..messages import (
-    JSON_CONTENT_TYPE,
     ApiRequest,
     ApiResponse,
     created,
@@ -70,47 +64,20 @@ def delete_function(request: ApiRequest) -> ApiResponse:
     return no_content()
 
 
-def call_function(request: ApiRequest) -> ApiResponse:
-    """Call a function with the body as its input and answer with its output.
+def call_function(request: ApiRequest) -> CallRequest:
+    """Call a function with the body as its input and answer with its output, both as they come.
 
     A non-zero exit code is a result: it comes as a header (or field) of a response with status 200.
     """
     query = request.parameters("mode", "entry", "arg", "env", "limit")
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise InvalidInputError("A multipart body is not taken: send the input as the body, raw.")
-    result = request.platform.call_sync(
-        CallRequest(
-            function=parse_name(request.name(), "function's name"),
-            arguments=tuple(query["arg"]),
-            mode=parse_mode(parse_single(query["mode"], "mode")),
-            entry=parse_single(query["entry"], "entry") or None,
-            env=parse_pairs(query["env"], "env"),
-            input=request.body,
-            limits=parse_limits(query["limit"]),
-            caller=request.caller,
-        ),
-        scope=request.scope,
+    return CallRequest(
+        function=parse_name(request.name(), "function's name"),
+        arguments=tuple(query["arg"]),
+        mode=parse_mode(parse_single(query["mode"], "mode")),
+        entry=parse_single(query["entry"], "entry") or None,
+        env=parse_pairs(query["env"], "env"),
+        limits=parse_limits(query["limit"]),
+        caller=request.caller,
     )
-    if _wants_json(request.headers):
-        return json_response(result.to_json())
-    return ApiResponse(
-        body=result.output,
-        content_type=safe_content_type(result.output_headers.get("content-type")),
-        headers=_result_headers(result),
-        sandboxed=True,
-    )
-
-
-def _result_headers(result: CallResult) -> dict[str, str]:
-    headers = {"Moc-Call-Id": result.call_id, "Moc-Duration-Us": str(result.duration_us)}
-    if result.result is not None:
-        headers["Moc-Result"] = json.dumps(result_to_json(result.result))
-    if result.exit_code is not None:
-        headers["Moc-Exit-Code"] = str(result.exit_code)
-    return headers
-
-
-def _wants_json(headers: Mapping[str, str]) -> bool:
-    # Only the explicit wish counts: `*/*`, which every client sends, means the raw output.
-    accepted = (each.partition(";")[0].strip().lower() for each in headers.get("accept", "").split(","))
-    return JSON_CONTENT_TYPE in accepted

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ..messages import Door, to_json_bytes
-from ..routes import ROUTES, Operation, Route
+from ..routes import ROUTES, CallOperation, Operation, Route
 from .operations import DESCRIPTIONS, Description
 from .parameters import HEADER_PARAMETERS, PATH_PARAMETERS, QUERY_PARAMETERS
 from .responses import HEADERS, error_responses, reference, without_content
@@ -92,7 +92,9 @@ def _path_item(route: Route, door: Door) -> dict[str, Any]:
     return item
 
 
-def _operation(method: str, operation: Operation, description: Description, door: Door) -> dict[str, Any]:
+def _operation(
+    method: str, operation: Operation | CallOperation, description: Description, door: Door
+) -> dict[str, Any]:
     summary, _, text = (inspect.getdoc(operation) or "").partition("\n\n")
     name = operation.__name__
     if method == "HEAD":

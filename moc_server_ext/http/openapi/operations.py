@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
 from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
-from ..routes import Operation
+from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
 
 # Any request may be malformed, have a body that is too large, meet a failing server or too much work.
@@ -74,7 +75,7 @@ def _lists(noun: str, shape: str) -> Description:
     return Description(noun, {200: json_answer(shape, "All of them.")})
 
 
-DESCRIPTIONS: Final[Mapping[Operation, Description]] = {
+DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     status.get_status: Description("status", {200: json_answer("Status", "What runs.")}),
     description.get_openapi: Description(
         "openapi.json",
@@ -101,19 +102,27 @@ DESCRIPTIONS: Final[Mapping[Operation, Description]] = {
         "functions",
         {
             200: bytes_answer(
-                "The output, of the type that the guest set. With `Accept: application/json` it is Call instead.",
+                "The output, of the type that the guest set; with `Accept: application/json` Call instead, and with "
+                f"`Accept: {frames.CONTENT_TYPE}` frames of output, stderr and the end.",
                 "Moc-Call-Id",
                 "Moc-Duration-Us",
                 "Moc-Result",
                 "Moc-Exit-Code",
-                **{JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Call"}}},
+                **{
+                    JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Call"}},
+                    frames.CONTENT_TYPE: {},
+                },
             )
         },
         query=("mode", "entry", "arg", "env", "limit"),
+        headers=("Moc-Client",),
         body=_body("The input, raw. A multipart body is refused.", _RAW),
         errors=_RUNS,
-        note="Without `Accept: application/json` the answer has `Moc-Call-Id` and `Moc-Duration-Us`, and is raw even "
-        "if the guest says that its output is JSON. A client that closes the connection ends its guest.",
+        note="The call begins with the first bytes of a body that is longer than 64 KiB or chunked, and answers while "
+        "it runs. A raw answer, which it is even if the guest says that its output is JSON, has `Moc-Call-Id`; up to "
+        "64 KiB it has the other headers as well, and a longer one that fails is cut off. A frame is a byte for its "
+        "kind (`C` begin, `O` output, `E` stderr, `R` result, `X` error), four bytes of length, big-endian, and the "
+        "content. A client that closes the connection ends its guest.",
     ),
     blobs.post_blob: Description(
         "blobs",

@@ -99,6 +99,11 @@ HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "Range": _header("Range", "One range of bytes. Others are ignored, as RFC 9110 has it."),
     "If-Range": _header("If-Range", "An `ETag`: with another one the range is ignored."),
     "If-None-Match": _header("If-None-Match", "`ETag`s of what the client has: the answer is then 304."),
+    "Moc-Client": _header(
+        "Moc-Client",
+        "Sets clients that share a token apart, so that they take turns.",
+        schema={"type": "string", "pattern": "^[!-~]{1,64}$"},
+    ),
     "Moc-Headers": _header(
         "Moc-Headers",
         "The buffer's own headers.",

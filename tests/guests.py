@@ -1,0 +1,63 @@
+"""Small guests that tests share, in WAT: made when they are first asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from moc_server_ext.engines.wasm.text import wat_to_wasm
+
+_IO = """
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 8)
+  (data (i32.const 152) "\\ff\\ff\\ff\\ff\\ff\\ff\\ff\\7f")
+  ;; An iovec at 0, its result at 8, a buffer of 64 KiB at 65536.
+  (func $vector (param $length i32)
+    (i32.store (i32.const 0) (i32.const 65536))
+    (i32.store (i32.const 4) (local.get $length)))
+  (func $take (result i32)
+    (call $vector (i32.const 65536))
+    (if (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))
+    (i32.load (i32.const 8)))
+  (func $put (param $to i32) (param $length i32)
+    (call $vector (local.get $length))
+    (if (call $write (local.get $to) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable)))
+  (func $sleep (drop (call $poll (i32.const 128) (i32.const 192) (i32.const 1) (i32.const 256))))
+"""
+_BODIES = {
+    # Copies stdin to stdout in pieces of up to 64 KiB.
+    "cat": """(local $n i32)
+        (loop $more
+          (local.set $n (call $take))
+          (if (local.get $n) (then (call $put (i32.const 1) (local.get $n)) (br $more))))""",
+    # Reads all of stdin, then writes ten bytes.
+    "swallow": """(loop $more (br_if $more (call $take))) (call $put (i32.const 1) (i32.const 10))""",
+    # Writes without end.
+    "flood": """(loop $more (call $put (i32.const 1) (i32.const 65536)) (br $more))""",
+    # Writes 128 KiB and computes for ever.
+    "burst": """(call $put (i32.const 1) (i32.const 65536)) (call $put (i32.const 1) (i32.const 65536))
+        (loop $more (br $more))""",
+    # Writes 128 KiB and traps.
+    "collapse": """(call $put (i32.const 1) (i32.const 65536)) (call $put (i32.const 1) (i32.const 65536))
+        unreachable""",
+    # Copies one read of stdin to stdout and to stderr, and waits for ever.
+    "pause": """(local $n i32)
+        (local.set $n (call $take))
+        (call $put (i32.const 1) (local.get $n)) (call $put (i32.const 2) (local.get $n)) (call $sleep)""",
+    # Copies stdin to stderr.
+    "complain": """(local $n i32)
+        (loop $more
+          (local.set $n (call $take))
+          (if (local.get $n) (then (call $put (i32.const 2) (local.get $n)) (br $more))))""",
+    "spin": "(loop $more (br $more))",
+    "sleep": "(call $sleep)",
+    "trap": "unreachable",
+    "nothing": "",
+}
+
+
+@cache
+def guest(name: str) -> bytes:
+    """Give a module by its name."""
+    return wat_to_wasm(f'(module {_IO} (func (export "_start") {_BODIES[name]}))')
