@@ -62,7 +62,7 @@ def live(moc: Cluster) -> dict[str, int]:
     orchestrator = moc._orchestrator
     return {
         "places taken": orchestrator.admission.running,
-        "calls waiting": len(orchestrator.admission._waiting),
+        "calls waiting": orchestrator.admission.queued,
         "contexts": len(orchestrator._live),
         "guests": sum(each.ticker._running for each in orchestrator.engine._machines.values()),
     }
