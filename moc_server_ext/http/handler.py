@@ -158,9 +158,6 @@ class ApiMixin(_Handler):
             Reply(self),
             announced_bytes=None if is_chunked else self._announced_length(),
             max_body_bytes=self.api.max_body_bytes,
-            explain=functools.partial(self._as_moc_error, 500),
-            respond=self._error_response,
-            gone=self._leave_alone,
         )
 
     def _read_head(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
@@ -235,6 +232,8 @@ class ApiMixin(_Handler):
             raise self._refusal
         if self._call is not None:
             await self._call.finish()
+            # The two know each other: rings like this one are what the collector of garbage takes its time for.
+            self._call = None
         else:
             await self._run_operation()
         if self._is_gone and not self._finished:
@@ -283,7 +282,7 @@ class ApiMixin(_Handler):
         # What tornado's connections have, and its interface for them has not.
         self.request.connection.close()  # type: ignore[union-attr]
 
-    def _leave_alone(self) -> None:
+    def leave(self) -> None:
         """Close the connection to a client that is gone."""
         self._hang_up()
         # Tornado tells only what it noticed itself.
@@ -348,9 +347,10 @@ class ApiMixin(_Handler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the error's JSON; tornado calls this for every exception."""
         exc_info = kwargs.get("exc_info")
-        self.respond(self._error_response(self._as_moc_error(status_code, exc_info[1] if exc_info else None)))
+        self.respond(self.error_response(self._as_moc_error(status_code, exc_info[1] if exc_info else None)))
 
-    def _error_response(self, error: MocError) -> ApiResponse:
+    def error_response(self, error: MocError) -> ApiResponse:
+        """Make the response to an error."""
         headers: dict[str, str] = {}
         if isinstance(error, MethodNotAllowedError):
             headers["Allow"] = ", ".join(error.details["allowed"])
@@ -365,6 +365,10 @@ class ApiMixin(_Handler):
             # A HEAD has no body that could tell the reason.
             headers["Moc-Error"] = body.decode().strip()
         return ApiResponse(error.http_status, body, JSON_CONTENT_TYPE, headers)
+
+    def explain(self, error: BaseException) -> MocError:
+        """Give what people are told of an error; one that nobody foresaw is logged."""
+        return self._as_moc_error(500, error)
 
     def _as_moc_error(self, status_code: int, error: BaseException | None) -> MocError:
         if self._refusal is not None:

@@ -18,7 +18,7 @@ from ..buffers.channel import Channel
 from ..errors import BodyTooLargeError, CancelledError, MocError, UnavailableError
 from ..model import CallRequest, CallResult
 from .answers import Answer
-from .messages import ApiResponse, ServedPlatform
+from .messages import ServedPlatform
 from .peer import Peer
 from .reply import Reply
 
@@ -42,12 +42,6 @@ class StreamedCall:
         The call, without its input.
     announced_bytes
         Length of the body; None where it is not known.
-    explain
-        Gives the error that people are told.
-    respond
-        Makes the response to it.
-    gone
-        Is called when the client is found to be gone.
 
     Attributes
     ----------
@@ -66,20 +60,15 @@ class StreamedCall:
         *,
         announced_bytes: int | None,
         max_body_bytes: int,
-        explain: Callable[[BaseException], MocError],
-        respond: Callable[[MocError], ApiResponse],
-        gone: Callable[[], None],
     ) -> None:
         self._platform = platform
         self._request = replace(request, call_id=secrets.token_hex(8))
         self._answer = answer
         self._reply = reply
         self._max_body_bytes = max_body_bytes
-        self._explain = explain
-        self._respond = respond
         self._announced = announced_bytes
-        self._is_whole = announced_bytes == 0
-        self._peer = Peer(reply.stream, lambda: self._is_whole, reply.probe, gone)
+        self._peer = Peer(reply.stream, reply.probe, reply.leave)
+        self._peer.is_whole = announced_bytes == 0
         self._parts: list[bytes] = []
         self._received = self._dropped = 0
         self._input: Channel | None = None
@@ -100,7 +89,7 @@ class StreamedCall:
     def take(self, part: bytes) -> Awaitable[None] | None:
         """Take one part of the body; gives what must be awaited before the next one."""
         self._received += len(part)
-        self._is_whole = self._received == self._announced
+        self._peer.is_whole = self._received == self._announced
         if self._received > self._max_body_bytes and self._refusal is None:
             self.cancel(BodyTooLargeError(self._max_body_bytes))
         if not self._takes_input:
@@ -119,7 +108,7 @@ class StreamedCall:
     async def finish(self) -> None:
         """Take the end of the body; returns when the response is written."""
         self._upload_ended()
-        self._is_whole = True
+        self._peer.is_whole = True
         if self._input is not None and self._takes_input:
             self._input.close()
         if self._answering is None:
@@ -192,13 +181,13 @@ class StreamedCall:
     async def _fail(self, error: Exception) -> None:
         if self.is_gone or self._reply.ended:
             return
-        told = self._explain(error)
+        told = self._reply.explain(error)
         if self._reply.begun:
             _LOG.info("Call %s failed after its answer had begun: %s", self.call_id, told)
             self._reply.drop()
             return
         try:
-            await self._reply.give(self._respond(told))
+            await self._reply.refuse(told)
         except ConnectionError:
             self._reply.drop()
 
@@ -252,7 +241,7 @@ class StreamedCall:
             raise self._refusal or UnavailableError("The server is shutting down.")
         error = call.exception()
         if error is not None:
-            raise self._explain(error) from error
+            raise self._reply.explain(error) from error
         return call.result()
 
     def _on_end(self, call: asyncio.Task[CallResult]) -> None:
