@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -49,6 +49,7 @@ from .model import (
 from .scope import CallScope
 
 _TARGETS_KEPT = 1024
+_CALLERS_KEPT = 64
 _CLOSE_STEP_SECONDS = 0.05
 
 
@@ -92,6 +93,16 @@ class _Target:
     template: Invocation
     signature: Signature
     load: Callable[[], bytes]
+    by_caller: dict[str, Invocation] = field(default_factory=dict)
+
+    def template_for(self, caller: str) -> Invocation:
+        """Give the template with its caller: most calls say nothing else of their own."""
+        found = self.by_caller.get(caller)
+        if found is None:
+            if len(self.by_caller) >= _CALLERS_KEPT:
+                self.by_caller.clear()
+            found = self.by_caller[caller] = replace(self.template, caller=caller)
+        return found
 
 
 class Orchestrator:
@@ -156,7 +167,7 @@ class Orchestrator:
             The guest failed. What it changed through host functions before that stays.
         """
         target = self._target(request)
-        context = self._streamed(self._seal(target, request), request.input, streams or CallStreams())
+        context = self._streamed(self._seal(target, request), request, streams or CallStreams())
         with self.admission.enter(request.caller) as context.place, self.calls.track(context) as tracked:
             result = tracked.done(self._run(context, target.load, scope))
         return result if streams is None or streams.stderr is None else replace(result, stderr=b"")
@@ -165,7 +176,7 @@ class Orchestrator:
         self,
         request: CallRequest,
         *,
-        input: Channel | None = None,
+        input: Channel | bytes | None = None,
         output: Channel | None = None,
         stderr: Callable[[bytes], None] | None = None,
         scope: CallScope | None = None,
@@ -198,11 +209,12 @@ class Orchestrator:
             with await self.admission.admit(request.caller) as place:
                 context = CallContext(
                     invocation,
-                    ExchangeBuffer(request.input) if input is None else input,
+                    input if isinstance(input, Channel) else ExchangeBuffer(request.input if input is None else input),
                     output,
                     services=self,
-                    live=input is not None or output is not None,
+                    live=isinstance(input, Channel) or output is not None,
                     listener=stderr,
+                    call_id=request.call_id,
                 )
                 context.place = place
                 with self.calls.track(context) as tracked, _Living(self._live, context, scope):
@@ -269,13 +281,13 @@ class Orchestrator:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _streamed(self, invocation: Invocation, input: bytes, streams: CallStreams) -> CallContext:
+    def _streamed(self, invocation: Invocation, request: CallRequest, streams: CallStreams) -> CallContext:
         output = None
         if streams.output is not None:
             limit = invocation.limits.output_bytes
             output = SinkBuffer(streams.output, limit_bytes=limit, exceeded=beyond_limit(invocation, "output_bytes"))
-        source = ExchangeBuffer(input) if streams.source is None else SourceBuffer(streams.source)
-        return CallContext(invocation, source, output, services=self, listener=streams.stderr)
+        source = ExchangeBuffer(request.input) if streams.source is None else SourceBuffer(streams.source)
+        return CallContext(invocation, source, output, services=self, listener=streams.stderr, call_id=request.call_id)
 
     def _target(self, request: CallRequest) -> _Target:
         """Look up what a request names."""
@@ -324,9 +336,7 @@ class Orchestrator:
         arguments, env, limits = request.arguments, request.env, request.limits
         if template.mode is Mode.POSIX:
             if not (arguments or env or limits):
-                if request.caller == template.caller and not request.call_id:
-                    return template
-                return replace(template, caller=request.caller, call_id=request.call_id)
+                return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
             check_text_size(check_env(env) + check_arguments(arguments))
         else:
@@ -349,7 +359,6 @@ class Orchestrator:
             reusable=template.reusable,
             deterministic=template.deterministic,
             caller=request.caller,
-            call_id=request.call_id,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:

@@ -161,7 +161,7 @@ class ApiMixin(_Handler):
         )
 
     def _read_head(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
-        query = parse_query(self.request.query)
+        query = parse_query(self.request.query) if self.request.query else ()
         return ApiRequest(
             platform=self.api.platform,
             method=self.request.method or "",
@@ -170,7 +170,7 @@ class ApiMixin(_Handler):
             describe=functools.partial(self.api.documents.body, self.door),
             measure=self.api.metrics.text,
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
-            headers={name.lower(): value for name, value in self.request.headers.get_all()},
+            headers=self.request.headers,
             caller=self._caller,
             hand_over=self.api.hand_over,
         )
@@ -311,13 +311,15 @@ class ApiMixin(_Handler):
     def set_head(self, response: ApiResponse) -> None:
         """Set the status and the headers of `response`, for who writes its body in parts."""
         self.set_status(response.status)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-store")
+        # Past `set_header`, which looks for what tornado looks for once more when it writes them.
+        headers = self._headers
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Cache-Control"] = "no-store"
         if response.sandboxed:
-            self.set_header("Content-Security-Policy", "sandbox")
+            headers["Content-Security-Policy"] = "sandbox"
         for name, value in response.headers.items():
-            self.set_header(name, value)
-        self.set_header("Content-Type", response.content_type)
+            headers[name] = value
+        headers["Content-Type"] = response.content_type
 
     def respond(self, response: ApiResponse) -> None:
         """Write a whole response."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 from ..buffers.channel import Channel
 from ..errors import BodyTooLargeError, CancelledError, MocError, UnavailableError
 from ..model import CallRequest, CallResult
 from .answers import Answer
+from .eager import start_now
 from .messages import ServedPlatform
 from .peer import Peer
 from .reply import Reply
@@ -62,7 +61,7 @@ class StreamedCall:
         max_body_bytes: int,
     ) -> None:
         self._platform = platform
-        self._request = replace(request, call_id=secrets.token_hex(8))
+        self._request = request
         self._answer = answer
         self._reply = reply
         self._max_body_bytes = max_body_bytes
@@ -75,7 +74,7 @@ class StreamedCall:
         self._takes_input = True
         self._refusal: MocError | None = None
         self.is_gone = False
-        self._call: asyncio.Task[CallResult] | None = None
+        self._call: asyncio.Future[CallResult] | None = None
         self._answering: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.output = Channel()
@@ -198,18 +197,20 @@ class StreamedCall:
         """The call's id, known from the start."""
         return self._request.call_id
 
-    def start(self, stderr: Callable[[bytes], None] | None = None) -> asyncio.Task[CallResult]:
+    def start(self, stderr: Callable[[bytes], None] | None = None) -> asyncio.Future[CallResult]:
         """Start the call; `stderr` is told each part of it, on whatever thread."""
-        request = self._request
-        if self._input is None:
-            request = replace(request, input=b"".join(self._parts))
+        content: Channel | bytes | None = self._input
+        if content is None:
+            content = b"".join(self._parts)
             self._parts.clear()
-        self._call = asyncio.get_running_loop().create_task(
-            self._platform.call(request, input=self._input, output=self.output, stderr=stderr)
-        )
-        self._call.add_done_callback(self._on_end)
-        if self._refusal is not None:
-            self._call.cancel()
+        # Most calls end before anything is waited for; their answer leaves in the same turn of the loop.
+        self._call = start_now(self._platform.call(self._request, input=content, output=self.output, stderr=stderr))
+        if self._call.done():
+            self._on_end(self._call)
+        else:
+            self._call.add_done_callback(self._on_end)
+            if self._refusal is not None:
+                self._call.cancel()
         return self._call
 
     async def next_part(self, limit_bytes: int) -> bytes:
@@ -244,7 +245,7 @@ class StreamedCall:
             raise self._reply.explain(error) from error
         return call.result()
 
-    def _on_end(self, call: asyncio.Task[CallResult]) -> None:
+    def _on_end(self, call: asyncio.Future[CallResult]) -> None:
         # A call that never began has no one else who would end its output.
         self.output.close()
         self._refuse_input(CancelledError(self._request.function))
