@@ -174,14 +174,16 @@ class Admission:
                 loop.call_soon_threadsafe(turn.set)
 
         ticket = self._queue(caller, wake)
+        timer = loop.call_later(wait_seconds, turn.set)
         try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(turn.wait(), wait_seconds)
+            await turn.wait()
         except BaseException:
             self._settle(ticket)
             if ticket.granted:
                 Place(self).leave()
             raise
+        finally:
+            timer.cancel()
         self._settle(ticket)
         return ticket.place(self)
 

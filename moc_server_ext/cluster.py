@@ -195,7 +195,7 @@ class Cluster:
         self,
         request: CallRequest,
         *,
-        input: Channel | None = None,
+        input: Channel | bytes | None = None,
         output: Channel | None = None,
         stderr: Callable[[bytes], None] | None = None,
         scope: CallScope | None = None,

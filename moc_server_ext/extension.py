@@ -85,6 +85,7 @@ class MocExtension(ExtensionApp):
     #: Called once, on the event loop, when everything answers.
     on_ready: Callable[[], None] | None = None
     _workers: Workers | None = None
+    _unfinished = False
     _observation: Observation | None = None
 
     # -- start --------------------------------------------------------------------------------------------------------
@@ -223,6 +224,7 @@ class MocExtension(ExtensionApp):
             self._workers.close()
         closing = asyncio.get_running_loop().run_in_executor(None, cluster.close)
         _, unfinished = await asyncio.wait([closing], timeout=self.close_seconds)
+        self._unfinished = bool(unfinished)
         if unfinished:
             self.log.warning("moc: calls were still running at the end; what was stored is safe.")
 
@@ -234,8 +236,8 @@ class MocExtension(ExtensionApp):
 
     @property
     def busy(self) -> bool:
-        """Whether some call still holds a thread."""
-        return self._workers is not None and self._workers.busy
+        """Whether something still holds a thread that the interpreter's end would wait for."""
+        return self._unfinished or (self._workers is not None and self._workers.busy)
 
     def _let_go(self) -> None:
         cluster, self.cluster = self.cluster, None

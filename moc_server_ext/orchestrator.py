@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -49,6 +49,7 @@ from .model import (
 from .scope import CallScope
 
 _TARGETS_KEPT = 1024
+_CALLERS_KEPT = 64
 _CLOSE_STEP_SECONDS = 0.05
 
 
@@ -92,6 +93,16 @@ class _Target:
     template: Invocation
     signature: Signature
     load: Callable[[], bytes]
+    by_caller: dict[str, Invocation] = field(default_factory=dict)
+
+    def template_for(self, caller: str) -> Invocation:
+        """Give the template with its caller: most calls say nothing else of their own."""
+        found = self.by_caller.get(caller)
+        if found is None:
+            if len(self.by_caller) >= _CALLERS_KEPT:
+                self.by_caller.clear()
+            found = self.by_caller[caller] = replace(self.template, caller=caller)
+        return found
 
 
 class Orchestrator:
@@ -157,7 +168,7 @@ class Orchestrator:
         """
         target = self._target(request)
         with RaisedByStreams(streams or CallStreams()) as watched:
-            context = self._streamed(self._seal(target, request), request.input, watched)
+            context = self._streamed(self._seal(target, request), request, watched)
             if watched.begun is not None:
                 watched.begun(context.call_id, context.cancel)
             with self.admission.enter(request.caller) as context.place, self.calls.track(context) as tracked:
@@ -168,7 +179,7 @@ class Orchestrator:
         self,
         request: CallRequest,
         *,
-        input: Channel | None = None,
+        input: Channel | bytes | None = None,
         output: Channel | None = None,
         stderr: Callable[[bytes], None] | None = None,
         scope: CallScope | None = None,
@@ -201,11 +212,12 @@ class Orchestrator:
             with await self.admission.admit(request.caller) as place:
                 context = CallContext(
                     invocation,
-                    ExchangeBuffer(request.input) if input is None else input,
+                    input if isinstance(input, Channel) else ExchangeBuffer(request.input if input is None else input),
                     output,
                     services=self,
-                    live=input is not None or output is not None,
+                    live=isinstance(input, Channel) or output is not None,
                     listener=stderr,
+                    call_id=request.call_id,
                 )
                 context.place = place
                 with self.calls.track(context) as tracked, _Living(self._live, context, scope):
@@ -272,13 +284,13 @@ class Orchestrator:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _streamed(self, invocation: Invocation, input: bytes, streams: CallStreams) -> CallContext:
+    def _streamed(self, invocation: Invocation, request: CallRequest, streams: CallStreams) -> CallContext:
         output = None
         if streams.output is not None:
             limit = invocation.limits.output_bytes
             output = SinkBuffer(streams.output, limit_bytes=limit, exceeded=beyond_limit(invocation, "output_bytes"))
-        source = ExchangeBuffer(input) if streams.source is None else SourceBuffer(streams.source)
-        return CallContext(invocation, source, output, services=self, listener=streams.stderr)
+        source = ExchangeBuffer(request.input) if streams.source is None else SourceBuffer(streams.source)
+        return CallContext(invocation, source, output, services=self, listener=streams.stderr, call_id=request.call_id)
 
     def _target(self, request: CallRequest) -> _Target:
         """Look up what a request names."""
@@ -327,9 +339,7 @@ class Orchestrator:
         arguments, env, limits = request.arguments, request.env, request.limits
         if template.mode is Mode.POSIX:
             if not (arguments or env or limits):
-                if request.caller == template.caller and not request.call_id:
-                    return template
-                return replace(template, caller=request.caller, call_id=request.call_id)
+                return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
             check_text_size(check_env(env) + check_arguments(arguments))
         else:
@@ -352,7 +362,6 @@ class Orchestrator:
             reusable=template.reusable,
             deterministic=template.deterministic,
             caller=request.caller,
-            call_id=request.call_id,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:

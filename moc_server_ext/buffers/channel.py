@@ -159,7 +159,7 @@ class Channel(ExchangeBuffer):
                 if true():
                     return
                 future = loop.create_future()
-                wake = partial(_wake, loop, future)
+                wake = partial(_wake, loop, threading.get_ident(), future)
                 waiters.append(wake)
             try:
                 await future
@@ -174,7 +174,10 @@ class Channel(ExchangeBuffer):
         return taken
 
 
-def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+def _wake(loop: asyncio.AbstractEventLoop, thread: int, future: asyncio.Future[None]) -> None:
+    if threading.get_ident() == thread:
+        _set(future)  # Nobody has to be woken.
+        return
     # The loop of one who waits no longer may be closed.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(_set, future)

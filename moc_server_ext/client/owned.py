@@ -106,7 +106,7 @@ class ServedFace(_Face):
         self,
         request: CallRequest,
         *,
-        input: Channel | None = None,
+        input: Channel | bytes | None = None,
         output: Channel | None = None,
         stderr: Callable[[bytes], None] | None = None,
         scope: CallScope | None = None,

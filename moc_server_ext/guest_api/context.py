@@ -40,6 +40,8 @@ class CallContext:
         function may open URLs.
     listener
         Told each part of stderr as it comes.
+    call_id
+        Unguessable; one is made when none is given.
     network
         How requests leave; that of `services` when not given.
 
@@ -74,6 +76,7 @@ class CallContext:
         parent: CallContext | None = None,
         live: bool = False,
         listener: Callable[[bytes], None] | None = None,
+        call_id: str = "",
         network: Network | None = None,
     ) -> None:
         self.invocation = invocation
@@ -91,7 +94,7 @@ class CallContext:
         self._on_cancel: Callable[[], object] | None = None
         self._listener = listener
         self._network = network
-        self._call_id = invocation.call_id
+        self._call_id = call_id
         self._buffers: dict[int, ExchangeBuffer] | None = None
         self._next_id = OUTPUT_BUFFER_ID + 1
 

@@ -15,6 +15,7 @@ from ..errors import AnswerTooLargeError, MocError
 from ..frames import Frame
 from ..model import CallResult, result_to_json
 from .content import safe_content_type
+from .eager import start_now
 from .messages import JSON_CONTENT_TYPE, ApiResponse, json_response
 from .reply import PIECE_BYTES, Reply
 from .routes import Lane
@@ -133,15 +134,16 @@ class FramesAnswer:
         """See :class:`Answer`."""
         self._put(Frame.BEGIN, json.dumps({"call_id": call.call_id}).encode())
         call.start(self._listener())
-        gathering = asyncio.get_running_loop().create_task(self._gather(call))
+        gathering = start_now(self._gather(call))
         gathering.add_done_callback(lambda _: self._filled.set())
         try:
             await self._give(gathering, reply)
         finally:
             gathering.cancel()
 
-    async def _give(self, gathering: asyncio.Task[MocError | None], reply: Reply) -> None:
-        await asyncio.wait({gathering}, timeout=_BEGIN_SECONDS)
+    async def _give(self, gathering: asyncio.Future[MocError | None], reply: Reply) -> None:
+        if not gathering.done():
+            await asyncio.wait({gathering}, timeout=_BEGIN_SECONDS)
         if gathering.done():
             error = gathering.result()
             if error is not None and not self._has_said:

@@ -24,6 +24,8 @@ _AUTHORIZATION = re.compile(r"(?:bearer|token)[ \t]+([!-~]+)[ \t]*", re.IGNORECA
 _MAX_HEADER_BYTES = 256 << 10
 _IDLE_SECONDS = 300.0
 MAX_CONNECTIONS = 1000
+# With tornado's 128, a burst of connections makes everybody's next one wait a second for the kernel to ask again.
+_BACKLOG = 1024
 
 
 @web.stream_request_body
@@ -145,7 +147,7 @@ def bind(host: str, port: int, *, option: str) -> list[socket.socket]:
         The address is none of this machine, or may not be listened on.
     """
     try:
-        return netutil.bind_sockets(port, host)
+        return netutil.bind_sockets(port, host, backlog=_BACKLOG)
     except OSError as error:
         raise _bind_error(error, host, port, option) from None
 

@@ -158,13 +158,10 @@ class ApiMixin(_Handler):
             Reply(self),
             announced_bytes=None if is_chunked else self._announced_length(),
             max_body_bytes=self.api.max_body_bytes,
-            explain=functools.partial(self._as_moc_error, 500),
-            respond=self._error_response,
-            gone=self._leave_alone,
         )
 
     def _read_head(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
-        query = parse_query(self.request.query)
+        query = parse_query(self.request.query) if self.request.query else ()
         return ApiRequest(
             platform=self.api.platform,
             method=self.request.method or "",
@@ -173,7 +170,7 @@ class ApiMixin(_Handler):
             describe=functools.partial(self.api.documents.body, self.door),
             measure=self.api.metrics.text,
             query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
-            headers={name.lower(): value for name, value in self.request.headers.get_all()},
+            headers=self.request.headers,
             caller=self._caller,
             hand_over=self.api.hand_over,
         )
@@ -235,6 +232,8 @@ class ApiMixin(_Handler):
             raise self._refusal
         if self._call is not None:
             await self._call.finish()
+            # The two know each other: rings like this one are what the collector of garbage takes its time for.
+            self._call = None
         else:
             await self._run_operation()
         if self._is_gone and not self._finished:
@@ -283,7 +282,7 @@ class ApiMixin(_Handler):
         # What tornado's connections have, and its interface for them has not.
         self.request.connection.close()  # type: ignore[union-attr]
 
-    def _leave_alone(self) -> None:
+    def leave(self) -> None:
         """Close the connection to a client that is gone."""
         self._hang_up()
         # Tornado tells only what it noticed itself.
@@ -312,13 +311,15 @@ class ApiMixin(_Handler):
     def set_head(self, response: ApiResponse) -> None:
         """Set the status and the headers of `response`, for who writes its body in parts."""
         self.set_status(response.status)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Cache-Control", "no-store")
+        # Past `set_header`, which looks for what tornado looks for once more when it writes them.
+        headers = self._headers
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Cache-Control"] = "no-store"
         if response.sandboxed:
-            self.set_header("Content-Security-Policy", "sandbox")
+            headers["Content-Security-Policy"] = "sandbox"
         for name, value in response.headers.items():
-            self.set_header(name, value)
-        self.set_header("Content-Type", response.content_type)
+            headers[name] = value
+        headers["Content-Type"] = response.content_type
 
     def respond(self, response: ApiResponse) -> None:
         """Write a whole response."""
@@ -348,9 +349,10 @@ class ApiMixin(_Handler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the error's JSON; tornado calls this for every exception."""
         exc_info = kwargs.get("exc_info")
-        self.respond(self._error_response(self._as_moc_error(status_code, exc_info[1] if exc_info else None)))
+        self.respond(self.error_response(self._as_moc_error(status_code, exc_info[1] if exc_info else None)))
 
-    def _error_response(self, error: MocError) -> ApiResponse:
+    def error_response(self, error: MocError) -> ApiResponse:
+        """Make the response to an error."""
         headers: dict[str, str] = {}
         if isinstance(error, MethodNotAllowedError):
             headers["Allow"] = ", ".join(error.details["allowed"])
@@ -365,6 +367,10 @@ class ApiMixin(_Handler):
             # A HEAD has no body that could tell the reason.
             headers["Moc-Error"] = body.decode().strip()
         return ApiResponse(error.http_status, body, JSON_CONTENT_TYPE, headers)
+
+    def explain(self, error: BaseException) -> MocError:
+        """Give what people are told of an error; one that nobody foresaw is logged."""
+        return self._as_moc_error(500, error)
 
     def _as_moc_error(self, status_code: int, error: BaseException | None) -> MocError:
         if self._refusal is not None:

@@ -43,7 +43,7 @@ class ServedPlatform(Platform, Protocol):
         self,
         request: CallRequest,
         *,
-        input: Channel | None = None,
+        input: Channel | bytes | None = None,
         output: Channel | None = None,
         stderr: Callable[[bytes], None] | None = None,
     ) -> CallResult:

@@ -24,19 +24,20 @@ class Peer:
 
     Parameters
     ----------
-    is_whole
-        Tells whether all of the request has come: only then a client may end its sending.
     probe
         Sends a byte or more that the client ignores; called when it has ended its sending, and a few times later.
     gone
         Called once when the client cannot be there any more.
+
+    Attributes
+    ----------
+    is_whole
+        Whether all of the request has come: only then a client may end its sending. Set by who knows.
     """
 
-    def __init__(
-        self, stream: IOStream, is_whole: Callable[[], bool], probe: Callable[[], None], gone: Callable[[], None]
-    ) -> None:
+    def __init__(self, stream: IOStream, probe: Callable[[], None], gone: Callable[[], None]) -> None:
+        self.is_whole = False
         self._stream = stream
-        self._is_whole = is_whole
         self._probe = probe
         self._gone = gone
         self._epoll: select.epoll | None = None
@@ -102,7 +103,7 @@ class Peer:
             return None
         if count == 0:
             if stream._read_buffer_size == 0:
-                if not self._is_whole():
+                if not self.is_whole:
                     return 0  # The rest will never come.
                 # With an empty line in its buffer tornado does not read on before it looks for the next request, in
                 # front of which such a line means nothing (RFC 9112, section 2.2). Only then it meets the end.

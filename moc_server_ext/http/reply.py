@@ -10,6 +10,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 
 from ..abc import Bytes
+from ..errors import MocError
 from ..model import CallResult
 from .messages import ApiResponse
 from .peer import reset_on_close
@@ -111,6 +112,18 @@ class Reply:
         self._handler.set_header("Content-Length", str(len(response.body)))
         await self.send(response.body)
         await self.end()
+
+    async def refuse(self, error: MocError) -> None:
+        """Write the response to an error and end it."""
+        await self.give(self._handler.error_response(error))
+
+    def explain(self, error: BaseException) -> MocError:
+        """Give what people are told of an error; one that nobody foresaw is logged."""
+        return self._handler.explain(error)
+
+    def leave(self) -> None:
+        """Close the connection to a client that is gone, and end what the request began."""
+        self._handler.leave()
 
     async def end(self) -> None:
         """End the response; the rest of the request is read first, within bounds."""

@@ -115,6 +115,11 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
+_BY_NOUN: dict[str, list[Route]] = {}
+for _each in ROUTES:
+    _BY_NOUN.setdefault(_each.pattern[0], []).append(_each)
+
+
 def find_action(method: str, segments: tuple[str, ...]) -> Action:
     """Tell what a request does, also one that no operation answers."""
     if method in ("GET", "HEAD"):
@@ -132,7 +137,7 @@ def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Route, Opera
     MethodNotAllowedError
         The path is there, but not for this method; the allowed ones are in ``details["allowed"]``.
     """
-    for route in ROUTES:
+    for route in _BY_NOUN.get(segments[0], ()):
         if route.matches(segments):
             operation = route.operations.get(method)
             if operation is None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 from ..buffers.channel import Channel
 from ..errors import BodyTooLargeError, CancelledError, MocError, UnavailableError
 from ..model import CallRequest, CallResult
 from .answers import Answer
-from .messages import ApiResponse, ServedPlatform
+from .eager import start_now
+from .messages import ServedPlatform
 from .peer import Peer
 from .reply import Reply
 
@@ -42,12 +41,6 @@ class StreamedCall:
         The call, without its input.
     announced_bytes
         Length of the body; None where it is not known.
-    explain
-        Gives the error that people are told.
-    respond
-        Makes the response to it.
-    gone
-        Is called when the client is found to be gone.
 
     Attributes
     ----------
@@ -66,27 +59,22 @@ class StreamedCall:
         *,
         announced_bytes: int | None,
         max_body_bytes: int,
-        explain: Callable[[BaseException], MocError],
-        respond: Callable[[MocError], ApiResponse],
-        gone: Callable[[], None],
     ) -> None:
         self._platform = platform
-        self._request = replace(request, call_id=secrets.token_hex(8))
+        self._request = request
         self._answer = answer
         self._reply = reply
         self._max_body_bytes = max_body_bytes
-        self._explain = explain
-        self._respond = respond
         self._announced = announced_bytes
-        self._is_whole = announced_bytes == 0
-        self._peer = Peer(reply.stream, lambda: self._is_whole, reply.probe, gone)
+        self._peer = Peer(reply.stream, reply.probe, reply.leave)
+        self._peer.is_whole = announced_bytes == 0
         self._parts: list[bytes] = []
         self._received = self._dropped = 0
         self._input: Channel | None = None
         self._takes_input = True
         self._refusal: MocError | None = None
         self.is_gone = False
-        self._call: asyncio.Task[CallResult] | None = None
+        self._call: asyncio.Future[CallResult] | None = None
         self._answering: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.output = Channel()
@@ -100,7 +88,7 @@ class StreamedCall:
     def take(self, part: bytes) -> Awaitable[None] | None:
         """Take one part of the body; gives what must be awaited before the next one."""
         self._received += len(part)
-        self._is_whole = self._received == self._announced
+        self._peer.is_whole = self._received == self._announced
         if self._received > self._max_body_bytes and self._refusal is None:
             self.cancel(BodyTooLargeError(self._max_body_bytes))
         if not self._takes_input:
@@ -119,7 +107,7 @@ class StreamedCall:
     async def finish(self) -> None:
         """Take the end of the body; returns when the response is written."""
         self._upload_ended()
-        self._is_whole = True
+        self._peer.is_whole = True
         if self._input is not None and self._takes_input:
             self._input.close()
         if self._answering is None:
@@ -192,13 +180,13 @@ class StreamedCall:
     async def _fail(self, error: Exception) -> None:
         if self.is_gone or self._reply.ended:
             return
-        told = self._explain(error)
+        told = self._reply.explain(error)
         if self._reply.begun:
             _LOG.info("Call %s failed after its answer had begun: %s", self.call_id, told)
             self._reply.drop()
             return
         try:
-            await self._reply.give(self._respond(told))
+            await self._reply.refuse(told)
         except ConnectionError:
             self._reply.drop()
 
@@ -209,18 +197,20 @@ class StreamedCall:
         """The call's id, known from the start."""
         return self._request.call_id
 
-    def start(self, stderr: Callable[[bytes], None] | None = None) -> asyncio.Task[CallResult]:
+    def start(self, stderr: Callable[[bytes], None] | None = None) -> asyncio.Future[CallResult]:
         """Start the call; `stderr` is told each part of it, on whatever thread."""
-        request = self._request
-        if self._input is None:
-            request = replace(request, input=b"".join(self._parts))
+        content: Channel | bytes | None = self._input
+        if content is None:
+            content = b"".join(self._parts)
             self._parts.clear()
-        self._call = asyncio.get_running_loop().create_task(
-            self._platform.call(request, input=self._input, output=self.output, stderr=stderr)
-        )
-        self._call.add_done_callback(self._on_end)
-        if self._refusal is not None:
-            self._call.cancel()
+        # Most calls end before anything is waited for; their answer leaves in the same turn of the loop.
+        self._call = start_now(self._platform.call(self._request, input=content, output=self.output, stderr=stderr))
+        if self._call.done():
+            self._on_end(self._call)
+        else:
+            self._call.add_done_callback(self._on_end)
+            if self._refusal is not None:
+                self._call.cancel()
         return self._call
 
     async def next_part(self, limit_bytes: int) -> bytes:
@@ -252,10 +242,10 @@ class StreamedCall:
             raise self._refusal or UnavailableError("The server is shutting down.")
         error = call.exception()
         if error is not None:
-            raise self._explain(error) from error
+            raise self._reply.explain(error) from error
         return call.result()
 
-    def _on_end(self, call: asyncio.Task[CallResult]) -> None:
+    def _on_end(self, call: asyncio.Future[CallResult]) -> None:
         # A call that never began has no one else who would end its output.
         self.output.close()
         self._refuse_input(CancelledError(self._request.function))

@@ -72,7 +72,6 @@ class Invocation:
     reusable: bool = False
     deterministic: bool = False
     caller: str = "local"
-    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

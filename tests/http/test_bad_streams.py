@@ -345,7 +345,7 @@ def many_files():
 
 def is_closed(connection: socket.socket) -> bool:
     try:
-        return connection.recv(1, socket.MSG_DONTWAIT) == b""
+        return connection.recv(1 << 16, socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
         return False
     except ConnectionError:

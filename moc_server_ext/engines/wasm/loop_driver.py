@@ -89,7 +89,7 @@ class LoopDriver:
             self._poll(run)
         try:
             result: CallResult = await run.result
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             context.cancel()
             raise
         return result

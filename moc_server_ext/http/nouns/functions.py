@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from ...errors import InvalidInputError
 from ...model import (
     DEFAULT_CONTENT_TYPE,
@@ -80,4 +82,5 @@ def call_function(request: ApiRequest) -> CallRequest:
         env=parse_pairs(query["env"], "env"),
         limits=parse_limits(query["limit"]),
         caller=request.caller,
+        call_id=secrets.token_hex(8),
     )
