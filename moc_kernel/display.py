@@ -6,25 +6,31 @@ get the rest. The pages of bytes themselves are made by :mod:`moc_widgets.page`.
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
+import html
 import sys
+import uuid
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from moc_widgets.page import PAGE_BYTES, first_page, printable
 from moc_widgets.sniff import decode_text, image_type, media_type
 
-from .progress import has_front_end
+from .progress import has_front_end, is_watched
 
 if TYPE_CHECKING:
     from moc_server_ext.client.handles import BufferHandle
+    from moc_server_ext.client.started import CallHandle
     from moc_server_ext.model import CallResult
-    from moc_server_ext.verbs.outcome import BytesOutcome, Outcome, TableOutcome
+    from moc_server_ext.verbs.outcome import BytesOutcome, CallOutcome, Outcome, TableOutcome
+
+    from .live import LiveCall
 
 OUTPUT_BYTES: Final = 64 << 10
 """What one cell shows at most, output and stderr together."""
 
-_STDERR_BYTES: Final = 16 << 10
-_NOTE_BYTES: Final = 512
+_WARNINGS_BYTES: Final = 16 << 10
+NOTE_BYTES: Final = 512
 _TABLE_ROWS: Final = 200
 _CELL_CHARACTERS: Final = 60
 
@@ -45,19 +51,29 @@ class Display:
 
     def show(self, outcome: Outcome) -> object:
         """Show `outcome` and give what the line's value is."""
-        from moc_server_ext.verbs.outcome import BytesOutcome, CallOutcome, MessageOutcome, TableOutcome
+        from moc_server_ext.verbs.outcome import (
+            BytesOutcome,
+            CallOutcome,
+            MessageOutcome,
+            StartedOutcome,
+            TableOutcome,
+        )
 
         value: object = outcome
         if isinstance(outcome, CallOutcome):
-            self._show_call(outcome.result, outcome.function, kept=outcome.kept_in is not None)
+            self._show_end(outcome)
             value = outcome.result
+        elif isinstance(outcome, StartedOutcome):
+            if outcome.kept_in is None:
+                show_handle(self._shell, outcome.handle)
+            value = outcome.handle
         elif isinstance(outcome, BytesOutcome):
             if outcome.kept_in is None:
                 self._show_bytes(outcome.content, outcome.content_type, repr(outcome.name))
         elif isinstance(outcome, TableOutcome):
             self._publish(table_bundle(outcome))
         else:
-            self._write(_clipped(outcome.warnings, _STDERR_BYTES), sys.stderr)
+            self._write(_clipped(outcome.warnings, _WARNINGS_BYTES), sys.stderr)
             self._write(_clipped(outcome.to_text(), self._room_bytes))
             if isinstance(outcome, MessageOutcome):
                 value = None
@@ -75,24 +91,49 @@ class Display:
         if self._just_shown is None or value is not self._just_shown:
             raise NotImplementedError
 
-    def _show_call(self, result: CallResult, function: str, *, kept: bool) -> None:
+    def call_view(self, function: str, *, is_kept: bool) -> LiveCall:
+        """Give what shows one call while it runs; use it in a ``with``."""
+        from .live import LiveCall
+
+        return LiveCall(self, self._shell, function, is_kept=is_kept)
+
+    @property
+    def room_bytes(self) -> int:
+        """What this cell may still show."""
+        return self._room_bytes
+
+    def write_part(self, text: str, stream: TextIO) -> None:
+        """Print a part of a longer text, as it is, as far as there is room."""
+        content = text.encode(errors="replace")
+        if len(content) > self._room_bytes:
+            text = content[: self._room_bytes].decode(errors="ignore")
+        self._room_bytes -= min(len(content), self._room_bytes)
+        stream.write(text)
+
+    def write_line(self, text: str, stream: TextIO | None = None) -> None:
+        """Print with exactly one newline behind, if there is room; nothing for no text."""
+        self._write(text, stream)
+
+    def show_page(self, content: bytes, content_type: str) -> None:
+        """Show the output of a call that is no text: as an image, or its first page."""
+        self._show_bytes(content, content_type, "output")
+
+    def say_full(self) -> None:
+        """Say, once a cell, that no more is shown."""
+        self._say_full()
+
+    def _show_end(self, outcome: CallOutcome) -> None:
+        """Show what is left to say when output and stderr were shown as they came."""
         from moc_server_ext.verbs.outcome import format_result
 
-        stderr = result.stderr[-_STDERR_BYTES:]
-        if result.output and not kept:
-            declared = result.output_headers.get("content-type", "")
-            self._show_bytes(result.output, declared, "output", reserve_bytes=len(stderr))
-        if result.result is not None and not kept:
+        result = outcome.result
+        if result.result is not None and outcome.kept_in is None:
             self._write(format_result(result.result))
-        if stderr:
-            if len(stderr) < len(result.stderr):
-                self._write(f"… the last {len(stderr):,} of {len(result.stderr):,} bytes of stderr:", sys.stderr)
-            self._write(printable(stderr.decode(errors="replace"), keep="\n\t\r\b\f\x1b"), sys.stderr)
         if result.exit_code:
-            self._write(f"moc: {function!r} ended with exit code {result.exit_code}", sys.stderr)
+            self._write(f"moc: {outcome.function!r} ended with exit code {result.exit_code}", sys.stderr)
 
-    def _show_bytes(self, content: bytes, content_type: str, title: str, *, reserve_bytes: int = 0) -> None:
-        room = self._room_bytes - reserve_bytes - _NOTE_BYTES
+    def _show_bytes(self, content: bytes, content_type: str, title: str) -> None:
+        room = self._room_bytes - NOTE_BYTES
         if room <= 0:
             self._say_full()
             return
@@ -103,8 +144,7 @@ class Display:
             return
         self._write(text)
         if len(shown) < len(content):
-            size = len(text.encode())
-            self._write(f"… the first {size:,} of {len(content):,} bytes are shown; `-o NAME` keeps them all")
+            self._write(cut_note(len(text.encode()), len(content)))
 
     def _write(self, text: str, stream: TextIO | None = None) -> None:
         """Print with exactly one newline behind; nothing for no text."""
@@ -131,11 +171,16 @@ class Display:
             print(f"… this cell has shown its {OUTPUT_BYTES >> 10} KiB; more is not shown, `-o NAME` keeps it")
 
 
+def cut_note(shown: int, size: int) -> str:
+    """Say how much of some bytes was shown, and how to get the rest."""
+    return f"… the first {shown:,} of {size:,} bytes are shown; `-o NAME` keeps them all"
+
+
 def table_bundle(outcome: TableOutcome) -> dict[str, str]:
     """Show a table as HTML and as text: its first rows, each cell's beginning, and how many more there are."""
     rows = [[_shortened(cell) for cell in row] for row in outcome.rows[:_TABLE_ROWS]]
     shown = dataclasses.replace(outcome, rows=rows)
-    while rows and len(shown._repr_html_().encode()) + len(shown.to_text().encode()) > OUTPUT_BYTES - _NOTE_BYTES:
+    while rows and len(shown._repr_html_().encode()) + len(shown.to_text().encode()) > OUTPUT_BYTES - NOTE_BYTES:
         rows = rows[: len(rows) // 2]
         shown = dataclasses.replace(outcome, rows=rows)
     left = len(outcome.rows) - len(rows)
@@ -176,6 +221,40 @@ def call_bundle(result: CallResult) -> dict[str, str]:
     )
 
 
+def show_handle(shell: Any, handle: CallHandle) -> None:
+    """Show a started call below the cell, and its end in the same place when it comes.
+
+    Where nobody watches it is only named: a saved notebook must not depend on how long the call took.
+    """
+    if not has_front_end(shell):
+        print(repr(handle))
+        return
+    if not is_watched(shell):
+        shell.display_pub.publish({"text/plain": f"<call of {handle.function!r}>"})
+        return
+    display_id = uuid.uuid4().hex
+    # The kernel files a thread's output under the cell whose context the thread runs in.
+    context = contextvars.copy_context()
+
+    def publish(*, update: bool) -> None:
+        bundle = handle_bundle(handle)
+        shell.display_pub.publish(bundle, transient={"display_id": display_id}, update=update)
+
+    publish(update=False)
+    handle.when_ended(lambda _: context.run(publish, update=True))
+
+
+def handle_bundle(handle: CallHandle) -> dict[str, str]:
+    """Show a started call: how far it is."""
+    state = handle.state.value
+    hint = "; <code>.cancel()</code> ends it" if state == "running" else ""
+    name = html.escape(printable(handle.function, keep=""))
+    return {
+        "text/plain": repr(handle),
+        "text/html": f'<div role="status">call of <code>{name}</code>: <b>{state}</b>{hint}</div>',
+    }
+
+
 def bytes_bundle(outcome: BytesOutcome) -> dict[str, str]:
     """Show bytes that a verb gave: their first page."""
     return first_page(outcome.content, content_type=outcome.content_type, title=repr(outcome.name))
@@ -191,5 +270,5 @@ def _clipped(text: str, limit_bytes: int) -> str:
     content = text.encode(errors="replace")
     if len(content) < limit_bytes:
         return text
-    shown = content[: max(limit_bytes - _NOTE_BYTES, 0)].decode(errors="ignore")
+    shown = content[: max(limit_bytes - NOTE_BYTES, 0)].decode(errors="ignore")
     return f"{shown}\n… {len(content):,} bytes in all"

@@ -19,6 +19,9 @@ from .session import Session
 
 if TYPE_CHECKING:
     from moc_server_ext.client.client import Client
+    from moc_server_ext.verbs.host import CallView
+
+    from .display import Display
 
 
 class CellHost:
@@ -40,6 +43,7 @@ class CellHost:
         self,
         shell: Any,
         session: Session,
+        display: Display,
         *,
         cell: str | None = None,
         cell_first_line: int = 2,
@@ -47,6 +51,7 @@ class CellHost:
     ) -> None:
         self._shell = shell
         self._session = session
+        self._display = display
         self._cell = cell
         self._names = local_names or {}
         self.cell_first_line = cell_first_line
@@ -116,6 +121,12 @@ class CellHost:
     def progress(self, label: str, total: float | None = None) -> AbstractContextManager[CellProgress]:
         """Show progress below the cell, once it takes longer than half a second and while somebody watches."""
         return CellProgress(self._shell, label, total)
+
+    def call_view(
+        self, function: str, *, output_file: str | None = None, is_kept: bool = False
+    ) -> AbstractContextManager[CallView]:
+        """Show output and stderr below the cell as they come."""
+        return self._display.call_view(function, is_kept=is_kept)
 
     def variable(self, name: str) -> object:
         """Give a variable of the notebook, or of the function that the line stands in."""

@@ -30,6 +30,7 @@ _SHOWN_AT_ONCE = (
     ("moc_server_ext.verbs.outcome", "TableOutcome"),
     ("moc_server_ext.verbs.outcome", "BytesOutcome"),
 )
+_HANDLE = ("moc_server_ext.client.started", "CallHandle")
 
 
 class MocMagics:
@@ -39,6 +40,7 @@ class MocMagics:
         self._shell = shell
         self._session = session
         self._display: Any = None
+        self._group: Any = None
         self.matcher: Any = None
 
     def moc(self, line: str, cell: str | None = None, local_ns: Mapping[str, object] | None = None) -> object:
@@ -49,6 +51,7 @@ class MocMagics:
             %moc -h                              the verbs; `%moc VERB -h` explains one
             %moc call NAME 1 2                   call a function
             %moc call -i TEXT -o RESULT NAME     input from one variable, output into another
+            %moc call --noblock -o H NAME        start it and go on; `await H` gives its result
             %moc functions                       what is registered
             %moc status                          what this notebook is connected to
 
@@ -95,6 +98,15 @@ class MocMagics:
             raise NotImplementedError
         self._display.skip_if_shown(value)
 
+    def show_handle(self, handle: Any) -> None:
+        """Show a started call and its end, unless a line has just shown it."""
+        from .display import show_handle
+
+        try:
+            self.skip_if_shown(handle)
+        except NotImplementedError:
+            show_handle(self._shell, handle)
+
     def _run(self, line: str, cell: str | None, local_ns: Mapping[str, object] | None) -> Outcome:
         from moc_server_ext.errors import UsageError
         from moc_server_ext.verbs import build_group, invoke
@@ -107,9 +119,16 @@ class MocMagics:
         except ValueError as error:
             raise UsageError(f"The line cannot be split into words: {error}", command=name) from None
         host = CellHost(
-            self._shell, self._session, cell=cell, cell_first_line=self._cell_first_line(), local_names=local_ns
+            self._shell,
+            self._session,
+            self.display,
+            cell=cell,
+            cell_first_line=1 if cell is None else self._cell_first_line(),
+            local_names=local_ns,
         )
-        outcome = invoke(build_group("magic"), words, host, name=name)
+        if self._group is None:
+            self._group = build_group("magic")
+        outcome = invoke(self._group, words, host, name=name)
         if cell is not None and not host.cell_was_read:
             print("moc: the text below the line was not used", file=sys.stderr)
         return outcome
@@ -148,6 +167,7 @@ def register(shell: Any) -> None:
         formatter.mimebundle_formatter.for_type_by_name(module, name, _lazily(function))
     for module, name in _SHOWN_AT_ONCE:
         formatter.ipython_display_formatter.for_type_by_name(module, name, magics.skip_if_shown)
+    formatter.ipython_display_formatter.for_type_by_name(*_HANDLE, magics.show_handle)
 
 
 def unregister(shell: Any) -> None:
@@ -162,7 +182,7 @@ def unregister(shell: Any) -> None:
     formatter = shell.display_formatter
     for module, name, _ in _FORMATTED:
         formatter.mimebundle_formatter.pop(f"{module}.{name}", None)
-    for module, name in _SHOWN_AT_ONCE:
+    for module, name in (*_SHOWN_AT_ONCE, _HANDLE):
         formatter.ipython_display_formatter.pop(f"{module}.{name}", None)
     shell.Completer.custom_matchers.remove(magics.matcher)
     magics.close()

@@ -197,11 +197,15 @@ class CallStreams:
     output, stderr
         Get each part of the output and of stderr as it comes, and the call's result is then without it; None leaves
         it in the result. What they raise ends the call.
+    begun
+        Gets the call's id and what cancels the call from any thread; called when it begins, and before that with an
+        empty id as long as there is none yet.
     """
 
     source: Iterator[bytes] | None = None
     output: Callable[[bytes], None] | None = None
     stderr: Callable[[bytes], None] | None = None
+    begun: Callable[[str, Callable[[], None]], None] | None = None
 
 
 class Platform(Protocol):

@@ -571,6 +571,10 @@ class GuestError(MocError):
         """The last lines that the guest wrote to stderr."""
         return str(self.details.get("stderr", ""))
 
+    def leave_out_stderr(self) -> None:
+        """Drop the guest's stderr, because whoever is told of the error has seen it come."""
+        self.details["stderr"] = ""
+
     def explain(self) -> str:
         """Give the message, then the guest's backtrace and stderr, as several lines."""
         parts = [self.message]
@@ -715,6 +719,10 @@ class TaskFailedError(PlanError):
         """The error of the task itself, such as a TrapError or a GuestExitError."""
         return from_json(self.details.get("cause", {}))
 
+    def leave_out_stderr(self) -> None:
+        """Drop the guest's stderr, because whoever is told of the error has seen it come."""
+        self.details["stderr"] = ""
+
     def explain(self) -> str:
         """Give the message, then the guest's backtrace and stderr, as several lines."""
         cause = self.cause
@@ -777,6 +785,27 @@ class ServerUnreachableError(UnavailableError):
             f"No moc server answers at {url}: {reason}. Start one with `moc serve`, or check --url and MOC_URL.",
             url=url,
             reason=reason,
+        )
+
+
+class ConnectionLostError(ServerUnreachableError):
+    """The connection to the server broke during a call, which the server cancels then, if it still lives."""
+
+    code = "connection_lost"
+
+    def __init__(self, url: str, reason: str, *, output_bytes: int | None) -> None:
+        came = (
+            "before the server said that it began"
+            if output_bytes is None
+            else f"behind {output_bytes:,} bytes of output"
+        )
+        MocError.__init__(
+            self,
+            f"The connection to {url} broke during the call, {came}: {reason}. "
+            "What the guest changed until then stays; look before you call again.",
+            url=url,
+            reason=reason,
+            output_bytes=output_bytes,
         )
 
 

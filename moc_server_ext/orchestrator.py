@@ -18,7 +18,7 @@ from .abc import Blobs, Buffers, CallServices, CallStreams, KeyValues
 from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
-from .buffers.streamed import SinkBuffer, SourceBuffer
+from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
 from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
@@ -167,10 +167,13 @@ class Orchestrator:
             The guest failed. What it changed through host functions before that stays.
         """
         target = self._target(request)
-        context = self._streamed(self._seal(target, request), request, streams or CallStreams())
-        with self.admission.enter(request.caller) as context.place, self.calls.track(context) as tracked:
-            result = tracked.done(self._run(context, target.load, scope))
-        return result if streams is None or streams.stderr is None else replace(result, stderr=b"")
+        with RaisedByStreams(streams or CallStreams()) as watched:
+            context = self._streamed(self._seal(target, request), request, watched)
+            if watched.begun is not None:
+                watched.begun(context.call_id, context.cancel)
+            with self.admission.enter(request.caller) as context.place, self.calls.track(context) as tracked:
+                result = tracked.done(self._run(context, target.load, scope))
+        return result if watched.stderr is None else replace(result, stderr=b"")
 
     async def call(
         self,

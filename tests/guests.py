@@ -45,6 +45,8 @@ _BODIES = {
     "pause": """(local $n i32)
         (local.set $n (call $take))
         (call $put (i32.const 1) (local.get $n)) (call $put (i32.const 2) (local.get $n)) (call $sleep)""",
+    # Copies one read of stdin to stdout, and computes for ever.
+    "pant": """(call $put (i32.const 1) (call $take)) (loop $more (br $more))""",
     # Copies stdin to stderr.
     "complain": """(local $n i32)
         (loop $more

@@ -7,10 +7,62 @@ written. Nothing is kept, so that any amount can pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import TracebackType
 
-from ..abc import Bytes
+from ..abc import Bytes, CallStreams
 from ..errors import MocError
 from .exchange import ExchangeBuffer
+
+
+class RaisedByStreams:
+    """What a caller's streams raise comes out of the call as it is, rather than as a fault of the guest's.
+
+    Use it in a ``with`` around the call.
+
+    Attributes
+    ----------
+    streams
+        The caller's streams, watched.
+    """
+
+    def __init__(self, streams: CallStreams) -> None:
+        self._raised: BaseException | None = None
+        self.streams = replace(
+            streams,
+            source=None if streams.source is None else self._watched_source(streams.source),
+            output=self._watched(streams.output),
+            stderr=self._watched(streams.stderr),
+        )
+
+    def __enter__(self) -> CallStreams:
+        return self.streams
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._raised is not None and isinstance(error, Exception):
+            raise self._raised from None
+
+    def _watched(self, take: Callable[[bytes], None] | None) -> Callable[[bytes], None] | None:
+        if take is None:
+            return None
+
+        def taking(part: bytes) -> None:
+            try:
+                take(part)
+            except BaseException as error:
+                self._raised = error
+                raise
+
+        return taking
+
+    def _watched_source(self, source: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from source
+        except BaseException as error:
+            self._raised = error
+            raise
 
 
 class SourceBuffer(ExchangeBuffer):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import InvalidInputError, UsageError
+from .calling import terminal_call
 from .progress import terminal_progress
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ..abc import Platform
     from ..client.client import Client
-    from ..verbs.host import Progress
+    from ..verbs.host import CallView, Progress
 
 _GLANCE_SECONDS = 0.25
 
@@ -33,6 +34,7 @@ class TerminalHost:
     def __init__(self) -> None:
         self.settings = Settings()
         self._client: Client | None = None
+        self._reads_terminal = False
 
     @property
     def client(self) -> Client:
@@ -123,6 +125,14 @@ class TerminalHost:
     def progress(self, label: str, total: float | None = None) -> AbstractContextManager[Progress]:
         """Show progress on stderr when it is a terminal."""
         return terminal_progress(label, total)
+
+    def call_view(
+        self, function: str, *, output_file: str | None = None, is_kept: bool = False
+    ) -> AbstractContextManager[CallView]:
+        """Write output to stdout, or into the file, and stderr to stderr, as they come; ``--json`` collects both."""
+        return terminal_call(
+            function, output_file=output_file, as_json=self.settings.json, is_typed=self._reads_terminal
+        )
 
     def variable(self, name: str) -> object:
         """Refuse: a terminal has no variables."""

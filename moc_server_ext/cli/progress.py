@@ -42,12 +42,13 @@ class TerminalProgress:
                 display.update(task, completed=self._done, total=self._total, description=self._label)
 
     def end(self) -> None:
-        """Take the line away."""
+        """Take the line away, for good; idempotent."""
         self._timer.cancel()
         with self._lock:
             self._ended = True
             if self._shown is not None:
                 self._shown[0].stop()
+                self._shown = None
 
     def _show(self) -> None:
         from rich.console import Console
@@ -74,6 +75,9 @@ class SilentProgress:
 
     def update(self, done: float | None = None, total: float | None = None, label: str | None = None) -> None:
         """Show nothing."""
+
+    def end(self) -> None:
+        """Have nothing to take away."""
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         write_stdout(b"" if body is None else _json(body))
         return
     if outcome.warnings:
-        _write_stderr(_warnings(outcome))
+        write_stderr(_warnings(outcome))
     if isinstance(outcome, BytesOutcome) and outcome.kept_in is None:
         for part in outcome.parts():
             write_stdout(part)
@@ -39,14 +39,14 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
 def show_error(error: MocError, *, as_json: bool) -> None:
     """Write an error to stderr."""
     if as_json:
-        _write_stderr(_json({"error": error.to_json()}))
+        write_stderr(_json({"error": error.to_json()}))
     else:
         show_line(f"moc: {error_text(error)}")
 
 
 def show_line(text: str) -> None:
     """Write a line to stderr."""
-    _write_stderr(text.encode(errors="backslashreplace") + b"\n")
+    write_stderr(text.encode(errors="backslashreplace") + b"\n")
 
 
 def _warnings(outcome: Outcome) -> bytes:
@@ -93,7 +93,8 @@ def write_stdout(content: Bytes) -> None:
         raise InvalidInputError(f"Standard output cannot be written: {error.strerror or error}.") from None
 
 
-def _write_stderr(content: Bytes) -> None:
+def write_stderr(content: Bytes) -> None:
+    """Write all of `content` to stderr; one that takes nothing is passed over."""
     # There is nobody to tell that nobody can be told.
     if sys.stderr is not None:
         with contextlib.suppress(OSError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -10,11 +12,12 @@ from ..abc import Platform
 from ..errors import InvalidInputError, PlanError, from_json
 from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
 from ..plans.wait import wait
+from .started import CallHandle
 from .views import BuffersView, FunctionsView, KeyValuesView, to_bytes, to_text
 
 
 class Client:
-    """A platform in Python's own forms. All methods block; thread-safe.
+    """A platform in Python's own forms. All methods but :meth:`start` and coroutines block; thread-safe.
 
     Parameters
     ----------
@@ -31,6 +34,8 @@ class Client:
         self.kv = KeyValuesView(self)
         self.closed = False
         self._origin = origin
+        self._started: weakref.WeakSet[CallHandle] = weakref.WeakSet()
+        self._lock = threading.Lock()
 
     @property
     def origin(self) -> str:
@@ -79,17 +84,53 @@ class Client:
         TrapError, LimitExceededError
             The guest was ended; its output is lost.
         """
-        return self.platform.call_sync(
-            CallRequest(
-                function=to_text(name),
-                arguments=tuple(_argument(each) for each in arguments),
-                mode=parse_mode(mode),
-                entry=entry,
-                env={to_text(variable): _argument(value) for variable, value in (env or {}).items()},
-                input=to_bytes(input),
-                limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
-            )
-        )
+        return self.platform.call_sync(_request(name, arguments, mode, entry, env, input, limits))
+
+    def start(
+        self,
+        name: str,
+        *arguments: Any,
+        mode: str | None = None,
+        entry: str | None = None,
+        env: Mapping[str, str] | None = None,
+        input: Any = b"",
+        limits: Mapping[str, Number] | None = None,
+    ) -> CallHandle:
+        """Begin a call, with the parameters of :meth:`call`, and return at once.
+
+        The call goes on while the handle is kept or dropped, and is cancelled when the client is closed or its
+        process ends. What makes it fail is raised by the handle.
+
+        Raises
+        ------
+        InvalidInputError
+            The arguments are none. Nothing was started.
+        """
+        return self.begin(_request(name, arguments, mode, entry, env, input, limits))
+
+    async def call_async(
+        self,
+        name: str,
+        *arguments: Any,
+        mode: str | None = None,
+        entry: str | None = None,
+        env: Mapping[str, str] | None = None,
+        input: Any = b"",
+        limits: Mapping[str, Number] | None = None,
+    ) -> CallResult:
+        """Call a function as :meth:`call` does, without blocking the event loop; cancelling the task ends the guest."""
+        handle = self.start(name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits)
+        try:
+            return await handle
+        finally:
+            handle.cancel()  # Of a call that has ended nothing is changed.
+
+    def begin(self, request: CallRequest) -> CallHandle:
+        """Begin what `request` says; see :meth:`start`."""
+        handle = CallHandle(self.platform, request)
+        with self._lock:
+            self._started.add(handle)
+        return handle
 
     def mapreduce(
         self,
@@ -149,8 +190,12 @@ class Client:
         return self.platform.status()
 
     def close(self) -> None:
-        """Let go of the platform; idempotent."""
+        """Cancel the calls that were started, and let go of the platform; idempotent."""
         self.closed = True
+        with self._lock:
+            started = list(self._started)
+        for each in started:
+            each.cancel()
         self.platform.close()
 
     def __enter__(self) -> Self:
@@ -163,6 +208,26 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<moc client: {self.origin}>"
+
+
+def _request(
+    name: str,
+    arguments: tuple[Any, ...],
+    mode: str | None,
+    entry: str | None,
+    env: Mapping[str, str] | None,
+    input: Any,
+    limits: Mapping[str, Number] | None,
+) -> CallRequest:
+    return CallRequest(
+        function=to_text(name),
+        arguments=tuple(_argument(each) for each in arguments),
+        mode=parse_mode(mode),
+        entry=entry,
+        env={to_text(variable): _argument(value) for variable, value in (env or {}).items()},
+        input=to_bytes(input),
+        limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
+    )
 
 
 def _argument(value: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GuestExitError, InvalidInputError
-from ..model import BufferRecord, FunctionRecord, Number
+from ..model import BufferRecord, CallResult, FunctionRecord, Number
 from .inspection import SignatureOfInstances, describe_function
 
 if TYPE_CHECKING:
@@ -120,13 +120,29 @@ class FunctionHandle:
             The guest ended with an exit code other than 0. It has the end of the guest's stderr; for the output and
             the code as a result, use ``moc.call``.
         """
-        if len(arguments) == 1 and isinstance(arguments[0], bytes | bytearray | memoryview):
-            if input is not None:
-                raise InvalidInputError("The input is given twice: as a bytes argument and as input=.")
-            input, arguments = arguments[0], ()
-        result = self._client.call(
-            self.name, *arguments, mode=mode, entry=entry, env=env, input=b"" if input is None else input, limits=limits
+        input, arguments = _as_input(arguments, input)
+        return self._value(
+            self._client.call(self.name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits)
         )
+
+    async def call_async(
+        self,
+        *arguments: Any,
+        input: Any = None,
+        mode: str | None = None,
+        entry: str | None = None,
+        env: Mapping[str, str] | None = None,
+        limits: Mapping[str, Number] | None = None,
+    ) -> Any:
+        """Call the function as ``handle(…)`` does, without blocking the event loop; cancelling the task ends it."""
+        input, arguments = _as_input(arguments, input)
+        return self._value(
+            await self._client.call_async(
+                self.name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits
+            )
+        )
+
+    def _value(self, result: CallResult) -> Any:
         if result.exit_code:
             raise GuestExitError(self.name, result.exit_code, stderr=result.stderr[-2000:].decode(errors="replace"))
         if result.exit_code is not None:
@@ -140,6 +156,15 @@ class FunctionHandle:
     def __repr__(self) -> str:
         exports = ", ".join(f"{name}{signature}" for name, signature in sorted(self._record.exports.items()))
         return f"<function {self.name!r}: {exports or 'no exports'}>"
+
+
+def _as_input(arguments: tuple[Any, ...], input: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Take one bytes object alone as the input."""
+    if len(arguments) != 1 or not isinstance(arguments[0], bytes | bytearray | memoryview):
+        return (b"" if input is None else input), arguments
+    if input is not None:
+        raise InvalidInputError("The input is given twice: as a bytes argument and as input=.")
+    return arguments[0], ()
 
 
 def _count(number: int, word: str) -> str:

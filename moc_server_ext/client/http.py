@@ -6,7 +6,6 @@ import base64
 import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -27,6 +26,7 @@ from ..model import (
     RunRecord,
     parse_blob_id,
 )
+from .calls import HttpCall, call_path
 from .owned import OwnedPlatform
 from .parts import OnceParts
 from .transport import Address, Transport
@@ -83,33 +83,18 @@ class HttpPlatform:
         return self._transport.address.url
 
     def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
-        """Run a function and wait for its end.
+        """Run a function and wait for its end; see :meth:`..abc.Platform.call_sync`.
 
-        An interrupt (Ctrl-C) ends the waiting; the guest goes on until it ends or reaches its limits.
+        A server that is busy is asked again for up to half a minute. The connection is the call's life: when it is
+        closed, by an interrupt or by the end of this process, the guest is cancelled.
+
+        Raises
+        ------
+        ConnectionLostError
+            It broke in the middle; the server cancels the guest then, if it still lives.
         """
-        query = [("arg", each) for each in request.arguments]
-        query += [("env", f"{name}={value}") for name, value in request.env.items()]
-        query += _limit_parameters(request.limits)
-        if request.mode is not None:
-            query.append(("mode", request.mode.value))
-        if request.entry is not None:
-            query.append(("entry", request.entry))
-        response = self._transport.request(
-            "POST",
-            f"functions/{_encode(request.function)}/call",
-            query=query,
-            headers={"Accept": "application/json", "Content-Type": DEFAULT_CONTENT_TYPE},
-            body=bytes(request.input) if streams is None or streams.source is None else b"".join(streams.source),
-            answer_seconds=None,  # The call's own limits end it.
-        )
-        result: CallResult = _read_json(self._transport, response, CallResult.from_json)
-        if streams is not None and streams.output is not None:
-            streams.output(result.output)
-            result = replace(result, output=b"")
-        if streams is not None and streams.stderr is not None:
-            streams.stderr(result.stderr)
-            result = replace(result, stderr=b"")
-        return result
+        path = call_path(_encode(request.function), request, _limit_parameters(request.limits))
+        return HttpCall(self._transport, path, request, streams or CallStreams()).run()
 
     def status(self) -> dict[str, Any]:
         """Tell what runs."""

@@ -6,6 +6,7 @@ into :class:`.ServerUnreachableError`.
 
 from __future__ import annotations
 
+import secrets
 import ssl
 import threading
 import time
@@ -18,6 +19,8 @@ from .parts import PART_BYTES, OnceParts
 
 if TYPE_CHECKING:
     import httpx
+
+    from .connection import Connections
 
 API_PATH = "/moc/api/v1/"
 _CONNECT_SECONDS = 5.0
@@ -60,8 +63,11 @@ class Transport:
         self._rediscover = rediscover
         self._lock = threading.Lock()
         self._http: httpx.Client | None = None
+        self._calls: Connections | None = None
         self._retired: list[httpx.Client] = []
         self._closed = False
+        # Those who share a token share the server fairly when it can tell them apart.
+        self._headers = {"User-Agent": "moc", "Moc-Client": secrets.token_hex(8)}
 
     @property
     def address(self) -> Address:
@@ -153,16 +159,60 @@ class Transport:
             self._closed = True
             pools = [*self._retired, *([] if self._http is None else [self._http])]
             self._http, self._retired = None, []
+            calls, self._calls = self._calls, None
         for each in pools:
             each.close()
+        if calls is not None:
+            calls.close()
+
+    def call_connections(self) -> tuple[Connections, Address]:
+        """Give the connections for calls, which pass in both directions at once, and the server that they lead to."""
+        with self._lock:
+            self._check_open()
+            if self._calls is None:
+                from .connection import Connections
+
+                address = self._address
+                self._calls = Connections(
+                    address.url, lambda: _tls_context(address), proxied=not _is_local(address.url)
+                )
+            return self._calls, self._address
+
+    def forget_call_connections(self) -> None:
+        """Make new connections for the calls that follow, with the certificate as its file has it then."""
+        with self._lock:
+            calls, self._calls = self._calls, None
+        if calls is not None:
+            calls.close()
+
+    def headers(self, address: Address) -> dict[str, str]:
+        """Give the headers of every request to `address`.
+
+        Raises
+        ------
+        InvalidInputError
+            The token cannot be one.
+        """
+        if not address.token:
+            return self._headers
+        if not address.token.isascii() or not address.token.isprintable() or " " in address.token:
+            raise InvalidInputError("The token has characters that no token has; check --token and MOC_TOKEN.")
+        return {**self._headers, "Authorization": f"Bearer {address.token}"}
+
+    def find_again(self, failed: Address) -> bool:
+        """Turn to the present server; False when that is the one that failed."""
+        return self._find_again(failed)
 
     def _pool(self) -> tuple[httpx.Client, Address]:
         with self._lock:
-            if self._closed:
-                raise InvalidInputError("This client is closed. Make a new one with connect().")
+            self._check_open()
             if self._http is None:
-                self._http = _open(self._address)
+                self._http = _open(self._address, self.headers(self._address))
             return self._http, self._address
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidInputError("This client is closed. Make a new one with connect().")
 
     def _find_again(self, failed: Address) -> bool:
         """Turn to the present server; False when that is the one that failed."""
@@ -175,7 +225,9 @@ class Transport:
             # Not closed before the end: other threads may be in the middle of an answer.
             if self._http is not None:
                 self._retired.append(self._http)
-            self._address, self._http = found, None
+            if self._calls is not None:
+                self._calls.close()  # Those in use are closed when they are given back.
+            self._address, self._http, self._calls = found, None, None
             return True
 
     def _open_again(self, failed: httpx.Client) -> None:
@@ -230,7 +282,7 @@ class Transport:
         except httpx.TransportError as error:
             raise ServerUnreachableError(address.url, _reason(error)) from error
         if response.status_code >= 400 and response.status_code not in expected:
-            raise _error_of(response, address.url)
+            raise error_of(response.status_code, response.headers, response.content, address.url)
         if 300 <= response.status_code < 400 and response.status_code != 304:
             raise ServerUnreachableError(address.url, "it redirects elsewhere, which the API never does")
         return response
@@ -246,6 +298,14 @@ class _HurriedTransport(Transport):
 
     def close(self) -> None:
         """Leave the connections to whose they are."""
+
+    def call_connections(self) -> tuple[Connections, Address]:
+        """Give those of the other; a call is bounded by its own limits, not by the deadline."""
+        return self._patient.call_connections()
+
+    def forget_call_connections(self) -> None:
+        """Forget those of the other."""
+        self._patient.forget_call_connections()
 
     def _pool(self) -> tuple[httpx.Client, Address]:
         return self._patient._pool()
@@ -263,27 +323,34 @@ class _HurriedTransport(Transport):
         return httpx.Timeout(max(self._deadline - time.monotonic(), 0.01))
 
 
-def _open(address: Address) -> httpx.Client:
+def _open(address: Address, headers: Mapping[str, str]) -> httpx.Client:
     import httpx
 
-    headers = {"User-Agent": "moc"}
-    if address.token:
-        if not address.token.isascii() or not address.token.isprintable() or " " in address.token:
-            raise InvalidInputError("The token has characters that no token has; check --token and MOC_TOKEN.")
-        headers["Authorization"] = f"Bearer {address.token}"
-    verify: ssl.SSLContext | bool = True
-    if address.ca_file is not None:
-        try:
-            verify = ssl.create_default_context(cafile=address.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-            raise ServerUnreachableError(
-                address.url, f"its certificate file {address.ca_file!r} cannot be read ({reason}); check --ca-file"
-            ) from error
-    elif address.url.startswith("http:"):
-        verify = False  # Loading the system's certificates takes 20 ms and is not needed.
+    # Loading the system's certificates takes 20 ms and is not needed for plain HTTP.
+    verify = False if address.url.startswith("http:") else _tls_context(address)
     # No proxy for what is on this machine.
     return httpx.Client(headers=headers, verify=verify, trust_env=not _is_local(address.url), follow_redirects=False)
+
+
+def _tls_context(address: Address) -> ssl.SSLContext:
+    """Give what the server's certificate is checked with.
+
+    Raises
+    ------
+    ServerUnreachableError
+        The certificate file cannot be read.
+    """
+    if address.ca_file is None:
+        import httpx
+
+        return httpx.create_ssl_context(trust_env=not _is_local(address.url))
+    try:
+        return ssl.create_default_context(cafile=address.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ServerUnreachableError(
+            address.url, f"its certificate file {address.ca_file!r} cannot be read ({reason}); check --ca-file"
+        ) from error
 
 
 def _is_local(url: str) -> bool:
@@ -322,10 +389,10 @@ def _reason(error: Exception) -> str:
     return f"the connection broke ({text})"
 
 
-def _error_of(response: httpx.Response, url: str) -> MocError:
+def error_of(status: int, headers: Mapping[str, str], content: bytes, url: str) -> MocError:
     """Rebuild the error that the server answered with."""
     body: Any = None
-    text = response.headers.get("moc-error") or response.content
+    text = headers.get("moc-error") or content
     try:
         import json
 
@@ -335,6 +402,6 @@ def _error_of(response: httpx.Response, url: str) -> MocError:
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict) and isinstance(error.get("code"), str):
         return from_json(error)
-    if response.status_code in (401, 403):
+    if status in (401, 403):
         return UnauthorizedError()
-    return ServerUnreachableError(url, f"it answered with HTTP status {response.status_code}, not as a moc server does")
+    return ServerUnreachableError(url, f"it answered with HTTP status {status}, not as a moc server does")

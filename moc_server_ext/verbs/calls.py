@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 
 import click
 
@@ -16,14 +18,16 @@ from .options import (
     input_file_option,
     limit_option,
     mode_option,
+    noblock_option,
     only_one,
     output_file_option,
+    parts_of,
     read_source,
     variable_bytes,
     variable_in_option,
     variable_out_option,
 )
-from .outcome import CallOutcome
+from .outcome import CallOutcome, StartedOutcome
 
 
 @click.command(
@@ -39,6 +43,7 @@ from .outcome import CallOutcome
 @variable_in_option
 @output_file_option
 @variable_out_option
+@noblock_option
 @limit_option("Lower a limit for this call.")
 @click.argument("name", shell_complete=function_names)
 @click.argument("arguments", metavar="[ARGS]…", nargs=-1, type=click.UNPROCESSED)
@@ -56,28 +61,37 @@ def call(
     variable_in: str | None = None,
     output_file: str | None = None,
     variable_out: str | None = None,
-) -> CallOutcome:
+    noblock: bool = False,
+) -> CallOutcome | StartedOutcome:
     """Call a registered function.
 
     NAME is a function's name or a blob id. Options come before it; everything after it belongs to the guest. The output
     goes to stdout as it is, the numbers of a direct call on a line of their own, the guest's stderr to stderr, and the
     guest's exit code becomes this command's. Standard input is read only with --input-file -.
     """
-    content = _input(host, text=text, input_file=input_file, variable_in=variable_in)
-    result = host.client.platform.call_sync(
-        CallRequest(name, tuple(arguments), mode=mode, entry=entry, env=env, input=content, limits=limits)
-    )
-    if output_file is not None:
-        host.write_file(output_file, result.output)
-    if variable_out is not None:
-        host.assign(variable_out, _value(result))
-    return CallOutcome(result, name, kept_in=output_file or variable_out)
-
-
-def _input(host: Host, *, text: str | None, input_file: str | None, variable_in: str | None) -> bytes:
     only_one({"--input": text, "--input-file": input_file, "-i": variable_in, "the cell": host.cell})
-    if input_file is not None:
-        return read_source(host, input_file)
+    content = _input(host, text=text, variable_in=variable_in)
+    request = CallRequest(name, tuple(arguments), mode=mode, entry=entry, env=env, input=content, limits=limits)
+    if noblock:
+        if input_file is not None:
+            request = replace(request, input=read_source(host, input_file))
+        handle = host.client.begin(request)
+        if variable_out is not None:
+            host.assign(variable_out, handle)
+        return StartedOutcome(handle, kept_in=variable_out)
+    platform = host.client.platform
+    with ExitStack() as opened:
+        source = (
+            None if input_file is None else parts_of(opened.enter_context(host.open_source(input_file)), input_file)
+        )
+        view = opened.enter_context(host.call_view(name, output_file=output_file, is_kept=variable_out is not None))
+        outcome = view.ended(platform.call_sync(request, replace(view.streams, source=source)))
+    if variable_out is not None:
+        host.assign(variable_out, _value(outcome.result))
+    return replace(outcome, kept_in=output_file or variable_out)
+
+
+def _input(host: Host, *, text: str | None, variable_in: str | None) -> bytes:
     if variable_in is not None:
         return variable_bytes(host, variable_in)
     if host.cell is not None:

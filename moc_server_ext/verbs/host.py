@@ -11,7 +11,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
+    from ..abc import CallStreams
     from ..client.client import Client
+    from ..model import CallResult
+    from .outcome import CallOutcome
 
 
 class Progress(Protocol):
@@ -19,6 +22,19 @@ class Progress(Protocol):
 
     def update(self, done: float | None = None, total: float | None = None, label: str | None = None) -> None:
         """Say how much is done, of how much; None leaves a value as it was."""
+        ...
+
+
+class CallView(Protocol):
+    """One call as a face shows it, from its start to its end."""
+
+    @property
+    def streams(self) -> CallStreams:
+        """What takes the call's output and stderr as they come; their parts are called on one thread."""
+        ...
+
+    def ended(self, result: CallResult) -> CallOutcome:
+        """Say that the call has ended, and give the outcome that is left to be shown."""
         ...
 
 
@@ -76,6 +92,21 @@ class Host(Protocol):
 
     def progress(self, label: str, total: float | None = None) -> AbstractContextManager[Progress]:
         """Show the progress of what happens inside the ``with``, once it takes longer than half a second."""
+        ...
+
+    def call_view(
+        self, function: str, *, output_file: str | None = None, is_kept: bool = False
+    ) -> AbstractContextManager[CallView]:
+        """Show a call, which runs inside of the ``with``, while it runs; what it has shown stays when it fails.
+
+        Parameters
+        ----------
+        output_file
+            The person's file that takes the output instead; one that cannot be written is an InvalidInputError, and
+            a call that fails leaves it as it was.
+        is_kept
+            The verb keeps the output: it is not shown, and stays in the result.
+        """
         ...
 
     def variable(self, name: str) -> object:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+import select
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Final, TypeVar
 
 import click
 
@@ -23,6 +24,8 @@ from .completion import (
 from .host import Host
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_PART_BYTES: Final = 256 << 10
 
 
 def parse_pairs(pairs: Sequence[str]) -> dict[str, str]:
@@ -90,6 +93,15 @@ variable_out_option = click.option(
     metavar="VAR",
     shell_complete=variables,
     help="Put what comes back into this variable, unshown.",
+)
+
+
+noblock_option = click.option(
+    "--noblock",
+    cls=FacedOption,
+    face="magic",
+    is_flag=True,
+    help="Start the call and go on at once: what comes back is a handle that can be awaited and cancelled.",
 )
 
 
@@ -168,6 +180,27 @@ def only_one(given: Mapping[str, object]) -> str | None:
 def read_source(host: Host, path: str) -> bytes:
     """Read a file, or stdin for ``-``."""
     return host.stdin() if path == "-" else host.read_file(path)
+
+
+def parts_of(file: BinaryIO, path: str) -> Iterator[bytes]:
+    """Read a file, a pipe or a terminal in parts, as they come; InvalidInputError when it cannot be read further."""
+    try:
+        yield from _parts(file)
+    except OSError as error:
+        raise InvalidInputError(f"{path!r} cannot be read: {error.strerror or error}.", path=path) from None
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
+    # What lies below the buffer: a thread that waits in it would keep its lock to the end of the process.
+    raw: Any = getattr(file, "raw", file)
+    while True:
+        part = raw.read(_PART_BYTES)
+        if part is None:  # Somebody else has made it non-blocking.
+            select.select([raw], [], [])
+        elif part:
+            yield part
+        else:
+            return
 
 
 def variable_bytes(host: Host, name: str) -> bytes:

@@ -10,9 +10,12 @@ import base64
 import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model import CallResult, Number
+
+if TYPE_CHECKING:
+    from ..client.started import CallHandle
 
 
 class Outcome:
@@ -50,11 +53,14 @@ class CallOutcome(Outcome):
     ----------
     kept_in
         The variable or file that took the output, which is then not shown; None shows it.
+    is_shown
+        Whether output and stderr were shown while they came.
     """
 
     result: CallResult
     function: str
     kept_in: str | None = None
+    is_shown: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -80,6 +86,28 @@ class CallOutcome(Outcome):
     def to_json(self) -> Any:
         """Give the call as the web API does."""
         return self.result.to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class StartedOutcome(Outcome):
+    """A call that was started and goes on.
+
+    Parameters
+    ----------
+    kept_in
+        The variable that took the handle, which is then not shown; None shows it.
+    """
+
+    handle: CallHandle
+    kept_in: str | None = None
+
+    def to_text(self) -> str:
+        """Name the function, and say how far the call is."""
+        return repr(self.handle)
+
+    def to_json(self) -> Any:
+        """Give the function, and how far the call is."""
+        return {"function": self.handle.function, "call_id": self.handle.call_id, "state": self.handle.state.value}
 
 
 class BytesOutcome(Outcome):

@@ -20,6 +20,7 @@ from moc_server_ext import errors, model
 from moc_server_ext.cli import main as cli
 from moc_server_ext.client.client import Client
 from moc_server_ext.client.handles import BufferHandle, FunctionHandle
+from moc_server_ext.client.started import CallHandle
 from moc_server_ext.client.views import BuffersView, FunctionsView, KeyValuesView
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasi import PREVIEW1, UNSTABLE
@@ -329,6 +330,7 @@ def check_call(text: str, function: object, *, bound: bool) -> None:
     [
         ("## `Client`", "member", Client),
         ("### `CallResult`", "member", model.CallResult),
+        ("### `CallHandle`", "member", CallHandle),
         ("### `moc.functions`", "member", FunctionsView),
         ("### `moc.functions`", "member of a function handle", FunctionHandle),
         ("### `moc.buffers`", "member", BuffersView),

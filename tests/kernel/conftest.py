@@ -6,13 +6,18 @@ import contextlib
 import dataclasses
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from guests import guest
+from moc_server_ext.client import connect
+from moc_server_ext.engines.wasm.text import wat_to_wasm
+from support import start_server
 
 START_SECONDS = 60
 CELL_SECONDS = 90
@@ -30,6 +35,8 @@ class Cell:
     status: str = ""
     help: str = ""
     messages: list[str] = dataclasses.field(default_factory=list)
+    message_id: str = ""
+    has_ended: bool = False
 
     @property
     def error_text(self) -> str:
@@ -55,15 +62,29 @@ class Kernel:
 
     def run(self, code: str, *, watched: bool = False, check: bool = False) -> Cell:
         """Run a cell to its end; `watched` is what a front end says that has a person before it."""
-        message_id = self.client.execute(code, allow_stdin=watched)
-        cell = Cell()
-        while True:
+        cell = self.begin(code, watched=watched)
+        self.follow(cell, lambda: False)
+        reply = self._reply(cell.message_id)
+        cell.status = reply["status"]
+        cell.help = "".join(each["data"]["text/plain"] for each in reply.get("payload", []) if "data" in each)
+        if check:
+            assert cell.error is None, cell.error_text
+        return cell
+
+    def begin(self, code: str, *, watched: bool = False) -> Cell:
+        """Begin a cell."""
+        return Cell(message_id=self.client.execute(code, allow_stdin=watched))
+
+    def follow(self, cell: Cell, seen: Callable[[], bool]) -> Cell:
+        """Take in what a cell shows until `seen` is true of it, or it has ended."""
+        while not seen():
             message = self.client.get_iopub_msg(timeout=CELL_SECONDS)
-            if message["parent_header"].get("msg_id") != message_id:
+            if message["parent_header"].get("msg_id") != cell.message_id:
                 continue
             kind, content = message["msg_type"], message["content"]
             cell.messages.append(kind)
             if kind == "status" and content["execution_state"] == "idle":
+                cell.has_ended = True
                 break
             if kind == "stream":
                 setattr(cell, content["name"], getattr(cell, content["name"]) + content["text"])
@@ -73,11 +94,6 @@ class Kernel:
                 cell.result = content["data"]
             elif kind == "error":
                 cell.error = content
-        reply = self._reply(message_id)
-        cell.status = reply["status"]
-        cell.help = "".join(each["data"]["text/plain"] for each in reply.get("payload", []) if "data" in each)
-        if check:
-            assert cell.error is None, cell.error_text
         return cell
 
     def do(self, code: str, **options: Any) -> Cell:
@@ -129,6 +145,20 @@ def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         for name, text in FUNCTIONS.items():
             kernel.do(f"%%moc wat {name}\n{text}")
         yield kernel
+
+
+@pytest.fixture(scope="module", params=["embedded", "server"])
+def live_kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """Give a `moc` kernel on either door, with the guests that take their time."""
+    storage = tmp_path_factory.mktemp("live") / "storage"
+    with connect(storage=storage) as moc:
+        for name in ("cat", "pause", "pant", "spin", "sleep", "complain"):
+            moc.functions.put(name, guest(name))
+        moc.functions.put("add", wat_to_wasm(FUNCTIONS["add"]))
+    with contextlib.ExitStack() as running:
+        if request.param == "server":
+            running.callback(start_server(storage).kill)
+        yield running.enter_context(running_kernel("moc", storage))
 
 
 @pytest.fixture

@@ -335,8 +335,8 @@ def test_a_server_that_dies_during_a_call_is_told_and_the_next_one_is_found(shel
     finally:
         running.kill()
     assert call.returncode == 1
-    assert error.startswith(b"moc: error[server_unreachable]: No moc server answers at ")
-    assert b"`moc serve`" in error
+    assert error.startswith(b"moc: error[connection_lost]: The connection to ")
+    assert b"What the guest changed until then stays" in error
     assert b"Traceback" not in error
     again = start_server(running.storage)
     try:

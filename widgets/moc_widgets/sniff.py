@@ -56,9 +56,20 @@ def decode_text(content: bytes, *, whole: bool = True) -> str | None:
     whole
         False when `content` was cut off somewhere, perhaps within a character, which is then left out.
     """
-    if len(content.translate(None, _CONTROLS)) != len(content):
-        return None
-    try:
-        return codecs.getincrementaldecoder("utf-8")().decode(content, final=whole)
-    except UnicodeDecodeError:
-        return None
+    return TextDecoder().decode(content, final=whole)
+
+
+class TextDecoder:
+    """Decodes parts of text as they come, for as long as they are what :func:`decode_text` takes for text."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def decode(self, part: bytes, *, final: bool = False) -> str | None:
+        """Give the text of `part`, less a character that is cut off at its end; None when it is no text."""
+        if len(part.translate(None, _CONTROLS)) != len(part):
+            return None
+        try:
+            return self._decoder.decode(part, final=final)
+        except UnicodeDecodeError:
+            return None

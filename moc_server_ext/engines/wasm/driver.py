@@ -86,7 +86,6 @@ class _Run:
                 place.hold(tree.memory_held, tree.context.invocation.function)
             waiting = tree.waiting_for
             if waiting is not None:
-                interrupt.release()
                 if place is not None:
                     place.suspend()
                 outcome = self._outcome(waiting)
@@ -101,10 +100,11 @@ class _Run:
     def _outcome(self, waiting: Waiting) -> Any:
         """Give what `waiting` gives, or the exception that it raises."""
         try:
-            if isinstance(waiting, Work):
-                return waiting.run()
             if isinstance(waiting, Wait):
                 return self._await(waiting)
+            self.interrupt.release()
+            if isinstance(waiting, Work):
+                return waiting.run()
             callee: Callee = self.tree.find_callee(waiting)
             return callee
         except Exception as error:
@@ -112,8 +112,10 @@ class _Run:
 
     def _await(self, waiting: Wait) -> Any:
         context = self.tree.context
+        # Ctrl-C before it is submitted would leave a coroutine that nobody runs, or a loop without its thread.
         self._waited = future = self._waits.submit(waiting.start())
         try:
+            self.interrupt.release()
             if context.cancelled:
                 # It may have been before there was anything to cancel.
                 future.cancel()

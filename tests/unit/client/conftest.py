@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from moc_server_ext.abc import CallStreams
 from moc_server_ext.client.client import Client
 from moc_server_ext.errors import FunctionNotFoundError, nearest
 from moc_server_ext.model import (
@@ -81,7 +82,7 @@ class Platform:
         self.result = CallResult("c", None, 0, b"OUT")
         self.closed = False
 
-    def call_sync(self, request: CallRequest) -> CallResult:
+    def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
         self.requests.append(request)
         return self.result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from moc_server_ext.abc import CallStreams
 from moc_server_ext.client.client import Client
 from moc_server_ext.errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError
 from moc_server_ext.model import (
@@ -22,7 +24,7 @@ from moc_server_ext.model import (
     RunState,
     Signature,
 )
-from moc_server_ext.verbs import Outcome, build_group, invoke
+from moc_server_ext.verbs import CallOutcome, Outcome, build_group, invoke
 
 
 class MemoryFunctions:
@@ -131,7 +133,9 @@ class MemoryPlatform:
         self.requests: list[CallRequest] = []
         self.result = CallResult("c1", None, 0, b"OUT")
 
-    def call_sync(self, request):
+    def call_sync(self, request, streams=None):
+        if streams is not None and streams.source is not None:
+            request = dataclasses.replace(request, input=b"".join(streams.source))
         self.requests.append(request)
         return self.result
 
@@ -140,6 +144,20 @@ class MemoryPlatform:
 
     def close(self):
         pass
+
+
+class MemoryView:
+    """A view of a call that shows nothing and leaves everything in the result."""
+
+    streams = CallStreams()
+
+    def __init__(self, host: MemoryHost, function: str, output_file: str | None) -> None:
+        self._host, self._function, self._output_file = host, function, output_file
+
+    def ended(self, result: CallResult) -> CallOutcome:
+        if self._output_file is not None:
+            self._host.files[self._output_file] = result.output
+        return CallOutcome(result, self._function)
 
 
 class MemoryHost:
@@ -175,6 +193,12 @@ class MemoryHost:
 
     def write_file(self, path: str, content: bytes) -> None:
         self.files[path] = content
+
+    @contextmanager
+    def call_view(
+        self, function: str, *, output_file: str | None = None, is_kept: bool = False
+    ) -> Iterator[MemoryView]:
+        yield MemoryView(self, function, output_file)
 
     def stdin(self) -> bytes:
         return self.stdin_content

@@ -1,0 +1,365 @@
+"""One HTTP/1.1 connection on which a request and its answer pass at the same time, in parts.
+
+That is what a call needs whose output begins before its input has ended, and what httpx, which serves all other
+requests, cannot do: it reads nothing before it has sent everything. The protocol's grammar is h11's; here are the
+socket, and the waiting for both directions at once on the one thread that calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from ..errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from .feed import Feed
+
+CONNECT_SECONDS: Final = 5.0
+_READ_BYTES: Final = 256 << 10
+_MOST_IDLE: Final = 8
+# A machine that went away without a word is noticed after about a minute, however long the guest is silent.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+
+class NotConnectedError(Exception):
+    """No connection came about: nothing was sent.
+
+    Parameters
+    ----------
+    is_untrusted
+        Because of the server's certificate.
+    """
+
+    def __init__(self, reason: str, *, is_untrusted: bool = False) -> None:
+        super().__init__(reason)
+        self.is_untrusted = is_untrusted
+
+
+class BrokenConnectionError(Exception):
+    """The connection ended before the answer did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and headers of an answer; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Connection:
+    """A connection, for one request at a time. One thread uses it; any may :meth:`abort` it."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        import h11
+
+        self._stream = stream
+        self._protocol = h11.Connection(h11.CLIENT)
+        self._poll = select.poll()
+        self._out: deque[memoryview] = deque()
+        self._feed: Feed | None = None
+        self._watched = 0
+        self._ended = False
+        stream.setblocking(False)
+
+    # -- one request ----------------------------------------------------------------------------------------------
+
+    def begin(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | Feed) -> Answer:
+        """Send a request, as far as it goes until the head of the answer is there.
+
+        BrokenConnectionError, or what the feed's source raises, leaves a connection that is of no further use.
+        """
+        import h11
+
+        size = ("Content-Length", str(len(body))) if isinstance(body, bytes) else ("Transfer-Encoding", "chunked")
+        try:
+            head = self._protocol.send(h11.Request(method=method, target=target, headers=[*headers, size]))
+        except h11.LocalProtocolError as error:
+            raise InvalidInputError(f"The request cannot be written as HTTP: {error}.") from None
+        if isinstance(body, bytes):
+            rest = self._protocol.send_with_data_passthrough(h11.Data(data=body)) or []
+            rest += self._protocol.send_with_data_passthrough(h11.EndOfMessage()) or []
+            # One segment, and one record of TLS, for a small request.
+            whole = [b"".join([head or b"", *rest])] if len(body) < _READ_BYTES else [head or b"", *rest]
+            self._out.extend(memoryview(each) for each in whole if each)
+        else:
+            self._out.append(memoryview(head or b""))
+            self._feed = body
+            self._poll.register(body.fileno(), select.POLLIN)
+        while True:
+            event = self._next_event()
+            if isinstance(event, h11.Response):
+                return Answer(event.status_code, {name.decode(): value.decode() for name, value in event.headers})
+
+    def part(self) -> bytes:
+        """Give the next part of the answer's body, and send meanwhile; empty at its end. Fails as `begin` does."""
+        import h11
+
+        while True:
+            event = self._next_event()
+            if isinstance(event, h11.Data):
+                if event.data:
+                    return bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return b""
+
+    def next_request(self) -> bool:
+        """Make ready for another request; False when the connection cannot serve one."""
+        import h11
+
+        self._drop_feed()
+        if self._protocol.our_state is not h11.DONE or self._protocol.their_state is not h11.DONE:
+            return False
+        self._protocol.start_next_cycle()
+        return True
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing came on the idle connection: what comes there is its end."""
+        incoming = select.poll()
+        incoming.register(self._stream, select.POLLIN)
+        return not incoming.poll(0)
+
+    def abort(self) -> None:
+        """End the connection from any thread: whoever waits on it gets BrokenConnectionError."""
+        # The method of the plain socket, which leaves the TLS object to the thread that uses it.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._stream, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self._drop_feed()
+        self._stream.close()
+
+    # -- both directions at once ----------------------------------------------------------------------------------
+
+    def _next_event(self) -> Any:
+        import h11
+
+        while True:
+            try:
+                event = self._protocol.next_event()
+            except h11.RemoteProtocolError as error:
+                raise BrokenConnectionError("it was closed" if self._ended else str(error)) from error
+            if event is not h11.NEED_DATA:
+                return event
+            part = self._receive()
+            self._ended = not part
+            self._protocol.receive_data(part)
+
+    def _receive(self) -> bytes:
+        """Wait for what comes, and send meanwhile what there is to send."""
+        while True:
+            blocked = self._send()
+            parts, size = [], 0
+            try:
+                while size < _READ_BYTES:
+                    part = self._stream.recv(_READ_BYTES)
+                    parts.append(part)
+                    size += len(part)
+                    if not part:
+                        break
+            except (BlockingIOError, ssl.SSLWantReadError):
+                pass
+            except ssl.SSLWantWriteError:
+                blocked = True
+            except OSError as error:
+                if not parts:
+                    raise BrokenConnectionError(error.strerror or str(error)) from error
+            if parts:
+                return b"".join(parts)
+            wanted = select.POLLIN | (select.POLLOUT if blocked else 0)
+            if wanted != self._watched:
+                self._poll.register(self._stream, wanted)
+                self._watched = wanted
+            self._poll.poll()
+
+    def _send(self) -> bool:
+        """Send as much as goes without waiting; True when more would go once there is room."""
+        while self._out or self._take():
+            try:
+                sent = self._stream.send(self._out[0])
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                return True
+            except ssl.SSLWantReadError:
+                return False
+            except OSError:
+                # Perhaps refused before the body was read: the answer says so, if there is one.
+                self._out.clear()
+                self._drop_feed()
+                return False
+            if sent == len(self._out[0]):
+                self._out.popleft()
+            else:
+                self._out[0] = self._out[0][sent:]
+        return False
+
+    def _take(self) -> bool:
+        import h11
+
+        if self._feed is None:
+            return False
+        part = self._feed.take()
+        if part is None:
+            return False
+        if part:
+            data = self._protocol.send_with_data_passthrough(h11.Data(data=part))
+        else:
+            data = self._protocol.send_with_data_passthrough(h11.EndOfMessage())
+            self._drop_feed()
+        self._out.extend(memoryview(each) for each in data or [] if each)
+        return bool(self._out)
+
+    def _drop_feed(self) -> None:
+        if self._feed is not None:
+            self._poll.unregister(self._feed.fileno())
+            self._feed = None
+
+
+class Connections:
+    """The connections to one server: idle ones are used again. Thread-safe.
+
+    Parameters
+    ----------
+    context
+        Gives the TLS context; asked once, when the first connection is made.
+    proxied
+        Whether the environment's proxy stands between.
+    """
+
+    def __init__(self, url: str, context: Callable[[], ssl.SSLContext], *, proxied: bool) -> None:
+        self._target = _split(url)
+        self.prefix = self._target.path.rstrip("/")
+        self._make_context = context
+        self._context: ssl.SSLContext | None = None
+        self._proxied = proxied
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    @property
+    def host(self) -> str:
+        """What stands in the header ``Host``."""
+        return self._target.netloc.rpartition("@")[2]
+
+    def take(self) -> Connection:
+        """Give a connection for one request, then to be given back or closed; it is connected when it is new.
+
+        NotConnectedError says that the server cannot be reached, or why its certificate is not trusted.
+        """
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return Connection(self._dial())
+
+    def give(self, connection: Connection) -> None:
+        """Take a connection back whose answer was read to its end."""
+        if connection.next_request():
+            with self._lock:
+                if not self._closed and len(self._idle) < _MOST_IDLE:
+                    self._idle.append(connection)
+                    return
+        connection.close()
+
+    def close(self) -> None:
+        """Close the idle connections, and the others when they are given back; idempotent."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for each in idle:
+            each.close()
+
+    def _dial(self) -> socket.socket:
+        secure = self._target.scheme == "https"
+        host, port = self._target.hostname or "", self._target.port or (443 if secure else 80)
+        try:
+            stream = self._tunnel(host, port) or socket.create_connection((host, port), CONNECT_SECONDS)
+        except (OSError, UnicodeError) as error:
+            raise NotConnectedError(_connect_reason(error)) from error
+        try:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEPALIVE:
+                if hasattr(socket, name):
+                    stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            if not secure:
+                return stream
+            with self._lock:
+                if self._context is None:
+                    self._context = self._make_context()
+            return self._context.wrap_socket(stream, server_hostname=host)
+        except OSError as error:
+            stream.close()
+            untrusted = isinstance(error, ssl.SSLCertVerificationError)
+            raise NotConnectedError(_connect_reason(error), is_untrusted=untrusted) from error
+        except BaseException:
+            stream.close()
+            raise
+
+    def _tunnel(self, host: str, port: int) -> socket.socket | None:
+        """Reach the server through the environment's proxy; None when there is none for it."""
+        if not self._proxied:
+            return None
+        import http.client
+        from urllib.request import getproxies, proxy_bypass
+
+        proxies = getproxies()
+        named = proxies.get(self._target.scheme) or proxies.get("all")
+        if not named or proxy_bypass(host):
+            return None
+        proxy = urlsplit(named if "//" in named else f"//{named}")
+        through = http.client.HTTPConnection(proxy.hostname or "", proxy.port or 80, timeout=CONNECT_SECONDS)
+        through.set_tunnel(host, port, _proxy_authorization(proxy))
+        try:
+            through.connect()
+        except http.client.HTTPException as error:
+            raise OSError(f"the proxy refused it ({error})") from error
+        # Away from the answer of the proxy, which would keep it open.
+        return socket.socket(fileno=through.sock.detach())
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise InvalidInputError(
+            f"{url!r} is no address of a server: expected http://HOST:PORT or https://HOST:PORT.", url=url
+        )
+    return parts
+
+
+def _proxy_authorization(proxy: SplitResult) -> dict[str, str]:
+    import base64
+    from urllib.parse import unquote
+
+    if not proxy.username:
+        return {}
+    login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
+def _connect_reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"its certificate is not trusted ({text}); give the server's certificate as ca_file"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    return (error.strerror if isinstance(error, OSError) else None) or text
