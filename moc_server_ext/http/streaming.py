@@ -129,7 +129,7 @@ class StreamedCall:
     def cancel(self, error: MocError) -> None:
         """End the call, and answer with `error` as far as that is still possible."""
         self._refusal = self._refusal or error
-        self._refuse_input(error)
+        self._refuse_input()
         if self._call is not None:
             self._call.cancel()
         elif self._answering is None and not self.is_gone:
@@ -139,11 +139,12 @@ class StreamedCall:
         if not self._reply.upload_over.done():
             self._reply.upload_over.set_result(None)
 
-    def _refuse_input(self, error: MocError) -> None:
+    def _refuse_input(self) -> None:
+        """Drop what is left of the body, and what will come of it."""
         self._takes_input = False
         self._parts.clear()
         if self._input is not None:
-            self._input.fail(error)
+            self._input.fail(self._refusal or CancelledError(self._request.function))
 
     async def _room(self, input: Channel) -> None:
         # Meanwhile nobody reads from the connection.
@@ -172,7 +173,7 @@ class StreamedCall:
         except Exception as error:
             await self._fail(error)
         finally:
-            self._refuse_input(CancelledError(self._request.function))
+            self._refuse_input()
             if self._call is not None:
                 self._call.cancel()
             self._peer.release()
@@ -248,7 +249,7 @@ class StreamedCall:
     def _on_end(self, call: asyncio.Future[CallResult]) -> None:
         # A call that never began has no one else who would end its output.
         self.output.close()
-        self._refuse_input(CancelledError(self._request.function))
+        self._refuse_input()
         if not call.cancelled():
             call.exception()  # It is told by the answer, or to nobody.
 
