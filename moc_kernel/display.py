@@ -61,9 +61,11 @@ class Display:
             self._show_end(outcome)
             value = outcome.result
         elif isinstance(outcome, StartedOutcome):
+            value = None
+            # One that was kept is shown by its name, perhaps on this cell's last line.
             if outcome.kept_in is None:
-                show_handle(self._shell, outcome.handle)
-            value = outcome.handle
+                value = outcome.handle
+                show_handle(self._shell, value)
         elif isinstance(outcome, BytesOutcome):
             if outcome.kept_in is None:
                 self._show_bytes(outcome.content, outcome.content_type, repr(outcome.name))
