@@ -47,7 +47,7 @@ class CallHandleWidget(AnyWidget):
         state = handle.state.value
         function = printable(handle.function, keep="")
         super().__init__(function=function, state=state, cancellable=state == "running")
-        # ipykernel 7.4 hands what comes on a comm to the shell that spoke on it last, rather than to the subshell that the
+        # ipykernel 7.4 hands what comes on a comm to the shell that spoke on it last, not to the subshell that the
         # front end chose; the button would not be heard while a cell runs.
         self.comm._reply_subshell_for = None
         self.on_msg(self._take)
