@@ -85,7 +85,7 @@ class Gateway:
     option
         What a person would change if the port is taken.
     max_connections, handshake_seconds
-        See :class:`.Connections` and :class:`.BoundedServer`; 0 connections are as many as the limit of open files allows.
+        See :class:`.Connections` and :class:`.BoundedServer`; 0 connections are as many as open files allow.
 
     Raises
     ------
