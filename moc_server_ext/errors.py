@@ -39,6 +39,7 @@ __all__ = [
     "CancelledError",
     "CompileFailedError",
     "ConflictError",
+    "ConnectionLostError",
     "CorruptStorageError",
     "EntryPointNotFoundError",
     "ExchangeBufferError",
