@@ -98,7 +98,9 @@ class Connection:
         while True:
             event = self._next_event()
             if isinstance(event, h11.Response):
-                return Answer(event.status_code, {name.decode(): value.decode() for name, value in event.headers})
+                # As Latin-1, which any byte is: a server may send what is no text at all.
+                headers_of = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+                return Answer(event.status_code, headers_of)
 
     def part(self) -> bytes:
         """Give the next part of the answer's body, and send meanwhile; empty at its end. Fails as `begin` does."""

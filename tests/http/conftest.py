@@ -144,12 +144,12 @@ class ScriptedPlatform:
         self,
         request: CallRequest,
         *,
-        input: Channel | None = None,
+        input: Channel | bytes | None = None,
         output: Channel,
         stderr: Callable[[bytes], None] | None = None,
     ) -> CallResult:
-        body = bytearray(request.input)
-        while input is not None and not input.ended:
+        body = bytearray(input if isinstance(input, bytes) else request.input)
+        while isinstance(input, Channel) and not input.ended:
             await input.readable()
             body += input.take()
         result = await asyncio.to_thread(self.on_call, dataclasses.replace(request, input=bytes(body), call_id=""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
@@ -402,3 +403,18 @@ def test_a_connection_with_a_call_is_not_shed_for_new_ones(crowded_gateway):
             release.set()
             for each in others:
                 each.close()
+
+
+def test_requests_without_the_token_keep_nobody_out(crowded_gateway):
+    port = int(crowded_gateway.url.rpartition(":")[2])
+    context = ssl.create_default_context(cafile=crowded_gateway.ca_file)
+    head = b"PUT /moc/api/v1/buffers/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with contextlib.ExitStack() as strangers:
+        for _ in range(120):
+            plain = strangers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            stream = strangers.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+            stream.sendall(head)
+        with crowded_gateway.connection() as fresh:
+            begin(crowded_gateway, fresh, "f", "Content-Length: 1")
+            fresh.sendall(b"x")
+            assert response_of(fresh).read() == b"X"

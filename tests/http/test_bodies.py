@@ -136,6 +136,16 @@ def test_a_client_that_is_silent_in_the_middle_is_left(impatient):
     wait_until(lambda: staged(impatient) == [])
 
 
+@pytest.mark.parametrize("token", ["right", "wrong"])
+def test_a_client_that_is_silent_in_a_body_that_goes_nowhere_is_left(impatient, token):
+    shown = impatient.token if token == "right" else token
+    with impatient.connection() as stream:
+        head = f"PUT /moc/api/v1/kv/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {shown}\r\nContent-Length: 9\r\n\r\n"
+        stream.sendall(head.encode() + b"1")
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            assert stream.recv(1) == b"", "the server has hung up"
+
+
 def test_a_slow_client_is_waited_for_as_long_as_it_sends(impatient):
     slices = [CONTENT[each : each + 40_000] for each in range(0, len(CONTENT), 40_000)]
     over = threading.Event()

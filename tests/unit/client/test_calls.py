@@ -223,6 +223,7 @@ def test_a_connection_cut_in_the_middle_says_how_much_came(serve, platform_of):
         lambda asked: (asked.head(), asked.frame(Frame.BEGIN, b"[]")),
         lambda asked: (asked.head(), asked.frame(Frame.RESULT, b"{}")),
         lambda asked: (asked.begin(), asked.frame(Frame.RESULT, b"[" * 100_000)),
+        lambda asked: asked.send(b"HTTP/1.1 200 OK\r\nContent-Type: \xff\r\nContent-Length: 0\r\n\r\n"),
         lambda asked: asked.send(b"no HTTP at all\r\n\r\n"),
         lambda asked: asked.stream.shutdown(socket.SHUT_RDWR),
         lambda asked: (asked.begin(), asked.part(b"")),
