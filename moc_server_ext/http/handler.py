@@ -255,7 +255,7 @@ class ApiMixin(_Handler):
         self._parts.clear()
         operation = cast(Operation, self._operation)
         work = (
-            self.api.workers.run(self._route.lane, functools.partial(operation, request))
+            self.api.workers.run(functools.partial(operation, request))
             if self._sink is None
             else self._sink.finish(operation, request)
         )

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 from moc_server_ext.engines.wasm.text import wat_to_wasm
-from moc_server_ext.http.routes import Lane
 
 SPIN = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start") (loop (br 0))))')
 SLEEP = wat_to_wasm("""(module
@@ -65,7 +64,7 @@ def test_a_request_that_waits_for_a_thread_is_forgotten_with_its_client(gateway)
         )
 
     gateway.platform.runs.list = block
-    work = gateway.workers._work[Lane.STORAGE]
+    work = gateway.workers._work
     with gateway.connection() as first, gateway.connection() as second:
         ask(first)
         ask(second)

@@ -14,7 +14,7 @@ import pytest
 from frames_server import Asked, FramesServer, Script
 from moc_server_ext.abc import CallStreams
 from moc_server_ext.client import calls
-from moc_server_ext.client.connection import Connections
+from moc_server_ext.client.connections import Connections
 from moc_server_ext.client.feed import REPEATABLE_BYTES
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.client.transport import Address
