@@ -9,9 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable
-from http.client import HTTPResponse
 from typing import Any
 
 import pytest
@@ -20,40 +18,14 @@ from guests import guest
 from moc_server_ext.errors import GuestError, UnauthorizedError
 from moc_server_ext.frames import CONTENT_TYPE, Decoder, Frame
 from moc_server_ext.http.gateway import GatewayHandler
+from raw_calls import begin, chunk, response_of
+from support import wait_until
 
 PIECE = bytes(64 << 10)
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Look again and again: what a server does about somebody who is gone gives no sign of its own."""
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def running(gateway: Any) -> int:
     return gateway.request("GET", "status").json()["calls"]["running"]
-
-
-def begin(gateway: Any, stream: Any, name: str, *headers: str, query: str = "", version: str = "1.1") -> None:
-    head = [
-        f"POST /moc/api/v1/functions/{name}/call{query} HTTP/{version}",
-        "Host: localhost",
-        f"Authorization: Bearer {gateway.token}",
-        *headers,
-    ]
-    stream.sendall("\r\n".join(head).encode() + b"\r\n\r\n")
-
-
-def chunk(part: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(part), part)
-
-
-def response_of(stream: Any) -> HTTPResponse:
-    response = HTTPResponse(stream)
-    response.begin()
-    return response
 
 
 @pytest.fixture

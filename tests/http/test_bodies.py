@@ -8,8 +8,7 @@ import os
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,11 @@ import pytest
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.errors import CorruptStorageError, ServerUnreachableError, StorageFullError
 from moc_server_ext.http.bodies import PART_BYTES
+from support import wait_until
 
 MIB = 1 << 20
 CONTENT = os.urandom(PART_BYTES + 200_000)
 LARGE = bytes(range(256)) * (40 * MIB // 256)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def staged(gateway: Any) -> list[Path]:
