@@ -32,7 +32,7 @@ class CallHandle:
         self._call_id = ""
         self._cancel: Callable[[], None] | None = None
         self._cancelled = False
-        threading.Thread(target=self._run, name="moc.call", daemon=True).start()
+        threading.Thread(target=self._run, name="moc_call", daemon=True).start()
 
     @property
     def function(self) -> str:

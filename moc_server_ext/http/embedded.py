@@ -77,7 +77,7 @@ class EmbeddedGateway:
         self._loop = asyncio.new_event_loop()
         self._ending: asyncio.Future[float] = self._loop.create_future()
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="moc embedded gateway", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="moc_gateway", daemon=True)
         self._thread.start()
         self._started.wait()
 

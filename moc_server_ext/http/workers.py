@@ -27,7 +27,7 @@ class Workers:
     """
 
     def __init__(self, threads: int, *, waiting: int = 256) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="moc-http-storage")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="moc_storage")
         self._capacity = threads + waiting
         self._work: set[Future[Any]] = set()
         self._closed = False
