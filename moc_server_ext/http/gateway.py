@@ -14,7 +14,7 @@ from pathlib import Path
 from tornado import netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
-from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections
+from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections, usual_connections
 from .handler import Api, ApiMixin
 from .messages import Door
 from .routes import API_PATH
@@ -23,7 +23,6 @@ from .tls import Certificate, server_context
 _AUTHORIZATION = re.compile(r"(?:bearer|token)[ \t]+([!-~]+)[ \t]*", re.IGNORECASE | re.ASCII)
 _MAX_HEADER_BYTES = 256 << 10
 _IDLE_SECONDS = 300.0
-MAX_CONNECTIONS = 1000
 # With tornado's 128, a burst of connections makes everybody's next one wait a second for the kernel to ask again.
 _BACKLOG = 1024
 
@@ -83,7 +82,7 @@ class Gateway:
     option
         What a person would change if the port is taken.
     max_connections, handshake_seconds
-        See :class:`.Connections` and :class:`.BoundedServer`.
+        See :class:`.Connections` and :class:`.BoundedServer`; 0 connections are as many as open files allow.
 
     Raises
     ------
@@ -100,14 +99,14 @@ class Gateway:
         host: str,
         port: int,
         option: str = "--port",
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int = 0,
         handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._sockets = bind(host, port, option=option)
         self.port: int = self._sockets[0].getsockname()[1]
         self.url = f"https://{_url_host(host)}:{self.port}"
         self.ca_file: Path = certificate.cert_file
-        connections = Connections(max_connections)
+        connections = Connections(max_connections or usual_connections())
         application = web.Application(
             [(r".*", GatewayHandler, {"api": api, "token": token, "connections": connections})],
             log_function=lambda handler: None,
