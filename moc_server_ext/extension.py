@@ -23,7 +23,6 @@ from .http.gateway import Gateway, certificate_hosts
 from .http.handler import Api
 from .http.jupyter import jupyter_routes
 from .http.observation import Observation
-from .http.routes import Lane
 from .http.startup import StartupError
 from .http.tls import ensure_certificate
 from .http.workers import Workers
@@ -125,7 +124,7 @@ class MocExtension(ExtensionApp):
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage
-        self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
+        self._workers = Workers(_STORAGE_THREADS)
         self._observation = Observation(cluster, self._workers)
         api = Api(cluster, self._workers, self.max_body_bytes, metrics=self._observation.metrics)
         if self.enable_gateway:

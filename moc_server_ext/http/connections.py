@@ -34,7 +34,7 @@ class Connections:
     Parameters
     ----------
     limit
-        One more closes the oldest of those on which nothing was ever asked, else the one that has been idle the
+        One more closes the oldest of those on which nobody ever showed a token, else the one that has been idle the
         longest; if all are in use, the new one.
     """
 
@@ -60,7 +60,7 @@ class Connections:
         return True
 
     def ask(self, stream: IOStream) -> None:
-        """Note that a request has begun."""
+        """Note that a request has begun, of somebody who may ask."""
         self.remove(stream)
         self._busy.add(stream)
 

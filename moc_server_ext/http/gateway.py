@@ -43,11 +43,6 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         self._transforms = []
         self._stream = self.request.connection.stream  # type: ignore[union-attr]
 
-    async def prepare(self) -> None:
-        """Note that the connection is in use, and go on."""
-        self._connections.ask(self._stream)
-        await super().prepare()
-
     def on_finish(self) -> None:
         """Note that the connection is idle again."""
         super().on_finish()
@@ -58,10 +53,12 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         self.clear_header("Server")
 
     async def authenticate(self) -> str:
-        """Compare the token, in a time that does not depend on where it differs."""
+        """Compare the token, in a time that does not depend on where it differs; the connection is in use from then."""
         match = _AUTHORIZATION.fullmatch(self.request.headers.get("Authorization", ""))
         if match is None or not hmac.compare_digest(match[1].encode(), self._token.encode()):
             raise UnauthorizedError()
+        # Not before: who shows no token must not keep those out who do.
+        self._connections.ask(self._stream)
         return "token"
 
     def api_path(self) -> str:

@@ -28,7 +28,6 @@ from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import CallNotFoundError, FunctionNotFoundError, RunNotFoundError
 from moc_server_ext.http.gateway import Gateway
 from moc_server_ext.http.handler import Api
-from moc_server_ext.http.routes import Lane
 from moc_server_ext.http.tls import ensure_certificate
 from moc_server_ext.http.workers import Workers
 from moc_server_ext.model import (
@@ -209,7 +208,7 @@ def serving(
     platform: Any, tmp_path: Path, *, waiting: int = 2, gateway: Mapping[str, Any] | None = None, **settings: Any
 ) -> Iterator[RunningGateway]:
     """Serve `platform` from a thread, with options of the `gateway` and settings of its API."""
-    workers = Workers({Lane.STORAGE: 2}, waiting=waiting)
+    workers = Workers(2, waiting=waiting)
     started: list[Gateway] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()
