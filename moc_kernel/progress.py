@@ -113,7 +113,7 @@ class Alarm:
         with self._lock:
             self._due[key] = time.monotonic() + DELAY_SECONDS, action
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="moc.progress", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="moc_progress", daemon=True)
                 self._thread.start()
             elif self._is_asleep:
                 self._wake.set()

@@ -1,8 +1,9 @@
 """Admission: which calls may begin now, which wait for their turn, and how much memory all guests hold together.
 
 Three bounds: how many calls are *active* at once (computing, or about to; a call that waits for storage, a clock or the
-network is not), how many may queue for that, and how many bytes of linear memory all guests hold. Callers take turns:
-one with a thousand queued calls delays another's by one of them.
+network is not), how many may queue for that, and how many bytes of linear memory all guests hold. Callers take turns,
+and one that has nothing active need not queue at all, as long as there are few of them: whoever computes shares the
+processors with it from then on.
 
 Only calls from outside come here. Calls that guests make draw on their root call's place, and the tasks of plans are
 bounded by their executor.
@@ -31,10 +32,11 @@ PATIENT_QUEUE_SECONDS: Final = 60.0
 class Place:
     """What an admitted call holds; a context manager that gives it back. Thread-safe."""
 
-    __slots__ = ("_active", "_admission", "_held_bytes", "_left")
+    __slots__ = ("_active", "_admission", "_caller", "_held_bytes", "_left")
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, caller: str) -> None:
         self._admission = admission
+        self._caller = caller
         self._active = True
         self._left = False
         self._held_bytes = 0
@@ -51,13 +53,13 @@ class Place:
         """Let another call be active: this one waits for something."""
         if self._active:
             self._active = False
-            self._admission._change(active=-1)
+            self._admission._change(self._caller, active=-1)
 
     def resume(self) -> None:
         """Be active again. A call that has begun does not queue a second time."""
         if not self._active and not self._left:
             self._active = True
-            self._admission._change(active=1)
+            self._admission._change(self._caller, active=1)
 
     def hold(self, memory_bytes: int, function: str) -> None:
         """Say how much memory the call's guests hold now.
@@ -71,7 +73,7 @@ class Place:
         if not grown:
             return
         self._held_bytes = memory_bytes
-        if self._admission._change(memory_bytes=grown) and grown > 0:
+        if self._admission._change(self._caller, memory_bytes=grown) and grown > 0:
             raise MemoryBudgetError(function, self._admission.memory_bytes)
 
     @property
@@ -84,7 +86,7 @@ class Place:
         if not self._left:
             self._left = True
             active, self._active = self._active, False
-            self._admission._change(active=-1 if active else 0, memory_bytes=-self._held_bytes, live=-1)
+            self._admission._change(self._caller, active=-1 if active else 0, memory_bytes=-self._held_bytes, live=-1)
 
 
 class Admission:
@@ -93,7 +95,7 @@ class Admission:
     Parameters
     ----------
     places
-        Calls that are active at once.
+        Calls that are active at once; as many more may be, each the only one of its caller.
     queued
         Calls that may wait; one more is refused at once.
     memory_bytes
@@ -107,6 +109,7 @@ class Admission:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._active = 0
+        self._active_by: dict[str, int] = {}
         self._live = 0
         self._held_bytes = 0
         self._waiting = 0
@@ -149,7 +152,7 @@ class Admission:
         UnavailableError
             The cluster is closed.
         """
-        place = self._enter_now()
+        place = self._enter_now(caller)
         if place is not None:
             return place
         turn = threading.Event()
@@ -162,7 +165,7 @@ class Admission:
 
     async def admit(self, caller: str, wait_seconds: float = QUEUE_SECONDS) -> Place:
         """Wait on the running event loop for a place; raises as :meth:`enter` does."""
-        place = self._enter_now()
+        place = self._enter_now(caller)
         if place is not None:
             return place
         loop = asyncio.get_running_loop()
@@ -180,7 +183,7 @@ class Admission:
         except BaseException:
             self._settle(ticket)
             if ticket.granted:
-                Place(self).leave()
+                Place(self, caller).leave()
             raise
         finally:
             timer.cancel()
@@ -217,15 +220,31 @@ class Admission:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _enter_now(self) -> Place | None:
-        """Give a place if there is one and nobody waits for it."""
+    def _enter_now(self, caller: str) -> Place | None:
+        """Give a place if there is one and nobody waits for it, or if the caller has nothing active yet."""
         with self._lock:
             self.check_open()
-            if self._waiting or not self._has_place:
+            if (self._waiting or not self._has_place) and not self._is_first_of(caller):
                 return None
-            self._active += 1
+            self._count(caller, 1)
             self._live += 1
-        return Place(self)
+        return Place(self, caller)
+
+    def _is_first_of(self, caller: str) -> bool:
+        return (
+            self._active < 2 * self.places
+            and caller not in self._active_by
+            and caller not in self._queues
+            and not self.is_memory_spent
+        )
+
+    def _count(self, caller: str, active: int) -> None:
+        self._active += active
+        left = self._active_by.get(caller, 0) + active
+        if left:
+            self._active_by[caller] = left
+        else:
+            self._active_by.pop(caller, None)
 
     def _queue(self, caller: str, wake: Callable[[], object]) -> _Ticket:
         ticket = _Ticket(caller, wake)
@@ -258,7 +277,7 @@ class Admission:
                 self._queues[caller] = queue
             self._waiting -= 1
             ticket.granted = True
-            self._active += 1
+            self._count(caller, 1)
             self._live += 1
             granted.append(ticket)
         return granted
@@ -276,10 +295,11 @@ class Admission:
             if not queue:
                 del self._queues[ticket.caller]
 
-    def _change(self, *, active: int = 0, memory_bytes: int = 0, live: int = 0) -> bool:
+    def _change(self, caller: str, *, active: int = 0, memory_bytes: int = 0, live: int = 0) -> bool:
         """Count, and let those begin who can now; tells whether the memory is spent."""
         with self._lock:
-            self._active += active
+            if active:
+                self._count(caller, active)
             self._held_bytes += memory_bytes
             self._live += live
             spent = self._held_bytes > self.memory_bytes
@@ -305,7 +325,7 @@ class _Ticket:
     def place(self, admission: Admission) -> Place:
         if self.refusal is not None:
             raise self.refusal
-        return Place(admission)
+        return Place(admission, self.caller)
 
 
 def _closed() -> UnavailableError:

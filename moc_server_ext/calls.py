@@ -10,7 +10,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -45,11 +44,6 @@ class CallTable:
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
         self._ended: dict[str, CallRecord] = {}
-
-    @property
-    def running(self) -> int:
-        """How many calls run now."""
-        return len(self._running)
 
     # -- for whoever runs calls ---------------------------------------------------------------------------------------
 
@@ -130,13 +124,6 @@ class CallTable:
             running.context.cancel()
             running.over.wait(_CANCEL_WAIT_SECONDS)
         return self.get(call_id)
-
-    def list(self) -> Sequence[CallRecord]:
-        """List the calls that run and the last that ended, each newest first; those that run come first."""
-        with self._lock:
-            running = list(self._running.values())
-            ended = list(self._ended.values())
-        return [*(each.record() for each in reversed(running)), *reversed(ended)]
 
 
 class TrackedCall:

@@ -18,7 +18,7 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
     ├── PlanError            TaskFailed
     ├── UnavailableError     Overloaded (MemoryBudget), HandedOver, OutboundRequest, MissingExtra,
-    │                        ServerUnreachable (UntrustedEndpoint)
+    │                        ServerUnreachable (ConnectionLost, UntrustedEndpoint)
     └── InternalError
 """
 
@@ -39,6 +39,7 @@ __all__ = [
     "CancelledError",
     "CompileFailedError",
     "ConflictError",
+    "ConnectionLostError",
     "CorruptStorageError",
     "EntryPointNotFoundError",
     "ExchangeBufferError",

@@ -19,11 +19,10 @@ from traitlets import Bool, Dict, Float, Integer, Unicode
 
 from .errors import InternalError, InvalidInputError, LockedStorageError, MocError
 from .http.connections import HANDSHAKE_SECONDS
-from .http.gateway import MAX_CONNECTIONS, Gateway, certificate_hosts
+from .http.gateway import Gateway, certificate_hosts
 from .http.handler import Api
 from .http.jupyter import jupyter_routes
 from .http.observation import Observation
-from .http.routes import Lane
 from .http.startup import StartupError
 from .http.tls import ensure_certificate
 from .http.workers import Workers
@@ -55,9 +54,10 @@ class MocExtension(ExtensionApp):
     gateway_host = Unicode("127.0.0.1", help="Address that the gateway listens on.").tag(config=True)
     gateway_port = Integer(8443, min=0, max=65535, help="Port of the gateway; 0 takes any free one.").tag(config=True)
     gateway_connections = Integer(
-        MAX_CONNECTIONS,
-        min=1,
-        help="Connections of the gateway at once; one more closes the one that has been idle the longest.",
+        0,
+        min=0,
+        help="Connections of the gateway at once; one more closes the one that has been idle the longest. "
+        "0 is what the limit of open files allows, at most 10,000.",
     ).tag(config=True)
     handshake_seconds = Float(
         HANDSHAKE_SECONDS, min=0, help="How long a client of the gateway may take to agree on encryption, in seconds."
@@ -124,7 +124,7 @@ class MocExtension(ExtensionApp):
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage
-        self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
+        self._workers = Workers(_STORAGE_THREADS)
         self._observation = Observation(cluster, self._workers)
         api = Api(cluster, self._workers, self.max_body_bytes, metrics=self._observation.metrics)
         if self.enable_gateway:

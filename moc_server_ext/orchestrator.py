@@ -148,24 +148,7 @@ class Orchestrator:
     def call_sync(
         self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
     ) -> CallResult:
-        """Run a function and wait for its end. KeyboardInterrupt cancels it.
-
-        Parameters
-        ----------
-        streams
-            Where input comes from and output goes to while it runs; None keeps both in memory.
-        scope
-            Ends the call when it is cancelled.
-
-        Raises
-        ------
-        FunctionNotFoundError, BlobNotFoundError, EntryPointNotFoundError, InvalidInputError
-            The request cannot be resolved. Nothing ran.
-        OverloadedError
-            The server has as much work as it accepts. Nothing ran.
-        GuestError
-            The guest failed. What it changed through host functions before that stays.
-        """
+        """Run a function and wait for its end; see :meth:`.Cluster.call_sync`."""
         target = self._target(request)
         with RaisedByStreams(streams or CallStreams()) as watched:
             context = self._streamed(self._seal(target, request), request, watched)
@@ -184,23 +167,9 @@ class Orchestrator:
         stderr: Callable[[bytes], None] | None = None,
         scope: CallScope | None = None,
     ) -> CallResult:
-        """Run a function on the running event loop; cancelling the coroutine cancels the guest.
+        """Run a function on the running event loop; see :meth:`.Cluster.call`.
 
-        Parameters
-        ----------
-        input
-            Takes the place of the request's input.
-        output
-            Gets the output, which the result then lacks; it is closed at the end, and the reader makes room in it.
-        stderr
-            Gets each part of stderr as it comes, on whatever thread.
-        scope
-            Ends the call when it is cancelled.
-
-        Raises
-        ------
-        MocError
-            As :meth:`call_sync` does.
+        `output` is closed at the end, whatever that is.
         """
         try:
             # Bytes without a name may have to be compiled, and for an unknown name the nearest ones are looked for.

@@ -1,8 +1,10 @@
-"""What this process may use of its machine: processors and memory, as far as a container or an affinity bounds them."""
+"""What this process may use of its machine: processors, memory and files, as far as something bounds them."""
 
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,12 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def open_files() -> int:
+    """Tell how many files and connections this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def memory_bytes() -> int:

@@ -1,4 +1,4 @@
-"""Real Jupyter servers and real kernels in processes of their own, for tests of who finds whom."""
+"""Real Jupyter servers with the extension, and real kernels, in processes of their own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ import httpx
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from support import clean_environment
+from support import clean_environment, wait_until
 
 SECONDS = 60.0
+TOKEN = "jupyter-token"
 PASSWORD = "correct horse"
 
 
@@ -110,20 +110,35 @@ def environment_of(home: Path, storage: Path, **more: str) -> dict[str, str]:
 
 
 class JupyterServer:
-    """An ordinary ``jupyter server`` with the extension, on free ports."""
+    """An ordinary ``jupyter server`` with the extension, on free ports.
 
-    def __init__(self, storage: Path, *options: str, token: str | None = "jupyter-token") -> None:
+    Parameters
+    ----------
+    token
+        None leaves Jupyter's identity to `options`.
+    environment
+        What it has besides.
+    """
+
+    def __init__(
+        self,
+        storage: Path,
+        *options: str,
+        token: str | None = TOKEN,
+        gateway_port: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.storage = storage
         self.home = storage.parent
         self.token = token
         command = [sys.executable, "-m", "jupyter_server", "--ServerApp.port=0", "--no-browser", "--allow-root"]
-        command += ["--ServerApp.ip=127.0.0.1", "--MocExtension.gateway_port=0", *options]
+        command += ["--ServerApp.ip=127.0.0.1", f"--MocExtension.gateway_port={gateway_port}", *options]
         if token is not None:
             command.append(f"--IdentityProvider.token={token}")
         self.process = subprocess.Popen(
             command,
             cwd=self.home,
-            env=environment_of(self.home, storage),
+            env=environment_of(self.home, storage, **(environment or {})),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -145,6 +160,20 @@ class JupyterServer:
         self._headers = {"Authorization": f"token {token}"} if token else {}
 
     @property
+    def api(self) -> str:
+        """Where the API begins."""
+        return self.url + "moc/api/v1/"
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Ask the API for something, as somebody who has the token and no cookie."""
+        self.http.cookies.clear()
+        return self.http.request(method, self.api + path, headers=self._headers | options.pop("headers", {}), **options)
+
+    def wait_until_it_answers(self) -> None:
+        """Wait for its event loop: its log speaks before that runs."""
+        wait_until(lambda: _answers(self.http, self.url + "api"), self.process)
+
+    @property
     def moc_lines(self) -> list[str]:
         """What its log says about moc."""
         return [line.strip() for line in self.log if "moc:" in line]
@@ -164,7 +193,7 @@ class JupyterServer:
 
     def start_kernel(self, name: str = "moc") -> Kernel:
         """Start a kernel over the server's API."""
-        wait_until(lambda: _answers(self.http, self.url + "api"), self.process)
+        self.wait_until_it_answers()
         answer = self.http.post(self.url + "api/kernels", json={"name": name}, headers=self._headers)
         assert answer.status_code == 201, answer.text
         file = self.home / "runtime" / f"kernel-{answer.json()['id']}.json"
@@ -198,15 +227,6 @@ def _answers(http: httpx.Client, url: str) -> bool:
     except httpx.TransportError:
         return False
     return True
-
-
-def wait_until(is_so: Any, process: subprocess.Popen[Any] | None = None) -> None:
-    """Look again and again, for want of an event, until `is_so()`."""
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert process is None or process.poll() is None, "the process has ended"
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)  # nothing tells when the state of another process changes
 
 
 def read_endpoint_file(storage: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Real parts that tests share: a server process on a storage directory of its own."""
+"""Real parts that tests share: a server process on a storage directory of its own, and waiting for what it does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +50,15 @@ class MocServer:
         """End it as Ctrl-C would and give its exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout=30)
+
+
+def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[Any] | None = None) -> None:
+    """Look again and again until `is_so()`: for what gives no sign of its own, such as what another process does."""
+    deadline = time.monotonic() + START_SECONDS
+    while not is_so():
+        assert process is None or process.poll() is None, "the process has ended"
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.01)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -30,7 +30,8 @@ from ..errors import (
 )
 from ..frames import CONTENT_TYPE, Decoder, Frame
 from ..model import DEFAULT_CONTENT_TYPE, CallRequest, CallResult
-from .connection import Answer, BrokenConnectionError, Connection, NotConnectedError
+from .connection import Answer, BrokenConnectionError, Connection
+from .connections import NotConnectedError
 from .feed import Feed
 from .transport import API_PATH, Address, Transport, error_of
 

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection on which a request and its answer pass at the same time, in parts.
 
 That is what a call needs whose output begins before its input has ended, and what httpx, which serves all other
-requests, cannot do: it reads nothing before it has sent everything. The protocol's grammar is h11's; here are the
-socket, and the waiting for both directions at once on the one thread that calls.
+requests, cannot do: it reads nothing before it has sent everything. The protocol's grammar is h11's; here is the
+waiting for both directions at once on the one thread that calls. Where connections come from is :mod:`.connections`'s.
 """
 
 from __future__ import annotations
@@ -11,37 +11,17 @@ import contextlib
 import select
 import socket
 import ssl
-import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, urlsplit
 
 from ..errors import InvalidInputError
 
 if TYPE_CHECKING:
     from .feed import Feed
 
-CONNECT_SECONDS: Final = 5.0
 _READ_BYTES: Final = 256 << 10
-_MOST_IDLE: Final = 8
-# A machine that went away without a word is noticed after about a minute, however long the guest is silent.
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-
-
-class NotConnectedError(Exception):
-    """No connection came about: nothing was sent.
-
-    Parameters
-    ----------
-    is_untrusted
-        Because of the server's certificate.
-    """
-
-    def __init__(self, reason: str, *, is_untrusted: bool = False) -> None:
-        super().__init__(reason)
-        self.is_untrusted = is_untrusted
 
 
 class BrokenConnectionError(Exception):
@@ -98,7 +78,9 @@ class Connection:
         while True:
             event = self._next_event()
             if isinstance(event, h11.Response):
-                return Answer(event.status_code, {name.decode(): value.decode() for name, value in event.headers})
+                # As Latin-1, which any byte is: a server may send what is no text at all.
+                headers_of = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+                return Answer(event.status_code, headers_of)
 
     def part(self) -> bytes:
         """Give the next part of the answer's body, and send meanwhile; empty at its end. Fails as `begin` does."""
@@ -222,144 +204,3 @@ class Connection:
         if self._feed is not None:
             self._poll.unregister(self._feed.fileno())
             self._feed = None
-
-
-class Connections:
-    """The connections to one server: idle ones are used again. Thread-safe.
-
-    Parameters
-    ----------
-    context
-        Gives the TLS context; asked once, when the first connection is made.
-    proxied
-        Whether the environment's proxy stands between.
-    """
-
-    def __init__(self, url: str, context: Callable[[], ssl.SSLContext], *, proxied: bool) -> None:
-        self._target = _split(url)
-        self.prefix = self._target.path.rstrip("/")
-        self._make_context = context
-        self._context: ssl.SSLContext | None = None
-        self._proxied = proxied
-        self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._closed = False
-
-    @property
-    def host(self) -> str:
-        """What stands in the header ``Host``."""
-        return self._target.netloc.rpartition("@")[2]
-
-    def take(self) -> Connection:
-        """Give a connection for one request, then to be given back or closed; it is connected when it is new.
-
-        NotConnectedError says that the server cannot be reached, or why its certificate is not trusted.
-        """
-        while True:
-            with self._lock:
-                if not self._idle:
-                    break
-                connection = self._idle.pop()
-            if connection.is_quiet():
-                return connection
-            connection.close()
-        return Connection(self._dial())
-
-    def give(self, connection: Connection) -> None:
-        """Take a connection back whose answer was read to its end."""
-        if connection.next_request():
-            with self._lock:
-                if not self._closed and len(self._idle) < _MOST_IDLE:
-                    self._idle.append(connection)
-                    return
-        connection.close()
-
-    def close(self) -> None:
-        """Close the idle connections, and the others when they are given back; idempotent."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for each in idle:
-            each.close()
-
-    def _dial(self) -> socket.socket:
-        secure = self._target.scheme == "https"
-        host, port = self._target.hostname or "", self._target.port or (443 if secure else 80)
-        try:
-            stream = self._tunnel(host, port) or socket.create_connection((host, port), CONNECT_SECONDS)
-        except (OSError, UnicodeError) as error:
-            raise NotConnectedError(_connect_reason(error)) from error
-        try:
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for name, value in _KEEPALIVE:
-                if hasattr(socket, name):
-                    stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-            if not secure:
-                return stream
-            with self._lock:
-                if self._context is None:
-                    self._context = self._make_context()
-            return self._context.wrap_socket(stream, server_hostname=host)
-        except OSError as error:
-            stream.close()
-            untrusted = isinstance(error, ssl.SSLCertVerificationError)
-            raise NotConnectedError(_connect_reason(error), is_untrusted=untrusted) from error
-        except BaseException:
-            stream.close()
-            raise
-
-    def _tunnel(self, host: str, port: int) -> socket.socket | None:
-        """Reach the server through the environment's proxy; None when there is none for it."""
-        if not self._proxied:
-            return None
-        import http.client
-        from urllib.request import getproxies, proxy_bypass
-
-        proxies = getproxies()
-        named = proxies.get(self._target.scheme) or proxies.get("all")
-        if not named or proxy_bypass(host):
-            return None
-        proxy = urlsplit(named if "//" in named else f"//{named}")
-        through = http.client.HTTPConnection(proxy.hostname or "", proxy.port or 80, timeout=CONNECT_SECONDS)
-        through.set_tunnel(host, port, _proxy_authorization(proxy))
-        try:
-            through.connect()
-        except http.client.HTTPException as error:
-            raise OSError(f"the proxy refused it ({error})") from error
-        # Away from the answer of the proxy, which would keep it open.
-        return socket.socket(fileno=through.sock.detach())
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        known = False
-    if not known:
-        raise InvalidInputError(
-            f"{url!r} is no address of a server: expected http://HOST:PORT or https://HOST:PORT.", url=url
-        )
-    return parts
-
-
-def _proxy_authorization(proxy: SplitResult) -> dict[str, str]:
-    import base64
-    from urllib.parse import unquote
-
-    if not proxy.username:
-        return {}
-    login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
-
-
-def _connect_reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"its certificate is not trusted ({text}); give the server's certificate as ca_file"
-    if isinstance(error, ConnectionRefusedError):
-        return "the connection was refused"
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    return (error.strerror if isinstance(error, OSError) else None) or text

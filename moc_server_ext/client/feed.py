@@ -38,7 +38,7 @@ class Feed:
         self._closed = False
         self._wake_read, self._wake_write = os.pipe()
         self._is_awake = False
-        threading.Thread(target=self._read, name="moc.input", daemon=True).start()
+        threading.Thread(target=self._read, name="moc_input", daemon=True).start()
 
     def fileno(self) -> int:
         """Give what becomes readable when :meth:`take` has something."""

@@ -11,22 +11,11 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeoutError
-from enum import StrEnum
 from typing import Any
 
 from ..abc import CallStreams, Platform
 from ..errors import CancelledError
-from ..model import CallRequest, CallResult
-
-
-class CallState(StrEnum):
-    """How far a started call is."""
-
-    RUNNING = "running"
-    DONE = "done"
-    """It gave a result, with whatever exit code."""
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+from ..model import CallRequest, CallResult, CallState
 
 
 class CallHandle:
@@ -43,7 +32,7 @@ class CallHandle:
         self._call_id = ""
         self._cancel: Callable[[], None] | None = None
         self._cancelled = False
-        threading.Thread(target=self._run, name="moc.call", daemon=True).start()
+        threading.Thread(target=self._run, name="moc_call", daemon=True).start()
 
     @property
     def function(self) -> str:

@@ -1,4 +1,4 @@
-"""One HTTP connection pool to one server, which finds the server again after a restart.
+"""The ways to one server: a pool of connections for requests, another for calls. Finds it again after a restart.
 
 Turns failures into the platform's errors: a refused request into the class that the server named, a broken connection
 into :class:`.ServerUnreachableError`.
@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HandedOverError, InvalidInputError, MocError, ServerUnreachableError, UnauthorizedError, from_json
+from .connections import CONNECT_SECONDS, Connections, untrusted_reason
 from .parts import PART_BYTES, OnceParts
 
 if TYPE_CHECKING:
     import httpx
 
-    from .connection import Connections
-
 API_PATH = "/moc/api/v1/"
-_CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
@@ -121,11 +119,11 @@ class Transport:
                     self._open_again(http)
                     continue
                 repeatable = method in _SAFE_TO_REPEAT or isinstance(error.__cause__, _connect_errors())
-                if not repeatable or _is_spent(body) or not self._find_again(address):
+                if not repeatable or _is_spent(body) or not self.find_again(address):
                     raise
             except (UnauthorizedError, HandedOverError):
                 # Nothing was done: either may be sent again, whatever it is.
-                if _is_spent(body) or not self._find_again(address):
+                if _is_spent(body) or not self.find_again(address):
                     raise
 
     def parts(self, path: str, *, headers: Mapping[str, str], expected: Sequence[int] = ()) -> Iterator[bytes]:
@@ -170,8 +168,6 @@ class Transport:
         with self._lock:
             self._check_open()
             if self._calls is None:
-                from .connection import Connections
-
                 address = self._address
                 self._calls = Connections(
                     address.url, lambda: _tls_context(address), proxied=not _is_local(address.url)
@@ -201,21 +197,6 @@ class Transport:
 
     def find_again(self, failed: Address) -> bool:
         """Turn to the present server; False when that is the one that failed."""
-        return self._find_again(failed)
-
-    def _pool(self) -> tuple[httpx.Client, Address]:
-        with self._lock:
-            self._check_open()
-            if self._http is None:
-                self._http = _open(self._address, self.headers(self._address))
-            return self._http, self._address
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InvalidInputError("This client is closed. Make a new one with connect().")
-
-    def _find_again(self, failed: Address) -> bool:
-        """Turn to the present server; False when that is the one that failed."""
         with self._lock:
             if self._address != failed:
                 return True  # Another thread has found it meanwhile.
@@ -230,6 +211,17 @@ class Transport:
             self._address, self._http, self._calls = found, None, None
             return True
 
+    def _pool(self) -> tuple[httpx.Client, Address]:
+        with self._lock:
+            self._check_open()
+            if self._http is None:
+                self._http = _open(self._address, self.headers(self._address))
+            return self._http, self._address
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidInputError("This client is closed. Make a new one with connect().")
+
     def _open_again(self, failed: httpx.Client) -> None:
         """Read the certificate file anew for the next request."""
         with self._lock:
@@ -240,7 +232,7 @@ class Transport:
     def _timeout(self, answer_seconds: float | None) -> httpx.Timeout:
         import httpx
 
-        return httpx.Timeout(_CONNECT_SECONDS, read=answer_seconds, write=_ANSWER_SECONDS, pool=None)
+        return httpx.Timeout(CONNECT_SECONDS, read=answer_seconds, write=_ANSWER_SECONDS, pool=None)
 
     def _send(
         self,
@@ -313,8 +305,8 @@ class _HurriedTransport(Transport):
     def _open_again(self, failed: httpx.Client) -> None:
         self._patient._open_again(failed)
 
-    def _find_again(self, failed: Address) -> bool:
-        return time.monotonic() < self._deadline and self._patient._find_again(failed)
+    def find_again(self, failed: Address) -> bool:
+        return time.monotonic() < self._deadline and self._patient.find_again(failed)
 
     def _timeout(self, answer_seconds: float | None) -> httpx.Timeout:
         import httpx
@@ -379,7 +371,7 @@ def _is_untrusted(error: ServerUnreachableError) -> bool:
 def _reason(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"its certificate is not trusted ({text}); give the server's certificate as ca_file"
+        return untrusted_reason(text)
     import httpx
 
     if isinstance(error, httpx.ConnectError):

@@ -18,7 +18,6 @@ from .content import safe_content_type
 from .eager import start_now
 from .messages import JSON_CONTENT_TYPE, ApiResponse, json_response
 from .reply import PIECE_BYTES, Reply
-from .routes import Lane
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class JsonAnswer:
         if len(output) <= _QUICK_BYTES:
             response = json_response(result.to_json())
         else:
-            response = await self._workers.run(Lane.STORAGE, lambda: json_response(result.to_json()))
+            response = await self._workers.run(lambda: json_response(result.to_json()))
         await reply.give(response)
 
 

@@ -1,8 +1,8 @@
 """Bodies in parts: how stored things come in and go out without ever being in memory as a whole.
 
 A :class:`BodySink` hands what a client sends to a receiver of the storage, :func:`send_parts` hands stored bytes to a
-client. Both work on the storage lane, a part at a time: neither holds a thread while it waits for a client, and neither
-lets a client run ahead. What the bytes are is known to the operations.
+client. Both work on the storage threads, a part at a time: neither holds a thread while it waits for a client, and
+neither lets a client run ahead. What the bytes are is known to the operations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tornado import web
 from ..abc import Receiver
 from ..errors import UnavailableError
 from .messages import ApiRequest, ApiResponse
-from .routes import Lane, Operation
+from .routes import Operation
 from .workers import Workers
 
 # Enough to make the way to a thread and back cheap; a request has at most two of these in memory.
@@ -76,7 +76,6 @@ class BodySink:
             raise self._failure
         rest = self._take()
         response = await self._workers.run(
-            Lane.STORAGE,
             partial(self._upload.finish, operation, request, rest),
             admitted=self._writing is not None,
         )
@@ -89,7 +88,7 @@ class BodySink:
             return
         self._ended = True
         self._parts.clear()
-        self._workers.begin(Lane.STORAGE, self._upload.discard)
+        self._workers.begin(self._upload.discard)
 
     async def _hand_over(self) -> None:
         part = self._take()
@@ -97,7 +96,7 @@ class BodySink:
         await self._wait()
         if self._failure is None and not self._ended:
             first = self._writing is None
-            work = self._workers.run(Lane.STORAGE, partial(self._upload.write, part), admitted=not first)
+            work = self._workers.run(partial(self._upload.write, part), admitted=not first)
             self._writing = asyncio.ensure_future(work)
 
     async def _wait(self) -> None:
@@ -162,12 +161,12 @@ async def send_parts(
     """
     download = _Download(parts)
     try:
-        while part := await workers.run(Lane.STORAGE, download.read, admitted=True):
+        while part := await workers.run(download.read, admitted=True):
             handler.write(part)
             async with asyncio.timeout(silent_seconds):
                 await handler.flush()
     finally:
-        workers.begin(Lane.STORAGE, download.close)
+        workers.begin(download.close)
 
 
 class _Download:

@@ -13,7 +13,19 @@ from typing import Any, Final
 from tornado import httpserver
 from tornado.iostream import IOStream, SSLIOStream
 
+from ..resources import open_files
+
 HANDSHAKE_SECONDS: Final = 10.0
+
+# Each call may wait for as long as it likes, so that there are as many connections as guests.
+_MOST_CONNECTIONS: Final = 10_000
+_FEWEST_CONNECTIONS: Final = 64
+_FILES_FOR_OTHERS: Final = 512
+
+
+def usual_connections() -> int:
+    """Give how many connections there may be where nobody says: what the limit of open files allows, at most 10,000."""
+    return max(_FEWEST_CONNECTIONS, min(_MOST_CONNECTIONS, open_files() - _FILES_FOR_OTHERS))
 
 
 class Connections:
@@ -22,7 +34,7 @@ class Connections:
     Parameters
     ----------
     limit
-        One more closes the oldest of those on which nothing was ever asked, else the one that has been idle the
+        One more closes the oldest of those on which nobody ever showed a token, else the one that has been idle the
         longest; if all are in use, the new one.
     """
 
@@ -48,7 +60,7 @@ class Connections:
         return True
 
     def ask(self, stream: IOStream) -> None:
-        """Note that a request has begun."""
+        """Note that a request has begun, of somebody who may ask."""
         self.remove(stream)
         self._busy.add(stream)
 

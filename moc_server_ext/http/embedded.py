@@ -16,7 +16,6 @@ from ..errors import ConflictError, HandedOverError
 from ..storage.endpoint import Endpoint
 from .gateway import Gateway
 from .handler import Api
-from .routes import Lane
 from .tls import ensure_certificate
 from .workers import Workers
 
@@ -58,7 +57,7 @@ class EmbeddedGateway:
 
     def __init__(self, platform: ServedPlatform, storage: Storage, *, hand_over: Callable[[int | None], None]) -> None:
         self._hand_over_storage = hand_over
-        self._workers = Workers({Lane.STORAGE: _STORAGE_THREADS})
+        self._workers = Workers(_STORAGE_THREADS)
         self._gateway = Gateway(
             Api(platform, self._workers, _MAX_BODY_BYTES, hand_over=self._hand_over),
             token=storage.token,
@@ -78,7 +77,7 @@ class EmbeddedGateway:
         self._loop = asyncio.new_event_loop()
         self._ending: asyncio.Future[float] = self._loop.create_future()
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="moc embedded gateway", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="moc_gateway", daemon=True)
         self._thread.start()
         self._started.wait()
 

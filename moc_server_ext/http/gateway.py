@@ -6,6 +6,7 @@ It is independent of Jupyter: an embedded owner of a storage can serve it as wel
 from __future__ import annotations
 
 import errno
+import functools
 import hmac
 import re
 import socket
@@ -14,7 +15,8 @@ from pathlib import Path
 from tornado import netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
-from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections
+from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections, usual_connections
+from .dispatch import Dispatcher
 from .handler import Api, ApiMixin
 from .messages import Door
 from .routes import API_PATH
@@ -23,12 +25,10 @@ from .tls import Certificate, server_context
 _AUTHORIZATION = re.compile(r"(?:bearer|token)[ \t]+([!-~]+)[ \t]*", re.IGNORECASE | re.ASCII)
 _MAX_HEADER_BYTES = 256 << 10
 _IDLE_SECONDS = 300.0
-MAX_CONNECTIONS = 1000
 # With tornado's 128, a burst of connections makes everybody's next one wait a second for the kernel to ask again.
 _BACKLOG = 1024
 
 
-@web.stream_request_body
 class GatewayHandler(ApiMixin, web.RequestHandler):
     """A request that must carry ``Authorization: Bearer TOKEN`` (or ``token TOKEN``)."""
 
@@ -39,12 +39,9 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         super().initialize(api)
         self._token = token
         self._connections = connections
+        # Which tornado's `Application` would set; nothing here is to be compressed.
+        self._transforms = []
         self._stream = self.request.connection.stream  # type: ignore[union-attr]
-
-    async def prepare(self) -> None:
-        """Note that the connection is in use, and go on."""
-        self._connections.ask(self._stream)
-        await super().prepare()
 
     def on_finish(self) -> None:
         """Note that the connection is idle again."""
@@ -56,10 +53,12 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         self.clear_header("Server")
 
     async def authenticate(self) -> str:
-        """Compare the token, in a time that does not depend on where it differs."""
+        """Compare the token, in a time that does not depend on where it differs; the connection is in use from then."""
         match = _AUTHORIZATION.fullmatch(self.request.headers.get("Authorization", ""))
         if match is None or not hmac.compare_digest(match[1].encode(), self._token.encode()):
             raise UnauthorizedError()
+        # Not before: who shows no token must not keep those out who do.
+        self._connections.ask(self._stream)
         return "token"
 
     def api_path(self) -> str:
@@ -69,11 +68,6 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         if root or not api:
             raise NotFoundError("The API has no such address.")
         return rest
-
-    async def _answer(self) -> None:
-        await self.answer()
-
-    get = head = post = put = delete = patch = options = _answer
 
 
 class Gateway:
@@ -86,7 +80,7 @@ class Gateway:
     option
         What a person would change if the port is taken.
     max_connections, handshake_seconds
-        See :class:`.Connections` and :class:`.BoundedServer`.
+        See :class:`.Connections` and :class:`.BoundedServer`; 0 connections are as many as open files allow.
 
     Raises
     ------
@@ -103,20 +97,18 @@ class Gateway:
         host: str,
         port: int,
         option: str = "--port",
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int = 0,
         handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._sockets = bind(host, port, option=option)
         self.port: int = self._sockets[0].getsockname()[1]
         self.url = f"https://{_url_host(host)}:{self.port}"
         self.ca_file: Path = certificate.cert_file
-        connections = Connections(max_connections)
-        application = web.Application(
-            [(r".*", GatewayHandler, {"api": api, "token": token, "connections": connections})],
-            log_function=lambda handler: None,
-        )
+        connections = Connections(max_connections or usual_connections())
+        application = web.Application(log_function=lambda handler: None)
+        make = functools.partial(GatewayHandler, application, api=api, token=token, connections=connections)
         self._server = BoundedServer(
-            application,
+            Dispatcher(make),
             connections=connections,
             handshake_seconds=handshake_seconds,
             ssl_options=server_context(certificate),

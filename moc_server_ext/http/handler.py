@@ -51,6 +51,7 @@ _LOG = logging.getLogger("moc_server_ext.http")
 _DRAIN_UNKNOWN_BYTES = 1 << 20
 _DRAIN_KNOWN_BYTES = 64 << 20
 _ERROR_HEADER_MAX = 8 << 10
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _CLIENT_NAME = re.compile(r"[!-~]{1,64}", re.ASCII)
 
 
@@ -69,7 +70,8 @@ class Api:
     hand_over
         Closes the storage for another process, whose id it is given; None for an owner that keeps it.
     silent_seconds
-        How long a client may neither send nor take anything of a body that goes in parts.
+        How long a client may send nothing of a body that is not a call's input, and take nothing of one that goes to
+        it in parts.
     """
 
     platform: ServedPlatform
@@ -116,6 +118,12 @@ class ApiMixin(_Handler):
 
     async def prepare(self) -> None:
         """Authenticate before a byte of the body is kept, and open what will take it."""
+        await self._admit()
+        # A call's own timeout ends the wait for its input.
+        if self._call is None and (self._announced_length() or "Transfer-Encoding" in self.request.headers):
+            self._watch = SilenceWatch(self.api.silent_seconds, self._hang_up, is_busy=self._is_storing)
+
+    async def _admit(self) -> None:
         try:
             caller = await self.authenticate()
         except (MocError, web.HTTPError) as error:
@@ -146,8 +154,10 @@ class ApiMixin(_Handler):
             self._open_call(cast(CallRequest, self._operation(self._api_request)))
         elif method in self._route.receives:
             begin = self._route.receives[method]
-            self._sink = sink = BodySink(functools.partial(begin, self._api_request), self.api.workers)
-            self._watch = SilenceWatch(self.api.silent_seconds, self._hang_up, is_busy=lambda: sink.busy)
+            self._sink = BodySink(functools.partial(begin, self._api_request), self.api.workers)
+
+    def _is_storing(self) -> bool:
+        return self._sink is not None and self._sink.busy
 
     def _open_call(self, request: CallRequest) -> None:
         is_chunked = "Transfer-Encoding" in self.request.headers
@@ -240,12 +250,23 @@ class ApiMixin(_Handler):
             # For the log alone: nobody reads it, and it is no fault of the server's.
             self.set_status(499, "Client Closed Request")
 
+    async def answer_to_end(self) -> None:
+        """Do as :meth:`answer` does, and end also a response that has nobody who would read it."""
+        await self.answer()
+        if not self._finished:
+            self.finish()
+
+    def answer_error(self, error: Exception) -> None:
+        """Answer with an error that ended the handling of the request."""
+        if not self._finished:
+            self.send_error(500, exc_info=(type(error), error, error.__traceback__))
+
     async def _run_operation(self) -> None:
         request = replace(self._api_request, body=b"".join(self._parts))
         self._parts.clear()
         operation = cast(Operation, self._operation)
         work = (
-            self.api.workers.run(self._route.lane, functools.partial(operation, request))
+            self.api.workers.run(functools.partial(operation, request))
             if self._sink is None
             else self._sink.finish(operation, request)
         )
@@ -264,6 +285,8 @@ class ApiMixin(_Handler):
     def on_finish(self) -> None:
         """Leave nothing of a body whose request was refused or failed; what is stored stays."""
         super().on_finish()
+        if self._watch is not None:
+            self._watch.stop()
         self._let_go()
 
     def on_connection_close(self) -> None:
@@ -311,15 +334,16 @@ class ApiMixin(_Handler):
     def set_head(self, response: ApiResponse) -> None:
         """Set the status and the headers of `response`, for who writes its body in parts."""
         self.set_status(response.status)
-        # Past `set_header`, which looks for what tornado looks for once more when it writes them.
+        # Past `set_header`, which takes longer; what it would refuse is refused here.
         headers = self._headers
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Cache-Control"] = "no-store"
         if response.sandboxed:
             headers["Content-Security-Policy"] = "sandbox"
-        for name, value in response.headers.items():
+        for name, value in (*response.headers.items(), ("Content-Type", response.content_type)):
+            if not _HEADER_VALUE.fullmatch(value):
+                raise ValueError(f"{value!r} cannot be the value of the header {name}")
             headers[name] = value
-        headers["Content-Type"] = response.content_type
 
     def respond(self, response: ApiResponse) -> None:
         """Write a whole response."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ..errors import MocError
 from .events.emitter import EventEmitter, EventLog
 from .metrics import Heartbeat, Metrics
-from .routes import Lane
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Observation:
     async def _refresh(self) -> None:
         while True:
             try:
-                await self._workers.run(Lane.STORAGE, self.metrics.refresh)
+                await self._workers.run(self.metrics.refresh)
             except MocError as error:
                 # Busy, or a storage in trouble: what was seen last stays.
                 _log.debug("The storage cannot be looked at: %s", error.message)

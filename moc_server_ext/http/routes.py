@@ -30,12 +30,6 @@ class Action(StrEnum):
     EXECUTE = "execute"
 
 
-class Lane(StrEnum):
-    """Which worker threads an operation runs on. Calls of functions need none: they run on the event loop."""
-
-    STORAGE = "storage"
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """One path with its methods.
@@ -56,7 +50,6 @@ class Route:
 
     pattern: tuple[str, ...]
     operations: dict[str, Operation | CallOperation]
-    lane: Lane = Lane.STORAGE
     streamed: bool = False
     executes: bool = False
     receives: dict[str, Begin] = field(default_factory=dict)
@@ -80,7 +73,7 @@ def _route(
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, Lane.STORAGE, streamed, executes, receives or {})
+    return Route(tuple(path.split("/")), by_method, streamed, executes, receives or {})
 
 
 ROUTES: tuple[Route, ...] = (

@@ -134,10 +134,11 @@ class CallResult:
 
 
 class CallState(StrEnum):
-    """Where a call is in its life."""
+    """How far a call is."""
 
     RUNNING = "running"
     DONE = "done"
+    """It gave a result, with whatever exit code."""
     FAILED = "failed"
     CANCELLED = "cancelled"
 

@@ -247,7 +247,7 @@ class _Run:
         self._began = time.perf_counter()
         self._duration: float | None = None
         # A daemon: an interpreter that ends without close() does not wait for guests.
-        self._thread = threading.Thread(target=self._main, name=f"moc-run-{self.run_id}", daemon=True)
+        self._thread = threading.Thread(target=self._main, name=f"moc_run_{self.run_id}", daemon=True)
 
     def record(self) -> RunRecord:
         """Tell how far it is."""

@@ -143,7 +143,9 @@ def is_pid(value: object) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process has this id, whoever it is."""
+    """Tell whether a process has this id, whoever it is. A number that can be no process id is nobody's."""
+    if not is_pid(pid):
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -28,7 +28,6 @@ from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import CallNotFoundError, FunctionNotFoundError, RunNotFoundError
 from moc_server_ext.http.gateway import Gateway
 from moc_server_ext.http.handler import Api
-from moc_server_ext.http.routes import Lane
 from moc_server_ext.http.tls import ensure_certificate
 from moc_server_ext.http.workers import Workers
 from moc_server_ext.model import (
@@ -144,12 +143,12 @@ class ScriptedPlatform:
         self,
         request: CallRequest,
         *,
-        input: Channel | None = None,
+        input: Channel | bytes | None = None,
         output: Channel,
         stderr: Callable[[bytes], None] | None = None,
     ) -> CallResult:
-        body = bytearray(request.input)
-        while input is not None and not input.ended:
+        body = bytearray(input if isinstance(input, bytes) else request.input)
+        while isinstance(input, Channel) and not input.ended:
             await input.readable()
             body += input.take()
         result = await asyncio.to_thread(self.on_call, dataclasses.replace(request, input=bytes(body), call_id=""))
@@ -209,7 +208,7 @@ def serving(
     platform: Any, tmp_path: Path, *, waiting: int = 2, gateway: Mapping[str, Any] | None = None, **settings: Any
 ) -> Iterator[RunningGateway]:
     """Serve `platform` from a thread, with options of the `gateway` and settings of its API."""
-    workers = Workers({Lane.STORAGE: 2}, waiting=waiting)
+    workers = Workers(2, waiting=waiting)
     started: list[Gateway] = []
     ready = threading.Event()
     loop = asyncio.new_event_loop()

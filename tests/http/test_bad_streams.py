@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable
-from http.client import HTTPResponse
 from typing import Any
 
 import pytest
@@ -19,40 +18,14 @@ from guests import guest
 from moc_server_ext.errors import GuestError, UnauthorizedError
 from moc_server_ext.frames import CONTENT_TYPE, Decoder, Frame
 from moc_server_ext.http.gateway import GatewayHandler
+from raw_calls import begin, chunk, response_of
+from support import wait_until
 
 PIECE = bytes(64 << 10)
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Look again and again: what a server does about somebody who is gone gives no sign of its own."""
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def running(gateway: Any) -> int:
     return gateway.request("GET", "status").json()["calls"]["running"]
-
-
-def begin(gateway: Any, stream: Any, name: str, *headers: str, query: str = "", version: str = "1.1") -> None:
-    head = [
-        f"POST /moc/api/v1/functions/{name}/call{query} HTTP/{version}",
-        "Host: localhost",
-        f"Authorization: Bearer {gateway.token}",
-        *headers,
-    ]
-    stream.sendall("\r\n".join(head).encode() + b"\r\n\r\n")
-
-
-def chunk(part: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(part), part)
-
-
-def response_of(stream: Any) -> HTTPResponse:
-    response = HTTPResponse(stream)
-    response.begin()
-    return response
 
 
 @pytest.fixture
@@ -321,7 +294,7 @@ def test_an_upload_that_never_comes_ends_with_the_calls_timeout(served, header):
 @pytest.mark.parametrize("accept", ["*/*", CONTENT_TYPE])
 def test_a_reader_that_stops_reading_ends_with_the_calls_timeout(served, outcomes, accept):
     with served.connection() as stream:
-        begin(served, stream, "flood", "Content-Length: 0", f"Accept: {accept}", query="?limit=timeout_seconds=0.5")
+        begin(served, stream, "flood", "Content-Length: 0", f"Accept: {accept}", query="?limit=timeout_seconds=2")
         assert response_of(stream).status == 200
         wait_until(lambda: len(outcomes) == 1)
         assert isinstance(outcomes[0], GuestError)
@@ -402,3 +375,18 @@ def test_a_connection_with_a_call_is_not_shed_for_new_ones(crowded_gateway):
             release.set()
             for each in others:
                 each.close()
+
+
+def test_requests_without_the_token_keep_nobody_out(crowded_gateway):
+    port = int(crowded_gateway.url.rpartition(":")[2])
+    context = ssl.create_default_context(cafile=crowded_gateway.ca_file)
+    head = b"PUT /moc/api/v1/buffers/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with contextlib.ExitStack() as strangers:
+        for _ in range(120):
+            plain = strangers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            stream = strangers.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+            stream.sendall(head)
+        with crowded_gateway.connection() as fresh:
+            begin(crowded_gateway, fresh, "f", "Content-Length: 1")
+            fresh.sendall(b"x")
+            assert response_of(fresh).read() == b"X"

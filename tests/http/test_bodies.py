@@ -8,8 +8,7 @@ import os
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,11 @@ import pytest
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.errors import CorruptStorageError, ServerUnreachableError, StorageFullError
 from moc_server_ext.http.bodies import PART_BYTES
+from support import wait_until
 
 MIB = 1 << 20
 CONTENT = os.urandom(PART_BYTES + 200_000)
 LARGE = bytes(range(256)) * (40 * MIB // 256)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def staged(gateway: Any) -> list[Path]:
@@ -134,6 +127,16 @@ def test_a_client_that_is_silent_in_the_middle_is_left(impatient):
         begin_upload(impatient, stream, f"Content-Length: {MIB}")
         assert answer_of(stream) == b"", "the server has hung up"
     wait_until(lambda: staged(impatient) == [])
+
+
+@pytest.mark.parametrize("token", ["right", "wrong"])
+def test_a_client_that_is_silent_in_a_body_that_goes_nowhere_is_left(impatient, token):
+    shown = impatient.token if token == "right" else token
+    with impatient.connection() as stream:
+        head = f"PUT /moc/api/v1/kv/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {shown}\r\nContent-Length: 9\r\n\r\n"
+        stream.sendall(head.encode() + b"1")
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            assert stream.recv(1) == b"", "the server has hung up"
 
 
 def test_a_slow_client_is_waited_for_as_long_as_it_sends(impatient):

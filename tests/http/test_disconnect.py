@@ -8,12 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from moc_server_ext.engines.wasm.text import wat_to_wasm
-from moc_server_ext.http.routes import Lane
+from support import wait_until
 
 SPIN = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start") (loop (br 0))))')
 SLEEP = wat_to_wasm("""(module
@@ -21,14 +19,6 @@ SLEEP = wat_to_wasm("""(module
   (memory (export "memory") 1)
   (data (i32.const 24) "\\ff\\ff\\ff\\ff\\ff\\ff\\ff\\7f")
   (func (export "_start") (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))""")
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Look again and again; what the server does when a client is gone gives no sign of its own."""
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def running_calls(gateway: Any) -> int:
@@ -65,7 +55,7 @@ def test_a_request_that_waits_for_a_thread_is_forgotten_with_its_client(gateway)
         )
 
     gateway.platform.runs.list = block
-    work = gateway.workers._work[Lane.STORAGE]
+    work = gateway.workers._work
     with gateway.connection() as first, gateway.connection() as second:
         ask(first)
         ask(second)

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from jupyter_process import TOKEN, Jupyter, environment
+from jupyter_support import TOKEN, JupyterServer
 from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.http.events.emitter import CALL_ENDED, CALL_STARTED, RUN_ENDED, SCHEMA_FILES, EventEmitter
 from moc_server_ext.model import CallRecord, CallState, MapReduce, Mode, RunRecord, RunState
@@ -206,12 +206,10 @@ def test_nothing_is_emitted_after_the_end():
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory: pytest.TempPathFactory):
     directory = tmp_path_factory.mktemp("jupyter")
-    server = Jupyter(
-        directory,
-        environment(directory, directory / "storage"),
+    server = JupyterServer(
+        directory / "storage",
         "--ServerApp.base_url=/a@b/",
         "--ServerApp.allow_unauthenticated_access=False",
-        "--MocExtension.gateway_port=0",
     )
     try:
         server.wait_until_it_answers()
@@ -222,7 +220,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory):
         server.stop()
 
 
-def events_of(jupyter: Jupyter, act, count: int) -> list[dict[str, Any]]:
+def events_of(jupyter: JupyterServer, act, count: int) -> list[dict[str, Any]]:
     """Subscribe as a front end does, do something, and give the events of moc."""
 
     async def main() -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import pytest
 
 from moc_server_ext.engines.wasm.text import wat_to_wasm
+from moc_server_ext.http.messages import ApiResponse
+from moc_server_ext.http.routes import find_operation
 from moc_server_ext.model import CallResult
 
 SMALLEST = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start")))')
@@ -340,3 +342,16 @@ def test_a_guests_output_can_set_no_header_but_its_type(gateway):
     assert "set-cookie" not in response.headers
     assert "location" not in response.headers
     assert response.headers["content-security-policy"] == "sandbox"
+
+
+def test_a_header_that_would_begin_another_is_an_error_of_ours_and_never_leaves(gateway, monkeypatch, caplog):
+    def get_status(request):
+        return ApiResponse(headers={"Moc-Record": "x\r\nSet-Cookie: x=1"})
+
+    route, _ = find_operation("GET", ("status",))
+    monkeypatch.setitem(route.operations, "GET", get_status)
+    response = gateway.request("GET", "status")
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "internal"
+    assert "moc-record" not in response.headers
+    assert "set-cookie" not in response.headers

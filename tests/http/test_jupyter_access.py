@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from jupyter_process import TOKEN, Jupyter, environment
+from jupyter_support import TOKEN, JupyterServer
 from moc_server_ext.http.routes import ROUTES
 
 pytestmark = pytest.mark.timeout(180)
@@ -76,13 +76,12 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory, asked: Path):
     directory = tmp_path_factory.mktemp("jupyter")
     configuration = directory / "authorizer_config.py"
     configuration.write_text(CONFIGURATION)
-    server = Jupyter(
-        directory,
-        {**environment(directory, directory / "storage"), "ASKED": str(asked)},
+    server = JupyterServer(
+        directory / "storage",
         f"--config={configuration}",
         "--ServerApp.base_url=/a@b/",
         "--ServerApp.allow_unauthenticated_access=False",
-        "--MocExtension.gateway_port=0",
+        environment={"ASKED": str(asked)},
     )
     try:
         server.wait_until_it_answers()

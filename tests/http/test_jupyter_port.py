@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from guests import guest
-from jupyter_process import TOKEN, Jupyter, environment
+from jupyter_support import TOKEN, JupyterServer
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.http.messages import Door
@@ -30,12 +30,10 @@ ADDRESSES = [
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory: pytest.TempPathFactory):
     directory = tmp_path_factory.mktemp("jupyter")
-    server = Jupyter(
-        directory,
-        environment(directory, directory / "storage"),
+    server = JupyterServer(
+        directory / "storage",
         "--ServerApp.base_url=/a@b/",
         "--ServerApp.allow_unauthenticated_access=False",
-        "--MocExtension.gateway_port=0",
         "--MocExtension.max_body_bytes=1000000",
     )
     try:
@@ -127,7 +125,7 @@ def test_another_origin_is_refused(jupyter):
 
 def test_a_second_server_on_the_storage_goes_on_and_says_so_in_one_line(tmp_path):
     with Cluster.open(tmp_path / "storage"):
-        server = Jupyter(tmp_path, environment(tmp_path, tmp_path / "storage"))
+        server = JupyterServer(tmp_path / "storage")
         log = server.stop()
     lines = [line for line in log.splitlines() if "moc:" in line]
     assert len(lines) == 1
@@ -137,9 +135,7 @@ def test_a_second_server_on_the_storage_goes_on_and_says_so_in_one_line(tmp_path
 
 
 def test_a_taken_gateway_port_costs_an_ordinary_server_only_moc(tmp_path, a_taken_port):
-    server = Jupyter(
-        tmp_path, environment(tmp_path, tmp_path / "storage"), f"--MocExtension.gateway_port={a_taken_port}"
-    )
+    server = JupyterServer(tmp_path / "storage", gateway_port=a_taken_port)
     log = server.stop()
     lines = [line for line in log.splitlines() if "moc:" in line]
     assert len(lines) == 1
@@ -150,12 +146,7 @@ def test_a_taken_gateway_port_costs_an_ordinary_server_only_moc(tmp_path, a_take
 
 
 def test_a_required_cluster_that_cannot_be_opened_ends_the_server(tmp_path, a_taken_port):
-    server = Jupyter(
-        tmp_path,
-        environment(tmp_path, tmp_path / "storage"),
-        f"--MocExtension.gateway_port={a_taken_port}",
-        "--MocExtension.required=True",
-    )
+    server = JupyterServer(tmp_path / "storage", "--MocExtension.required=True", gateway_port=a_taken_port)
     assert server.process.wait(30) == 1
     assert any("moc: error[address_in_use]" in line for line in server.log)
     server.stop()
@@ -164,7 +155,7 @@ def test_a_required_cluster_that_cannot_be_opened_ends_the_server(tmp_path, a_ta
 def test_without_a_gateway_the_endpoint_leads_to_jupyter(tmp_path):
     from moc_server_ext.client import connect
 
-    server = Jupyter(tmp_path, environment(tmp_path, tmp_path / "storage"), "--MocExtension.enable_gateway=False")
+    server = JupyterServer(tmp_path / "storage", "--MocExtension.enable_gateway=False")
     endpoint = tmp_path / "storage" / "endpoint.json"
     while not endpoint.exists():
         assert server.process.poll() is None

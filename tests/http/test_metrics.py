@@ -16,7 +16,6 @@ from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.errors import GuestError
 from moc_server_ext.http.metrics import Heartbeat, Metrics
 from moc_server_ext.http.observation import Observation
-from moc_server_ext.http.routes import Lane
 from moc_server_ext.http.workers import Workers
 from moc_server_ext.model import Activity, CallRecord, CallRequest, CallState, MapReduce, Mode, RunRecord, RunState
 
@@ -167,7 +166,7 @@ def test_two_clusters_in_one_process_are_told_apart_and_the_process_tells_one(tm
 
 def test_a_server_that_starts_and_ends_twice_in_a_process_leaves_nothing_behind(tmp_path):
     async def serve(name: str) -> float:
-        workers = Workers({Lane.STORAGE: 1})
+        workers = Workers(1)
         with open_cluster(tmp_path, name) as cluster:
             observation = Observation(cluster, workers)
             observation.start(NoEvents())

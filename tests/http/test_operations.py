@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import math
 
@@ -223,7 +224,10 @@ def test_the_client_calls_with_everything(gateway, client):
         "a/b", ("x", "", "ü"), Mode.DIRECT, "entry", {"K": "V"}, b"\0\xff", {"memory_bytes": 65536}, caller="token"
     )
     result = client.call_sync(request)
-    assert seen == [request]
+    caller, _, name = seen[0].caller.partition("/")
+    assert caller == "token"
+    assert len(name) >= 16  # By which it shares the server fairly with other clients of this token.
+    assert [dataclasses.replace(each, caller="token") for each in seen] == [request]
     assert result.output == b"\0\xff"
     assert result.stderr == b"a warning"
 

@@ -12,30 +12,9 @@ import pytest
 
 from guests import guest
 from moc_server_ext.frames import CONTENT_TYPE, Decoder, Frame
+from raw_calls import begin, chunk, response_of
 
 PIECE = bytes(range(256)) * 256
-
-
-def begin(gateway: Any, stream: Any, name: str, *headers: str, query: str = "") -> None:
-    """Send the head of a call."""
-    head = [
-        f"POST /moc/api/v1/functions/{name}/call{query} HTTP/1.1",
-        "Host: localhost",
-        f"Authorization: Bearer {gateway.token}",
-        *headers,
-    ]
-    stream.sendall("\r\n".join(head).encode() + b"\r\n\r\n")
-
-
-def chunk(part: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(part), part)
-
-
-def response_of(stream: Any) -> HTTPResponse:
-    """Read the head of the response; its body comes as it is read."""
-    response = HTTPResponse(stream)
-    response.begin()
-    return response
 
 
 def read_exactly(response: HTTPResponse, count: int) -> bytes:

@@ -18,12 +18,12 @@ from jupyter_support import (
     read_endpoint_file,
     start_kernel,
     wait_for_endpoint,
-    wait_until,
 )
 from moc_server_ext.client.following import address_of
 from moc_server_ext.client.transport import Transport
 from moc_server_ext.errors import ConflictError
 from moc_server_ext.storage.endpoint import read_endpoint
+from support import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from jupyter_server.auth import passwd
 
-from jupyter_support import PASSWORD, JupyterServer, closing, read_endpoint_file, start_kernel, wait_until
+from jupyter_support import PASSWORD, JupyterServer, closing, read_endpoint_file, start_kernel
 from moc_server_ext.http.tls import ensure_certificate
+from support import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

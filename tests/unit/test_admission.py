@@ -106,13 +106,38 @@ def test_callers_take_turns() -> None:
         await asyncio.sleep(0)
         calls += [asyncio.create_task(call("b")), asyncio.create_task(call("c"))]
         await asyncio.sleep(0)
-        assert admission.queued == 1002
+        assert admission.queued == 1000
         first.leave()
         await asyncio.gather(*calls)
         return order
 
     order = asyncio.run(scenario())
-    assert max(order.index("b"), order.index("c")) <= 2
+    # Neither of the two waits for any of the thousand.
+    assert set(order[:2]) == {"b", "c"}
+
+
+def test_callers_who_queue_take_turns() -> None:
+    async def scenario() -> list[str]:
+        admission = make(queued=2000)
+        order: list[str] = []
+
+        async def call(caller: str) -> None:
+            with await admission.admit(caller):
+                order.append(caller)
+                await asyncio.sleep(0)
+
+        firsts = [await admission.admit("a"), await admission.admit("b")]
+        calls = [asyncio.create_task(call("a")) for _ in range(1000)]
+        await asyncio.sleep(0)
+        calls += [asyncio.create_task(call("b")) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert admission.queued == 1003
+        for each in firsts:
+            each.leave()
+        await asyncio.gather(*calls)
+        return order
+
+    assert asyncio.run(scenario())[:8].count("b") == 3
 
 
 def test_a_cancelled_wait_leaves_the_queue_and_keeps_no_place() -> None:

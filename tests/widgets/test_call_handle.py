@@ -11,9 +11,9 @@ import pytest
 from comm.base_comm import BaseComm
 
 from moc_server_ext.abc import CallStreams
-from moc_server_ext.client.started import CallHandle, CallState
+from moc_server_ext.client.started import CallHandle
 from moc_server_ext.errors import CancelledError, InvalidInputError
-from moc_server_ext.model import CallRequest, CallResult
+from moc_server_ext.model import CallRequest, CallResult, CallState
 from moc_widgets.call_handle import CallHandleWidget
 from moc_widgets.call_page import call_page
 

@@ -1,4 +1,1 @@
-"""What a notebook shows of the platform: bytes (:mod:`.page`) and started calls (:mod:`.call_page`, :mod:`.call_handle`).
-
-Nothing is imported here.
-"""
+"""What a notebook shows: bytes (:mod:`.page`) and started calls (:mod:`.call_page`, :mod:`.call_handle`)."""

@@ -61,7 +61,7 @@ class WasmEngine:
         by_name = {name: each for each in modules for name in (each.name, *each.aliases)}
         self._modules = Modules(by_name, self._machine, DiskCache(cache_directory))
         self._driver = BlockingDriver(self._resolve, self._finish)
-        self._blocking = ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="moc_work")
+        self._blocking = ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="moc_blocking")
         self._queue = RunQueue(processors())
         self._loop_drivers: dict[asyncio.AbstractEventLoop, LoopDriver] = {}
 

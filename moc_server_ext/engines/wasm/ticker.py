@@ -43,7 +43,7 @@ class Ticker:
                 return
             self._awake = True
             if self._thread is None:
-                self._thread = threading.Thread(target=self._tick, name="moc-epoch", daemon=True)
+                self._thread = threading.Thread(target=self._tick, name="moc_epoch", daemon=True)
                 self._thread.start()
         self._wake.set()
 

@@ -58,7 +58,7 @@ class ThreadsExecutor:
         helpers: list[threading.Thread] = []
         try:
             for number in range(count):
-                helper = threading.Thread(target=serve, name=f"moc-task-{number}", daemon=True)
+                helper = threading.Thread(target=serve, name=f"moc_task_{number}", daemon=True)
                 helper.start()
                 helpers.append(helper)
         except RuntimeError as error:  # the system gives no further thread

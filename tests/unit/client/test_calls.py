@@ -14,7 +14,7 @@ import pytest
 from frames_server import Asked, FramesServer, Script
 from moc_server_ext.abc import CallStreams
 from moc_server_ext.client import calls
-from moc_server_ext.client.connection import Connections
+from moc_server_ext.client.connections import Connections
 from moc_server_ext.client.feed import REPEATABLE_BYTES
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.client.transport import Address
@@ -223,6 +223,7 @@ def test_a_connection_cut_in_the_middle_says_how_much_came(serve, platform_of):
         lambda asked: (asked.head(), asked.frame(Frame.BEGIN, b"[]")),
         lambda asked: (asked.head(), asked.frame(Frame.RESULT, b"{}")),
         lambda asked: (asked.begin(), asked.frame(Frame.RESULT, b"[" * 100_000)),
+        lambda asked: asked.send(b"HTTP/1.1 200 OK\r\nContent-Type: \xff\r\nContent-Length: 0\r\n\r\n"),
         lambda asked: asked.send(b"no HTTP at all\r\n\r\n"),
         lambda asked: asked.stream.shutdown(socket.SHUT_RDWR),
         lambda asked: (asked.begin(), asked.part(b"")),

@@ -317,6 +317,19 @@ def test_announcements_of_the_dead_are_none_and_are_cleared_away(tmp_path):
     assert [each.name for each in (tmp_path / "runtime").iterdir()] == [f"moc-{os.getpid()}.json"]
 
 
+@pytest.mark.parametrize("number", [0, 1 << 31, 9_999_999_999])
+def test_numbers_that_no_process_has_are_the_dead_wherever_they_stand(tmp_path, number):
+    (tmp_path / "runtime").mkdir(mode=0o700, exist_ok=True)
+    (tmp_path / "runtime" / f"moc-{number}.json").write_text("{}")
+    announce_endpoint_file(tmp_path / ENDPOINT_FILE, os.getpid())
+    assert [each.name for each in (tmp_path / "runtime").iterdir()] == [f"moc-{os.getpid()}.json"]
+    path = tmp_path / "storage"
+    path.mkdir()
+    (path / "LOCK").write_text(f"{number}\n")
+    with connect(storage=path) as moc:
+        assert moc.origin == f"embedded on {path}"
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "99999999999999999999", "１２", "0"])
 def test_a_parents_id_that_is_none_is_passed_over(tmp_path, monkeypatch, text):
     monkeypatch.setenv("JPY_PARENT_PID", text)

@@ -10,9 +10,9 @@ import pytest
 
 from moc_server_ext.abc import CallStreams
 from moc_server_ext.client.client import Client
-from moc_server_ext.client.started import CallHandle, CallState
+from moc_server_ext.client.started import CallHandle
 from moc_server_ext.errors import CancelledError, GuestExitError, InvalidInputError, TrapError
-from moc_server_ext.model import CallRequest, CallResult
+from moc_server_ext.model import CallRequest, CallResult, CallState
 
 WAIT_SECONDS = 30
 

@@ -9,7 +9,7 @@ from moc_server_ext.engines.wasm.ticker import Ticker
 
 
 def clock_threads() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "moc-epoch"]
+    return [each for each in threading.enumerate() if each.name == "moc_epoch"]
 
 
 def test_one_thread_ticks_for_all_guests_and_ends_after_close():
