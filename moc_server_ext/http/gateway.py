@@ -6,6 +6,7 @@ It is independent of Jupyter: an embedded owner of a storage can serve it as wel
 from __future__ import annotations
 
 import errno
+import functools
 import hmac
 import re
 import socket
@@ -15,6 +16,7 @@ from tornado import netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
 from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections, usual_connections
+from .dispatch import Dispatcher
 from .handler import Api, ApiMixin
 from .messages import Door
 from .routes import API_PATH
@@ -27,7 +29,6 @@ _IDLE_SECONDS = 300.0
 _BACKLOG = 1024
 
 
-@web.stream_request_body
 class GatewayHandler(ApiMixin, web.RequestHandler):
     """A request that must carry ``Authorization: Bearer TOKEN`` (or ``token TOKEN``)."""
 
@@ -38,6 +39,8 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         super().initialize(api)
         self._token = token
         self._connections = connections
+        # Which tornado's `Application` would set; nothing here is to be compressed.
+        self._transforms = []
         self._stream = self.request.connection.stream  # type: ignore[union-attr]
 
     def on_finish(self) -> None:
@@ -65,11 +68,6 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         if root or not api:
             raise NotFoundError("The API has no such address.")
         return rest
-
-    async def _answer(self) -> None:
-        await self.answer()
-
-    get = head = post = put = delete = patch = options = _answer
 
 
 class Gateway:
@@ -107,12 +105,10 @@ class Gateway:
         self.url = f"https://{_url_host(host)}:{self.port}"
         self.ca_file: Path = certificate.cert_file
         connections = Connections(max_connections or usual_connections())
-        application = web.Application(
-            [(r".*", GatewayHandler, {"api": api, "token": token, "connections": connections})],
-            log_function=lambda handler: None,
-        )
+        application = web.Application(log_function=lambda handler: None)
+        make = functools.partial(GatewayHandler, application, api=api, token=token, connections=connections)
         self._server = BoundedServer(
-            application,
+            Dispatcher(make),
             connections=connections,
             handshake_seconds=handshake_seconds,
             ssl_options=server_context(certificate),

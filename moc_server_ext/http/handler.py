@@ -250,6 +250,17 @@ class ApiMixin(_Handler):
             # For the log alone: nobody reads it, and it is no fault of the server's.
             self.set_status(499, "Client Closed Request")
 
+    async def answer_to_end(self) -> None:
+        """Do as :meth:`answer` does, and end also a response that has nobody who would read it."""
+        await self.answer()
+        if not self._finished:
+            self.finish()
+
+    def answer_error(self, error: Exception) -> None:
+        """Answer with an error that ended the handling of the request."""
+        if not self._finished:
+            self.send_error(500, exc_info=(type(error), error, error.__traceback__))
+
     async def _run_operation(self) -> None:
         request = replace(self._api_request, body=b"".join(self._parts))
         self._parts.clear()
