@@ -101,8 +101,8 @@ ROUTES: tuple[Route, ...] = (
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
     _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),
-    _route("runs", get=runs.list_runs, post=runs.post_run),
-    _route("runs/{id}", get=runs.get_run, delete=runs.delete_run),
+    _route("runs", get=runs.list_runs, post=runs.post_run, executes=True),
+    _route("runs/{id}", get=runs.get_run, delete=runs.delete_run, executes=True),
     _route("runs/{id}/output", get=runs.get_run_output),
     _route("handover", post=handover.post_handover),
 )

@@ -28,8 +28,8 @@ ACTIONS = {
     "kv": {"GET": "read"},
     "kv/{key}": {"GET": "read", "PUT": "write", "DELETE": "write"},
     "calls/{id}": {"GET": "read", "DELETE": "execute"},
-    "runs": {"GET": "read", "POST": "write"},
-    "runs/{id}": {"GET": "read", "DELETE": "write"},
+    "runs": {"GET": "read", "POST": "execute"},
+    "runs/{id}": {"GET": "read", "DELETE": "execute"},
     "runs/{id}/output": {"GET": "read"},
     "handover": {"POST": "write"},
 }
