@@ -6,21 +6,18 @@ get the rest. The pages of bytes themselves are made by :mod:`moc_widgets.page`.
 
 from __future__ import annotations
 
-import contextvars
 import dataclasses
-import html
 import sys
-import uuid
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from moc_widgets.page import PAGE_BYTES, first_page, printable
+from moc_widgets.page import PAGE_BYTES, first_page
 from moc_widgets.sniff import decode_text, image_type, media_type
 
-from .progress import has_front_end, is_watched
+from .handles import show_handle
+from .progress import has_front_end
 
 if TYPE_CHECKING:
     from moc_server_ext.client.handles import BufferHandle
-    from moc_server_ext.client.started import CallHandle
     from moc_server_ext.model import CallResult
     from moc_server_ext.verbs.outcome import BytesOutcome, CallOutcome, Outcome, TableOutcome
 
@@ -64,9 +61,11 @@ class Display:
             self._show_end(outcome)
             value = outcome.result
         elif isinstance(outcome, StartedOutcome):
+            value = None
+            # One that was kept is shown by its name, perhaps on this cell's last line.
             if outcome.kept_in is None:
-                show_handle(self._shell, outcome.handle)
-            value = outcome.handle
+                value = outcome.handle
+                show_handle(self._shell, value)
         elif isinstance(outcome, BytesOutcome):
             if outcome.kept_in is None:
                 self._show_bytes(outcome.content, outcome.content_type, repr(outcome.name))
@@ -219,40 +218,6 @@ def call_bundle(result: CallResult) -> dict[str, str]:
     return first_page(
         result.output[:PAGE_BYTES], size=len(result.output), content_type=declared, title=f"{title} with output"
     )
-
-
-def show_handle(shell: Any, handle: CallHandle) -> None:
-    """Show a started call below the cell, and its end in the same place when it comes.
-
-    Where nobody watches it is only named: a saved notebook must not depend on how long the call took.
-    """
-    if not has_front_end(shell):
-        print(repr(handle))
-        return
-    if not is_watched(shell):
-        shell.display_pub.publish({"text/plain": f"<call of {handle.function!r}>"})
-        return
-    display_id = uuid.uuid4().hex
-    # The kernel files a thread's output under the cell whose context the thread runs in.
-    context = contextvars.copy_context()
-
-    def publish(*, update: bool) -> None:
-        bundle = handle_bundle(handle)
-        shell.display_pub.publish(bundle, transient={"display_id": display_id}, update=update)
-
-    publish(update=False)
-    handle.when_ended(lambda _: context.run(publish, update=True))
-
-
-def handle_bundle(handle: CallHandle) -> dict[str, str]:
-    """Show a started call: how far it is."""
-    state = handle.state.value
-    hint = "; <code>.cancel()</code> ends it" if state == "running" else ""
-    name = html.escape(printable(handle.function, keep=""))
-    return {
-        "text/plain": repr(handle),
-        "text/html": f'<div role="status">call of <code>{name}</code>: <b>{state}</b>{hint}</div>',
-    }
 
 
 def bytes_bundle(outcome: BytesOutcome) -> dict[str, str]:

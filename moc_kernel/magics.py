@@ -100,7 +100,7 @@ class MocMagics:
 
     def show_handle(self, handle: Any) -> None:
         """Show a started call and its end, unless a line has just shown it."""
-        from .display import show_handle
+        from .handles import show_handle
 
         try:
             self.skip_if_shown(handle)

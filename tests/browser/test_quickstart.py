@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support import ROOT, register_samples, start_server
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install one to run the browser tests")
-
-
-@pytest.fixture
-def page() -> Iterator[Any]:
-    """Give a page of a headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    if os.geteuid() == 0:
-        quiet.append("--no-sandbox")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        # High enough for the whole notebook: JupyterLab takes cells away that are out of sight.
-        yield browser.new_page(viewport={"width": 1280, "height": 9000})
-        browser.close()
 
 
 def without_outputs(notebook: Path) -> str:

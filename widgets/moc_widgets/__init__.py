@@ -1,1 +1,1 @@
-"""What a notebook shows of the platform. Pages of bytes are in :mod:`moc_widgets.page`; nothing is imported here."""
+"""What a notebook shows: bytes (:mod:`.page`) and started calls (:mod:`.call_page`, :mod:`.call_handle`)."""

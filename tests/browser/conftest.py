@@ -1,0 +1,29 @@
+"""A real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """Give a page of a headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: install one to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    if os.geteuid() == 0:
+        quiet.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        # High enough for the whole notebook: JupyterLab takes cells away that are out of sight.
+        yield browser.new_page(viewport={"width": 1280, "height": 9000})
+        browser.close()
