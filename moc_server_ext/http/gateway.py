@@ -10,9 +10,10 @@ import functools
 import hmac
 import re
 import socket
+import time
 from pathlib import Path
 
-from tornado import netutil, web
+from tornado import httputil, netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
 from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections, usual_connections
@@ -53,9 +54,12 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         super().on_finish()
         self._connections.rest(self._stream)
 
-    def set_default_headers(self) -> None:
-        """Do not tell which server this is."""
-        self.clear_header("Server")
+    def clear(self) -> None:
+        """Begin the response: with the time that it is made at, and without telling which server this is."""
+        self._headers = httputil.HTTPHeaders()
+        self._headers["Date"] = _date(int(time.time()))
+        self._write_buffer = []
+        self.set_status(200)
 
     async def authenticate(self) -> str:
         """Compare the token, in a time that does not depend on where it differs."""
@@ -71,6 +75,11 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         if root or not api:
             raise NotFoundError("The API has no such address.")
         return rest
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return httputil.format_timestamp(second)
 
 
 class Gateway:
