@@ -16,7 +16,7 @@ from pathlib import Path
 from tornado import httputil, netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
-from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections, usual_connections
+from .connections import HANDSHAKE_SECONDS, IDLE_SECONDS, BoundedServer, Connections, usual_connections
 from .dispatch import Dispatcher
 from .handler import Api, ApiMixin
 from .messages import Door
@@ -25,7 +25,6 @@ from .tls import Certificate, server_context
 
 _AUTHORIZATION = re.compile(r"(?:bearer|token)[ \t]+([!-~]+)[ \t]*", re.IGNORECASE | re.ASCII)
 _MAX_HEADER_BYTES = 256 << 10
-_IDLE_SECONDS = 300.0
 # With tornado's 128, a burst of connections makes everybody's next one wait a second for the kernel to ask again.
 _BACKLOG = 1024
 
@@ -91,7 +90,7 @@ class Gateway:
         Where to listen; port 0 takes any free one.
     option
         What a person would change if the port is taken.
-    max_connections, handshake_seconds
+    max_connections, handshake_seconds, idle_seconds
         See :class:`.Connections` and :class:`.BoundedServer`; 0 connections are as many as the limit of open files allows.
 
     Raises
@@ -111,12 +110,13 @@ class Gateway:
         option: str = "--port",
         max_connections: int = 0,
         handshake_seconds: float = HANDSHAKE_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._sockets = bind(host, port, option=option)
         self.port: int = self._sockets[0].getsockname()[1]
         self.url = f"https://{_url_host(host)}:{self.port}"
         self.ca_file: Path = certificate.cert_file
-        connections = Connections(max_connections or usual_connections())
+        connections = Connections(max_connections or usual_connections(), idle_seconds)
         application = web.Application(log_function=lambda handler: None)
         make = functools.partial(GatewayHandler, application, api=api, token=token, connections=connections)
         self._server = BoundedServer(
@@ -125,7 +125,6 @@ class Gateway:
             handshake_seconds=handshake_seconds,
             ssl_options=server_context(certificate),
             max_header_size=_MAX_HEADER_BYTES,
-            idle_connection_timeout=_IDLE_SECONDS,
         )
 
     def start(self) -> None:
