@@ -48,12 +48,16 @@ class _Exchange(httputil.HTTPMessageDelegate):
         self, start_line: httputil.RequestStartLine | httputil.ResponseStartLine, headers: httputil.HTTPHeaders
     ) -> Awaitable[None] | None:
         """Make the handler, and let it decide what becomes of the body, before any of that is read."""
+        assert isinstance(start_line, httputil.RequestStartLine)
+        path, _, query = start_line.path.partition("?")
         request = httputil.HTTPServerRequest(
-            start_line=start_line,  # type: ignore[arg-type] # a server's requests begin with one of requests
+            # Tornado would parse the query, and copy what it found; the handler does so by itself.
+            start_line=start_line._replace(path=path),
             headers=headers,
             connection=self._connection,
             server_connection=self._server,
         )
+        request.query = query
         self._handler = self._make(request)
         return self._begin(self._handler.prepare())
 
