@@ -1,4 +1,4 @@
-"""The gateway's connections: how many there may be, and how long one may take to become one.
+"""The gateway's connections: how many there may be, how long one may take to become one, and how long one may idle.
 
 What is said on them is not this module's business. A connection that says nothing costs little, and is the first to go
 when there are too many.
@@ -7,6 +7,7 @@ when there are too many.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
@@ -16,11 +17,14 @@ from tornado.iostream import IOStream, SSLIOStream
 from ..resources import open_files
 
 HANDSHAKE_SECONDS: Final = 10.0
+IDLE_SECONDS: Final = 300.0
 
 # Each call may wait for as long as it likes, so that there are as many connections as guests.
 _MOST_CONNECTIONS: Final = 10_000
 _FEWEST_CONNECTIONS: Final = 64
 _FILES_FOR_OTHERS: Final = 512
+# A connection may idle for so much longer than it should, as a share of that.
+_SWEEP_SHARE: Final = 0.1
 
 
 def usual_connections() -> int:
@@ -36,14 +40,18 @@ class Connections:
     limit
         One more closes the oldest of those on which nobody ever showed a token, else the one that has been idle the
         longest; if all are in use, the new one.
+    idle_seconds
+        How long one is kept that does not come to the end of a request's head.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, idle_seconds: float = IDLE_SECONDS) -> None:
         self._limit = limit
-        # Both in order of time.
-        self._silent: dict[IOStream, None] = {}
-        self._idle: dict[IOStream, None] = {}
+        self._idle_seconds = idle_seconds
+        # Both with the time since when they are so, and in its order.
+        self._silent: dict[IOStream, float] = {}
+        self._idle: dict[IOStream, float] = {}
         self._busy: set[IOStream] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._silent) + len(self._idle) + len(self._busy)
@@ -56,7 +64,9 @@ class Connections:
                 return False
             self.remove(oldest)
             oldest.close()
-        self._silent[stream] = None
+        self._silent[stream] = time.monotonic()
+        if self._sweeping is None:
+            self._sweep_later()
         return True
 
     def ask(self, stream: IOStream) -> None:
@@ -68,10 +78,12 @@ class Connections:
         """Note that the request was answered."""
         if stream in self._busy:
             self._busy.discard(stream)
-            self._idle[stream] = None
+            self._idle[stream] = time.monotonic()
 
     def close(self) -> None:
         """Close all of them."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         for each in (*self._silent, *self._idle, *self._busy):
             each.close()
 
@@ -80,6 +92,21 @@ class Connections:
         self._silent.pop(stream, None)
         self._idle.pop(stream, None)
         self._busy.discard(stream)
+
+    def _sweep_later(self) -> None:
+        # One timer for all, where tornado would make and cancel one for each request.
+        self._sweeping = asyncio.get_running_loop().call_later(self._idle_seconds * _SWEEP_SHARE, self._sweep)
+
+    def _sweep(self) -> None:
+        since = time.monotonic() - self._idle_seconds
+        for waiting in (self._silent, self._idle):
+            # What is left of an answer may still be on its way to a client that takes its time.
+            for each in [stream for stream, begun in waiting.items() if begun < since and not stream.writing()]:
+                self.remove(each)
+                each.close()
+        self._sweeping = None
+        if len(self):
+            self._sweep_later()
 
 
 class BoundedServer(httpserver.HTTPServer):
@@ -102,6 +129,7 @@ class BoundedServer(httpserver.HTTPServer):
     ) -> None:
         """Take the options of tornado's server as well."""
         super().initialize(*arguments, **options)
+        self.conn_params.header_timeout = None
         self._bounded = connections
         self._handshake_seconds = handshake_seconds
         self._handshakes: set[asyncio.Task[Any] | None] = set()
@@ -120,6 +148,7 @@ class BoundedServer(httpserver.HTTPServer):
             stream.close()
             self._bounded.remove(stream)
             return
+        _send_at_once(stream)
         super().handle_stream(stream, address)
 
     async def _agree(self, stream: SSLIOStream) -> bool:
@@ -143,3 +172,18 @@ class BoundedServer(httpserver.HTTPServer):
         """Forget a connection that has ended."""
         self._bounded.remove(server_conn.stream)
         super().on_close(server_conn)
+
+
+def _send_at_once(stream: IOStream) -> None:
+    """Let no part of an answer wait for the client's word that the one before has come.
+
+    For the whole life of the connection: tornado would ask the system for it at each answer's end, and then take it
+    back.
+    """
+    stream.set_nodelay(True)
+    # An instance's attribute in front of the method.
+    stream.set_nodelay = _ignore  # type: ignore[method-assign]
+
+
+def _ignore(value: bool) -> None:
+    pass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 from tornado import httputil
 
@@ -48,12 +48,17 @@ class _Exchange(httputil.HTTPMessageDelegate):
         self, start_line: httputil.RequestStartLine | httputil.ResponseStartLine, headers: httputil.HTTPHeaders
     ) -> Awaitable[None] | None:
         """Make the handler, and let it decide what becomes of the body, before any of that is read."""
+        # The connections of a server tell of requests only.
+        line = cast(httputil.RequestStartLine, start_line)
+        path, _, query = line.path.partition("?")
         request = httputil.HTTPServerRequest(
-            start_line=start_line,  # type: ignore[arg-type] # a server's requests begin with one of requests
+            # Tornado would parse the query, and copy what it found; the handler does so by itself.
+            start_line=line._replace(path=path),
             headers=headers,
             connection=self._connection,
             server_connection=self._server,
         )
+        request.query = query
         self._handler = self._make(request)
         return self._begin(self._handler.prepare())
 

@@ -10,12 +10,13 @@ import functools
 import hmac
 import re
 import socket
+import time
 from pathlib import Path
 
-from tornado import netutil, web
+from tornado import httputil, netutil, web
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
-from .connections import HANDSHAKE_SECONDS, BoundedServer, Connections, usual_connections
+from .connections import HANDSHAKE_SECONDS, IDLE_SECONDS, BoundedServer, Connections, usual_connections
 from .dispatch import Dispatcher
 from .handler import Api, ApiMixin
 from .messages import Door
@@ -24,7 +25,6 @@ from .tls import Certificate, server_context
 
 _AUTHORIZATION = re.compile(r"(?:bearer|token)[ \t]+([!-~]+)[ \t]*", re.IGNORECASE | re.ASCII)
 _MAX_HEADER_BYTES = 256 << 10
-_IDLE_SECONDS = 300.0
 # With tornado's 128, a burst of connections makes everybody's next one wait a second for the kernel to ask again.
 _BACKLOG = 1024
 
@@ -48,9 +48,12 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         super().on_finish()
         self._connections.rest(self._stream)
 
-    def set_default_headers(self) -> None:
-        """Do not tell which server this is."""
-        self.clear_header("Server")
+    def clear(self) -> None:
+        """Begin the response: with the time that it is made at, and without telling which server this is."""
+        self._headers = httputil.HTTPHeaders()
+        self._headers["Date"] = _date(int(time.time()))
+        self._write_buffer = []
+        self.set_status(200)
 
     async def authenticate(self) -> str:
         """Compare the token, in a time that does not depend on where it differs; the connection is in use from then."""
@@ -70,6 +73,11 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         return rest
 
 
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return httputil.format_timestamp(second)
+
+
 class Gateway:
     """Serves the API over TLS on one port.
 
@@ -79,7 +87,7 @@ class Gateway:
         Where to listen; port 0 takes any free one.
     option
         What a person would change if the port is taken.
-    max_connections, handshake_seconds
+    max_connections, handshake_seconds, idle_seconds
         See :class:`.Connections` and :class:`.BoundedServer`; 0 connections are as many as open files allow.
 
     Raises
@@ -99,12 +107,13 @@ class Gateway:
         option: str = "--port",
         max_connections: int = 0,
         handshake_seconds: float = HANDSHAKE_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._sockets = bind(host, port, option=option)
         self.port: int = self._sockets[0].getsockname()[1]
         self.url = f"https://{_url_host(host)}:{self.port}"
         self.ca_file: Path = certificate.cert_file
-        connections = Connections(max_connections or usual_connections())
+        connections = Connections(max_connections or usual_connections(), idle_seconds)
         application = web.Application(log_function=lambda handler: None)
         make = functools.partial(GatewayHandler, application, api=api, token=token, connections=connections)
         self._server = BoundedServer(
@@ -113,7 +122,6 @@ class Gateway:
             handshake_seconds=handshake_seconds,
             ssl_options=server_context(certificate),
             max_header_size=_MAX_HEADER_BYTES,
-            idle_connection_timeout=_IDLE_SECONDS,
         )
 
     def start(self) -> None:

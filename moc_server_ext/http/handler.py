@@ -362,8 +362,6 @@ class ApiMixin(_Handler):
         """End the response; a base whose `finish` sets a type of its own overrides this."""
         if content_type is None:
             self.clear_header("Content-Type")
-        else:
-            self.set_header("Content-Type", content_type)
         self.finish(body)
 
     def compute_etag(self) -> str | None:

@@ -58,6 +58,10 @@ class Reply:
         """Whether there is nothing more to say."""
         return self._ended
 
+    def has_come(self, body_bytes: int) -> bool:
+        """Tell whether a body of this size is here already, and only remains to be read."""
+        return self.stream._read_buffer_size >= body_bytes
+
     def begin(self, response: ApiResponse) -> None:
         """Set the status and the headers, which leave with the first part."""
         self._handler.set_head(response)

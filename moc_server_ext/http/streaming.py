@@ -80,7 +80,7 @@ class StreamedCall:
         self.output = Channel()
         if announced_bytes is None or announced_bytes > SMALL_BODY_BYTES:
             self._input = Channel()
-        if announced_bytes != 0:
+        if announced_bytes is None or not reply.has_come(announced_bytes):
             self._patience = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._begin)
 
     # -- what the request does ----------------------------------------------------------------------------------------
