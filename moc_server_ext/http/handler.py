@@ -172,6 +172,8 @@ class ApiMixin(_Handler):
 
     def _read_head(self, path: str, segments: tuple[str, ...]) -> ApiRequest:
         query = parse_query(self.request.query) if self.request.query else ()
+        if self._ignored_parameters:
+            query = tuple(pair for pair in query if pair[0] not in self._ignored_parameters)
         return ApiRequest(
             platform=self.api.platform,
             method=self.request.method or "",
@@ -179,7 +181,7 @@ class ApiMixin(_Handler):
             segments=segments,
             describe=functools.partial(self.api.documents.body, self.door),
             measure=self.api.metrics.text,
-            query=tuple(pair for pair in query if pair[0] not in self._ignored_parameters),
+            query=query,
             headers=self.request.headers,
             caller=self._caller,
             hand_over=self.api.hand_over,

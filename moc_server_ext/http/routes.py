@@ -56,10 +56,13 @@ class Route:
 
     def matches(self, segments: tuple[str, ...]) -> bool:
         """Tell whether this is the route of a path."""
-        return len(segments) == len(self.pattern) and all(
-            bool(found) if expected.startswith("{") else found == expected
-            for expected, found in zip(self.pattern, segments, strict=True)
-        )
+        if len(segments) != len(self.pattern):
+            return False
+        for expected, found in zip(self.pattern, segments, strict=True):
+            # Equal for most; a segment in braces stands for any other that is not empty.
+            if found != expected and not (found and expected[0] == "{"):
+                return False
+        return True
 
 
 def _route(
@@ -108,9 +111,10 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-_BY_NOUN: dict[str, list[Route]] = {}
+# By noun and length, which leave one or two to look at.
+_BY_SHAPE: dict[tuple[str, int], list[Route]] = {}
 for _each in ROUTES:
-    _BY_NOUN.setdefault(_each.pattern[0], []).append(_each)
+    _BY_SHAPE.setdefault((_each.pattern[0], len(_each.pattern)), []).append(_each)
 
 
 def find_action(method: str, segments: tuple[str, ...]) -> Action:
@@ -130,7 +134,7 @@ def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Route, Opera
     MethodNotAllowedError
         The path is there, but not for this method; the allowed ones are in ``details["allowed"]``.
     """
-    for route in _BY_NOUN.get(segments[0], ()):
+    for route in _BY_SHAPE.get((segments[0], len(segments)), ()):
         if route.matches(segments):
             operation = route.operations.get(method)
             if operation is None:
