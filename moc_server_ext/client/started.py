@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitTimeoutError
@@ -16,6 +18,9 @@ from typing import Any
 from ..abc import CallStreams, Platform
 from ..errors import CancelledError
 from ..model import CallRequest, CallResult, CallState
+
+# Python sees a Ctrl-C that came just before a lock was waited for only when the waiting ends.
+_LOOK_SECONDS = 0.5
 
 
 class CallHandle:
@@ -77,14 +82,17 @@ class CallHandle:
         MocError
             It failed; as `Client.call` does.
         """
-        try:
-            return self._future.result(timeout_seconds)
-        except WaitTimeoutError:
-            if self._future.done():
-                raise
-            raise TimeoutError(
-                f"The call of {self.function!r} has not ended after {timeout_seconds:g} s; it goes on."
-            ) from None
+        end = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while True:
+            try:
+                return self._future.result(min(max(0.0, end - time.monotonic()), _LOOK_SECONDS))
+            except WaitTimeoutError:
+                if self._future.done():
+                    raise
+                if time.monotonic() >= end:
+                    raise TimeoutError(
+                        f"The call of {self.function!r} has not ended after {timeout_seconds:g} s; it goes on."
+                    ) from None
 
     def when_ended(self, callback: Callable[[CallHandle], object]) -> None:
         """Call `callback` once the call has ended, on whatever thread; at once when it already has."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import CancelledError as WaitCancelledError
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import Future, wait
+from typing import Any, Final
 
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting, Work
@@ -16,6 +16,9 @@ from ...model import CallResult
 from .interrupts import DeferredInterrupt
 from .loop_thread import LoopThread
 from .tree import Callee, CallTree, Finish, Load, Resolve
+
+# Python sees a Ctrl-C that came just before a lock was waited for only when the waiting ends.
+_LOOK_SECONDS: Final = 0.5
 
 
 class BlockingDriver:
@@ -119,7 +122,9 @@ class _Run:
             if context.cancelled:
                 # It may have been before there was anything to cancel.
                 future.cancel()
-            return future.result(context.deadline - time.monotonic())
+            while not future.done() and (left := context.deadline - time.monotonic()) > 0:
+                wait((future,), min(left, _LOOK_SECONDS))
+            return future.result(0)
         except (TimeoutError, WaitCancelledError):
             if future.done() and not future.cancelled():
                 raise  # Its own.
