@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .feed import Feed
 
 _READ_BYTES: Final = 256 << 10
+# Python sees a Ctrl-C that came just before the connection was waited for only when the waiting ends.
+_LOOK_MILLISECONDS: Final = 500
 
 
 class BrokenConnectionError(Exception):
@@ -162,7 +164,7 @@ class Connection:
             if wanted != self._watched:
                 self._poll.register(self._stream, wanted)
                 self._watched = wanted
-            self._poll.poll()
+            self._poll.poll(_LOOK_MILLISECONDS)
 
     def _send(self) -> bool:
         """Send as much as goes without waiting; True when more would go once there is room."""
