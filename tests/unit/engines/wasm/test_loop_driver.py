@@ -13,6 +13,7 @@ from moc_server_ext.engines.wasm.run_queue import RunQueue
 from moc_server_ext.errors import CancelledError, ExchangeBufferError, LimitExceededError, MemoryBudgetError
 from moc_server_ext.guest_api.registry import GuestModule, Wait, Work
 from moc_server_ext.model import Limits, Mode
+from moc_server_ext.resources import processors
 
 ENDLESS = '(module (func (export "run") (loop (br 0))))'
 COUNT = """(module (func (export "run") (param i32) (result i32) (local i32)
@@ -120,7 +121,8 @@ def test_guests_wait_without_threads(bench, waits):
         before = threading.active_count()
         calls += [asyncio.create_task(bench.drive(bench.context(context.invocation))) for _ in range(299)]
         await begun(waits, 300)
-        assert threading.active_count() == before
+        # Workers start with the first guests that want more than a slice: one a processor, whatever waits.
+        assert threading.active_count() <= before + processors()
         waits.event.set()
         return [each.result for each in await asyncio.gather(*calls)]
 
