@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import buffers, calls, compiling, doctor, functions, keyvalues, plans, status
+from . import buffers, calls, compiling, doctor, functions, inspecting, keyvalues, plans, status
 from .commands import Face, VerbGroup
 
 _CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
@@ -30,11 +30,13 @@ def build_group(face: Face) -> VerbGroup:
         functions.function,
         buffers.buffers,
         buffers.buffer,
+        inspecting.inspect_buffer,
         keyvalues.kv,
         plans.mapreduce,
         plans.runs,
         compiling.compile_file,
         *(compiling.cell_verb(language, title) for language, title in compiling.CELL_LANGUAGES),
+        inspecting.browse,
         status.connect,
         status.status,
         doctor.doctor,
