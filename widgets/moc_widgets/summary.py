@@ -33,7 +33,7 @@ class Statistics:
         """Take in a block of elements, of any shape."""
         import numpy
 
-        values = numpy.abs(block) if block.dtype.kind == "c" else block
+        values = _ordered(block)
         self.count += values.size
         if values.dtype.kind == "f":
             finite = numpy.isfinite(values)
@@ -93,8 +93,7 @@ class Outline:
         """Take in the elements of the line that begin at `start`."""
         import numpy
 
-        values = numpy.abs(block) if block.dtype.kind == "c" else block
-        values = values.astype("f8")
+        values = _ordered(block).astype("f8")
         first = start * self._points // self._length
         last = (start + len(values) - 1) * self._points // self._length
         # Piece p begins at the first index i with i * points // length == p.
@@ -103,6 +102,15 @@ class Outline:
         here = slice(first, last + 1)
         self.low[here] = numpy.fmin(self.low[here], low)
         self.high[here] = numpy.fmax(self.high[here], high)
+
+
+def _ordered(block: ndarray[Any, Any]) -> ndarray[Any, Any]:
+    """Give numbers that can be told which is larger."""
+    import numpy
+
+    if block.dtype.kind == "c":
+        return numpy.abs(block)
+    return block.view("u1") if block.dtype.kind == "b" else block
 
 
 def _text(value: float | int | None) -> str | None:
