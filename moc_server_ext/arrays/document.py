@@ -111,3 +111,26 @@ def _fill_bytes(spec: ArraySpec, value: Any) -> bytes | None:
         return numpy.array(number, numpy.dtype(spec.dtype).newbyteorder("<")).reshape(()).tobytes()
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def plain_document(spec: ArraySpec, facts: Mapping[str, Any]) -> bytes:
+    """Make the metadata document of an array that is stored plainly, with moc's own `facts` of it."""
+    zero: Any = {"b": False, "f": 0.0, "c": [0.0, 0.0]}.get(spec.dtype[0], 0)
+    codec: dict[str, Any] = {"name": "bytes"}
+    if spec.itemsize > 1:
+        codec["configuration"] = {"endian": "little"}
+    document = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": spec.shape,
+        "data_type": spec.dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": spec.chunks}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": zero,
+        "codecs": [codec],
+        "attributes": {**spec.attributes, MOC: dict(facts)},
+        "dimension_names": spec.dimension_names,
+    }
+    if spec.dimension_names is None:
+        del document["dimension_names"]
+    return json.dumps(document, allow_nan=False).encode()

@@ -86,16 +86,9 @@ class ArrayReader:
     def blocks(self) -> Iterator[tuple[tuple[slice, ...], numpy.ndarray[Any, Any]]]:
         """Go through the array chunk by chunk, in C order of the grid, with no more than one in memory.
 
-        Gives where a chunk lies in the array, as a slice for each axis, and its elements; those at the edges are cut
-        off there.
+        Gives where a chunk lies in the array, as a slice for each axis, and its elements.
         """
-        if 0 in self.spec.shape:
-            return
-        axes = [
-            [slice(begin, min(begin + size, end)) for begin in range(0, end, size)]
-            for end, size in zip(self.spec.shape, self.spec.chunks, strict=True)
-        ]
-        for slices in itertools.product(*axes):
+        for slices in grid_slices(self.spec):
             yield slices, self.read((*slices, ...))
 
     def _place(self, piece: Piece, result: numpy.ndarray[Any, Any]) -> None:
@@ -111,6 +104,15 @@ class ArrayReader:
                 self._what, f"its chunk {piece.key} has {len(content):,} bytes instead of {expected:,}"
             )
         result[piece.target] = numpy.ndarray(piece.shape, result.dtype, content, start, piece.strides)
+
+
+def grid_slices(spec: ArraySpec) -> Iterator[tuple[slice, ...]]:
+    """Tell where each chunk lies in the array, in C order of the grid; those at the edges are cut off there."""
+    axes = [
+        [slice(index * chunk, min((index + 1) * chunk, length)) for index in range(count)]
+        for length, chunk, count in zip(spec.shape, spec.chunks, spec.grid, strict=True)
+    ]
+    return itertools.product(*axes)
 
 
 def _each(pieces: Iterator[Piece], work: Callable[[Piece], None], threads: int) -> None:

@@ -13,7 +13,8 @@ from ..errors import InvalidInputError, PlanError, from_json
 from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
 from ..plans.wait import wait
 from .started import CallHandle
-from .views import BuffersView, FunctionsView, KeyValuesView, to_bytes, to_text
+from .values import to_bytes
+from .views import BuffersView, FunctionsView, KeyValuesView, to_text
 
 
 class Client:

@@ -13,7 +13,24 @@ from ..errors import InvalidInputError
 PART_BYTES = 256 << 10
 
 
-class FileParts:
+class SizedParts:
+    """Parts of which it is known how many bytes they have together, as :attr:`size` says; iterate once.
+
+    Parameters
+    ----------
+    size
+        None if that is not known after all.
+    """
+
+    def __init__(self, parts: Iterable[Bytes], size: int | None) -> None:
+        self._parts = parts
+        self.size = size
+
+    def __iter__(self) -> Iterator[Bytes]:
+        return iter(self._parts)
+
+
+class FileParts(SizedParts):
     """What follows in a binary file, in parts; iterate once.
 
     Parameters
@@ -28,11 +45,11 @@ class FileParts:
     """
 
     def __init__(self, file: Any, on_part: Callable[[int], None] | None = None) -> None:
+        super().__init__(self._read(), _rest_of(file))
         self._file = file
         self._on_part = on_part
-        self.size = _rest_of(file)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def _read(self) -> Iterator[bytes]:
         done = 0
         while self.size is None or done < self.size:
             part = self._file.read(PART_BYTES if self.size is None else min(PART_BYTES, self.size - done))
@@ -53,14 +70,14 @@ class OnceParts:
 
     def __init__(self, parts: Iterable[Bytes]) -> None:
         self._parts = parts
-        self.size: int | None = parts.size if isinstance(parts, FileParts) else None
+        self.size: int | None = parts.size if isinstance(parts, SizedParts) else None
         self.begun = False
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | memoryview]:
         self.begun = True
         for part in self._parts:
             if part:
-                yield bytes(part)
+                yield bytes(part) if isinstance(part, bytearray) else part
 
 
 def _rest_of(file: Any) -> int | None:
