@@ -14,6 +14,7 @@ from ..arrays.xarray_nodes import data_array, dimensions_of, import_xarray, open
 from ..arrays.zarr_nodes import open_node
 from ..errors import GuestExitError, InvalidInputError
 from ..model import ArraySpec, BufferRecord, CallResult, FunctionRecord, Number
+from ..model.exports import describe_exports
 from .inspection import SignatureOfInstances, describe_buffer, describe_function
 from .reading import (
     consistently,
@@ -271,15 +272,16 @@ class FunctionHandle:
         Parameters
         ----------
         *arguments
-            Command-line arguments of a posix function, numbers of a direct one. One bytes object, alone, is the input.
+            Command-line arguments of a posix function, numbers of a direct one. An array in the first place, or one
+            bytes object alone, is the input.
         input
-            The guest's stdin: bytes, or text that is sent as UTF-8.
+            The guest's stdin: bytes, text that is sent as UTF-8, or an array, whose type and shape go along.
 
         Returns
         -------
-        bytes or int or float or tuple
-            The output of a posix call; the number (or numbers) of a direct one; for a direct call without a result,
-            its output if it wrote any, else None.
+        numpy.ndarray or bytes or int or float or tuple
+            The output if the guest says that it is an array. Else the output of a posix call; the number (or numbers)
+            of a direct one; for a direct call without a result, its output if it wrote any, else None.
 
         Raises
         ------
@@ -312,6 +314,8 @@ class FunctionHandle:
     def _value(self, result: CallResult) -> Any:
         if result.exit_code:
             raise GuestExitError(self.name, result.exit_code, stderr=result.stderr[-2000:].decode(errors="replace"))
+        if result.array is not None:
+            return result.to_numpy().copy()  # One's own: it can be written.
         if result.exit_code is not None:
             return result.output
         return result.result if result.result is not None else result.output or None
@@ -321,12 +325,12 @@ class FunctionHandle:
         return describe_function(self._record)
 
     def __repr__(self) -> str:
-        exports = ", ".join(f"{name}{signature}" for name, signature in sorted(self._record.exports.items()))
+        exports = ", ".join(describe_exports(self._record.exports))
         return f"<function {self.name!r}: {exports or 'no exports'}>"
 
 
 def _as_input(arguments: tuple[Any, ...], input: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Take one bytes object alone as the input."""
+    """Take one bytes object alone as the input; arrays are taken by the client."""
     if len(arguments) != 1 or not isinstance(arguments[0], bytes | bytearray | memoryview):
         return (b"" if input is None else input), arguments
     if input is not None:
