@@ -267,6 +267,12 @@ class ApiMixin(_Handler):
         request = replace(self._api_request, body=b"".join(self._parts))
         self._parts.clear()
         operation = cast(Operation, self._operation)
+        at_once = self._route.at_once.get(request.method)
+        if at_once is not None:
+            answered = at_once(request)
+            if answered is not None:
+                self.respond(answered)
+                return
         work = (
             self.api.workers.run(functools.partial(operation, request))
             if self._sink is None

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from ...model import GRANT_KINDS, Limits, Mode
-from ..nouns.keyvalues import LIMIT_DEFAULT, LIMIT_MAX
+from ..messages import LIMIT_DEFAULT, LIMIT_MAX
 from .schemas import BASE64, BLOB_ID
 
 Parameter = Mapping[str, Any]
