@@ -140,7 +140,7 @@ def _values(archive: zipfile.ZipFile, entries: list[tuple[str, zipfile.ZipInfo]]
                 with archive.open(entry) as content:
                     # Not without a size: that would unpack all that there is before the rest is cut off. At the end
                     # the checksum is compared.
-                        value = content.read(entry.file_size + 1)
+                    value = content.read(entry.file_size + 1)
             except _DAMAGED as error:
                 raise InvalidInputError(f"{name!r} in the zip file cannot be unpacked: {error}.", key=name) from None
             if len(value) != entry.file_size:

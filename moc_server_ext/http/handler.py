@@ -185,6 +185,7 @@ class ApiMixin(_Handler):
             headers=self.request.headers,
             caller=self._caller,
             hand_over=self.api.hand_over,
+            max_body_bytes=self.api.max_body_bytes,
         )
 
     def _client_name(self) -> str:

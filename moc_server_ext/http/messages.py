@@ -91,6 +91,8 @@ class ApiRequest:
         Who asks; see :attr:`.CallRequest.caller`.
     hand_over
         Closes the storage for another process, whose id it is given; None where the owner keeps it.
+    max_body_bytes
+        Largest body that a request may have, also once it is unpacked.
     """
 
     platform: ServedPlatform
@@ -105,6 +107,7 @@ class ApiRequest:
     received: Receiver[Any] | None = None
     caller: str = "local"
     hand_over: Callable[[int | None], None] | None = None
+    max_body_bytes: int = 0
 
     def commit_body(self) -> Any:
         """Store what was received, and give its record."""
@@ -141,13 +144,7 @@ class ApiRequest:
 
     def json_body(self) -> Mapping[str, Any]:
         """Read the body as a JSON object."""
-        try:
-            body = json.loads(self.body)
-        except (ValueError, RecursionError):
-            raise InvalidInputError("The request's body is not JSON in UTF-8.") from None
-        if not isinstance(body, dict):
-            raise InvalidInputError("The request's body is not a JSON object.")
-        return body
+        return parse_json_object(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +189,17 @@ def no_content() -> ApiResponse:
 def to_json_bytes(body: Any) -> bytes:
     """Encode as ASCII JSON with a newline, so that it reads well in a terminal."""
     return json.dumps(body, allow_nan=False).encode() + b"\n"
+
+
+def parse_json_object(text: bytes) -> Mapping[str, Any]:
+    """Read a body that is a JSON object."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInputError("The request's body is not JSON in UTF-8.") from None
+    if not isinstance(body, dict):
+        raise InvalidInputError("The request's body is not a JSON object.")
+    return body
 
 
 def parse_query(text: str) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
-from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
+from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status, zarr
 from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
 
@@ -175,6 +175,10 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         errors=_RUNS,
         note="409 while it runs; if it failed, the run's own error.",
     ),
+    zarr.list_zarr_keys: Description(
+        "zarr", {200: json_answer("ZarrKeys", "Up to `limit` keys.")}, query=("prefix", "after", "limit")
+    ),
+    zarr.get_zarr_value: _reads_bytes("zarr"),
     handover.post_handover: Description(
         "handover",
         {204: empty_answer("The storage is closed and unlocked.")},

@@ -48,8 +48,18 @@ PATH_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ),
     ("calls", "id"): _path("id", {"type": "string", "minLength": 1}, "The call's id, from `Moc-Call-Id`."),
     ("runs", "id"): _path("id", {"type": "string", "minLength": 1}, "The run's id."),
+    ("zarr", "key"): _path(
+        "key",
+        {"type": "string", "minLength": 1},
+        "A Zarr key: its slashes stay slashes, and each name between them is percent-encoded once more.",
+    ),
 }
 
+_LIST_LIMIT: Final = _query(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    "How many keys at most.",
+)
 _MODE: Final = _query(
     "mode", {"type": "string", "enum": [each.value for each in Mode]}, "Without it the module's exports decide."
 )
@@ -88,11 +98,10 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ("kv", "prefix_base64"): _query("prefix_base64", BASE64, "The same as exact bytes; counts instead of `prefix`."),
     ("kv", "after"): _query("after", _TEXT, "Only keys that come after this one."),
     ("kv", "after_base64"): _query("after_base64", BASE64, "The same as exact bytes; counts instead of `after`."),
-    ("kv", "limit"): _query(
-        "limit",
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
-        "How many keys at most.",
-    ),
+    ("kv", "limit"): _LIST_LIMIT,
+    ("zarr", "prefix"): _query("prefix", _TEXT, "Only keys that begin with this."),
+    ("zarr", "after"): _query("after", _TEXT, "Only keys that come after this one."),
+    ("zarr", "limit"): _LIST_LIMIT,
 }
 
 HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {

@@ -125,6 +125,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Buffers": _list("buffers", "Buffer"),
     "Key": _object({"key": {**_TEXT, "description": "To look at."}, "base64": {**BASE64, "description": "Exact."}}),
     "Keys": _list("keys", "Key"),
+    "ZarrKeys": _object({"keys": {"type": "array", "items": _TEXT}}),
     "StoredKey": _object({"key": {**_TEXT, "description": "To look at."}, "size": _COUNT}),
     "Result": {"anyOf": [{"type": "null"}, _NUMBER, {"type": "array", "items": _NUMBER}]},
     "Call": _object(
