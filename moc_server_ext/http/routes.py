@@ -11,7 +11,20 @@ from ..abc import Receiver
 from ..errors import MethodNotAllowedError, NotFoundError
 from ..model import CallRequest
 from .messages import ApiRequest, ApiResponse
-from .nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status, zarr
+from .nouns import (
+    blobs,
+    buffers,
+    calls,
+    description,
+    functions,
+    handover,
+    keyvalues,
+    metrics,
+    runs,
+    status,
+    uploads,
+    zarr,
+)
 
 Operation = Callable[[ApiRequest], ApiResponse]
 CallOperation = Callable[[ApiRequest], CallRequest]
@@ -110,8 +123,10 @@ ROUTES: tuple[Route, ...] = (
         get=buffers.get_buffer,
         put=buffers.put_buffer,
         delete=buffers.delete_buffer,
-        receives={"PUT": buffers.receive_buffer},
+        receives={"PUT": uploads.receive_buffer},
     ),
+    _route("buffers/{name}/append", post=buffers.append_buffer, receives={"POST": uploads.receive_appended}),
+    _route("buffers/{name}/chunks", get=buffers.get_buffer_chunks),
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
     _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),

@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 
 from ...abc import Receiver
 from ...errors import InvalidInputError
-from ...model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, parse_array_headers, parse_name
+from ...model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, parse_array_headers, parse_content_type, parse_name
 from ..archive import zarr_entries
 from ..collected import SpooledBody
 from ..content import request_content_type
@@ -22,7 +22,6 @@ STAGED_CONTENT_TYPE: Final = "application/vnd.moc.staged+json"
 
 _STAGED_BYTES_MAX: Final = 16 << 20
 _PART_BYTES: Final = 1 << 20
-_ORIGIN_BYTES_MAX: Final = 4096
 
 
 def receive_buffer(request: ApiRequest) -> Receiver[BufferRecord]:
@@ -32,9 +31,13 @@ def receive_buffer(request: ApiRequest) -> Receiver[BufferRecord]:
     content_type = request_content_type(request)
     if format is not None:
         return _receive_zipped(request, name, format, content_type)
-    array, headers = parse_array_headers(request.headers), _texts(request, "moc-headers")
-    origin = _texts(request, "moc-origin")
+    array = parse_array_headers(request.headers)
+    headers, origin = _texts(request, "moc-headers"), _texts(request, "moc-origin")
     if content_type == STAGED_CONTENT_TYPE:
+        if array is None:
+            raise InvalidInputError(
+                "Staged files are the chunks of an array: send Moc-Dtype, Moc-Shape and Moc-Chunks."
+            )
         return _receive_staged(request, name, array, headers, origin)
     return request.platform.buffers.receive(name, content_type, headers, array=array, origin=origin)
 
@@ -73,7 +76,7 @@ def _receive_zipped(request: ApiRequest, name: str, format: str, content_type: s
 def _receive_staged(
     request: ApiRequest,
     name: str,
-    array: ArraySpec | None,
+    array: ArraySpec,
     headers: Mapping[str, str] | None,
     origin: Mapping[str, str] | None,
 ) -> Receiver[BufferRecord]:
@@ -82,7 +85,9 @@ def _receive_staged(
         files, content_type = body.get("files"), body.get("content_type", DEFAULT_CONTENT_TYPE)
         if not isinstance(content_type, str) or not _are_texts(files):
             raise InvalidInputError('Staged files are told as {"files": {CHUNK: ID, …}, "content_type": TYPE}.')
-        return request.platform.buffers.adopt(name, files, content_type, headers, array=array, origin=origin)
+        return request.platform.buffers.adopt(
+            name, files, array, parse_content_type(content_type), headers, origin=origin
+        )
 
     return SpooledBody(store, max_bytes=_STAGED_BYTES_MAX, what=f"buffer {name!r}")
 
@@ -103,8 +108,7 @@ def _texts(request: ApiRequest, name: str) -> dict[str, str] | None:
         found = None
     if not _are_texts(found):
         raise InvalidInputError(f"The header {name.title()} is not a JSON object of texts.")
-    # Names of headers, and the words of an origin, are the same in capitals.
-    return {each.lower(): value for each, value in found.items()}
+    return dict(found)
 
 
 def _are_texts(value: Any) -> bool:

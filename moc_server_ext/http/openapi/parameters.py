@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from ...model import GRANT_KINDS, Limits, Mode
+from ...model.arrays import ITEM_BYTES
 from ..messages import LIMIT_DEFAULT, LIMIT_MAX
 from .schemas import BASE64, BLOB_ID
 
@@ -14,6 +15,8 @@ Parameter = Mapping[str, Any]
 
 _LIMIT_NAMES: Final = "|".join(each.name for each in fields(Limits))
 _TEXT: Final = {"type": "string"}
+# A JSON list as a header takes it.
+_NUMBERS: Final = {"type": "string", "pattern": r"^\[([0-9]{1,9}(,[0-9]{1,9})*)?\]$"}
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 512}
 
 
@@ -94,6 +97,9 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ),
     ("functions", "arg"): _repeated("arg", None, "A command-line argument (posix), or a number (direct)."),
     ("functions", "env"): _repeated("env", "^[^=]+=", "An environment variable, `KEY=VALUE`."),
+    ("buffers", "format"): _query(
+        "format", {"type": "string", "enum": ["zarr"]}, "`zarr`: the body is a Zarr v3 node in a zip file."
+    ),
     ("kv", "prefix"): _query("prefix", _TEXT, "Only keys that begin with this."),
     ("kv", "prefix_base64"): _query("prefix_base64", BASE64, "The same as exact bytes; counts instead of `prefix`."),
     ("kv", "after"): _query("after", _TEXT, "Only keys that come after this one."),
@@ -112,6 +118,18 @@ HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
         "Moc-Client",
         "Sets clients that share a token apart, so that they take turns.",
         schema={"type": "string", "pattern": "^[!-~]{1,64}$"},
+    ),
+    "Moc-Dtype": _header(
+        "Moc-Dtype",
+        "The body is an array of this type.",
+        schema={"type": "string", "enum": sorted(ITEM_BYTES)},
+    ),
+    "Moc-Shape": _header("Moc-Shape", "Its shape: with `Moc-Dtype`, and never without it.", schema=_NUMBERS),
+    "Moc-Chunks": _header("Moc-Chunks", "How it is cut; without it into runs of about 8 MiB.", schema=_NUMBERS),
+    "Moc-Origin": _header(
+        "Moc-Origin",
+        "What made it, such as `call_id` and `function`.",
+        content={"application/json": {"schema": {"$ref": "#/components/schemas/Headers"}}},
     ),
     "Moc-Headers": _header(
         "Moc-Headers",
