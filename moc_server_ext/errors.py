@@ -15,7 +15,8 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
-    ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
+    ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, ArrayResult,
+    │                        GuestExit (GuestStatus)
     ├── PlanError            TaskFailed
     ├── UnavailableError     Overloaded (MemoryBudget), HandedOver, OutboundRequest, MissingExtra,
     │                        ServerUnreachable (ConnectionLost, UntrustedEndpoint)
@@ -32,6 +33,7 @@ __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
     "AnswerTooLargeError",
+    "ArrayResultError",
     "BlobNotFoundError",
     "BodyTooLargeError",
     "BufferNotFoundError",
@@ -46,6 +48,7 @@ __all__ = [
     "FunctionNotFoundError",
     "GuestError",
     "GuestExitError",
+    "GuestStatusError",
     "HandedOverError",
     "HostCallError",
     "HostNotAllowedError",
@@ -687,6 +690,45 @@ class GuestExitError(GuestError):
             f"Function {function!r} ended with exit code {exit_code}.",
             function=function,
             exit_code=exit_code,
+            stderr=stderr,
+        )
+
+
+class GuestStatusError(GuestExitError):
+    """An array function gave a number other than 0 back, or ended its program: there is no array."""
+
+    code = "guest_status"
+
+    def __init__(
+        self, function: str, entry: str, status: int, *, exited: bool = False, stderr: str = "", note: str = ""
+    ) -> None:
+        what = f"ended its program with exit code {status}" if exited else f"gave {status} back, where 0 is success"
+        GuestError.__init__(
+            self,
+            f"{entry!r} of function {function!r} {what}: there is no array.{' ' + note if note else ''}",
+            function=function,
+            entry=entry,
+            exit_code=status,
+            stderr=stderr,
+        )
+
+
+class ArrayResultError(GuestError):
+    """What an array function left as its result describes no array in its memory."""
+
+    code = "array_result"
+
+    def __init__(
+        self, function: str, entry: str, *, field: str, found: object, expected: str, stderr: str = ""
+    ) -> None:
+        super().__init__(
+            f"{entry!r} of function {function!r} gave no array back: the field {field!r} of its result is {found}, "
+            f"expected {expected}.",
+            function=function,
+            entry=entry,
+            field=field,
+            found=str(found),
+            expected=expected,
             stderr=stderr,
         )
 
