@@ -338,6 +338,18 @@ class LocalBuffers(Buffers, Protocol):
         ...
 
 
+class LocalHierarchy(Hierarchy, Protocol):
+    """What the process that owns the storage can do with the hierarchy besides."""
+
+    def open(self, key: str) -> tuple[str, Content] | None:
+        """Open the value of a key, with an identity that it shares with no other value that the key ever had.
+
+        The documents of ``buffers`` and of groups below it have the metadata of what is below them inline. None if
+        there is no such key; raises as :meth:`Hierarchy.read` does.
+        """
+        ...
+
+
 # -- seams ------------------------------------------------------------------------------------------------------------
 
 
