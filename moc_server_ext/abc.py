@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from .model import (
+    ArraySpec,
     BlobRecord,
     BufferRecord,
     CallRecord,
@@ -93,10 +94,48 @@ class Buffers(Protocol):
         content: Bytes | Iterable[Bytes],
         content_type: str = ...,
         headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
     ) -> BufferRecord:
         """Store `content`, bytes or the parts of them, under `name`, replacing what was there; durable on return.
 
         Readers never see half of it. What the iterator of the parts raises goes on, and nothing was changed.
+
+        Parameters
+        ----------
+        array
+            What the content is an array of: its elements in C order, little-endian, exactly as many as it has.
+        origin
+            What made it: ``call_id`` and ``function``, or ``run_id``.
+
+        Raises
+        ------
+        InvalidInputError
+            The content is not as large as the array. Nothing was changed.
+        """
+        ...
+
+    def append(self, name: str, content: Bytes | Iterable[Bytes], array: ArraySpec) -> BufferRecord:
+        """Make a stored array longer along its first axis, at once; durable on return.
+
+        Parameters
+        ----------
+        content, array
+            The elements to add, and what they are: the data type and the other axes of the stored array.
+        """
+        ...
+
+    def put_zarr(
+        self, name: str, entries: Iterable[tuple[str, bytes]], *, origin: Mapping[str, str] | None = None
+    ) -> BufferRecord:
+        """Store a whole Zarr v3 node, an array or a group, replacing what was there; durable on return.
+
+        Parameters
+        ----------
+        entries
+            Keys relative to the node (``zarr.json``, ``t2m/c/0/0``) and their values. What their iterator raises goes
+            on, and nothing was changed.
         """
         ...
 
@@ -241,6 +280,8 @@ class Platform(Protocol):
     def buffers(self) -> Buffers: ...
     @property
     def kv(self) -> KeyValues: ...
+    @property
+    def zarr(self) -> Hierarchy: ...
     @property
     def calls(self) -> Calls: ...
     @property

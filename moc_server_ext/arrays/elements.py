@@ -5,12 +5,12 @@ An array that has them so in memory goes out as views of itself; any other is br
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import InvalidInputError
 from ..model import ArraySpec, parse_array
+from .runs import grid_slices
 
 if TYPE_CHECKING:
     import numpy
@@ -75,24 +75,30 @@ def describe(
     )
 
 
-def parts_of(array: numpy.ndarray[Any, Any]) -> Iterator[memoryview]:
-    """Give the elements in C order, little-endian, in parts of about a megabyte, or of a chunk if it is reordered."""
-    import numpy
+class ElementParts:
+    """The elements of an array in C order, little-endian, in parts of about a megabyte, or of a chunk if reordered.
 
-    if array.size == 0:
-        return
-    little = array.dtype.newbyteorder("<")
-    if array.flags.c_contiguous and array.dtype == little:
-        flat = memoryview(array.reshape(-1).view(numpy.uint8))
-        for begin in range(0, len(flat), PART_BYTES):
-            yield flat[begin : begin + PART_BYTES]
-        return
-    runs = describe(array).chunks
-    grid = [math.ceil(length / run) for length, run in zip(array.shape, runs, strict=True)]
-    for index in numpy.ndindex(*grid):
-        slices = tuple(slice(i * run, (i + 1) * run) for i, run in zip(index, runs, strict=True))
-        block = numpy.ascontiguousarray(array[slices], dtype=little)
-        yield memoryview(block.reshape(-1).view(numpy.uint8))
+    They can be iterated again and again.
+    """
+
+    def __init__(self, array: numpy.ndarray[Any, Any]) -> None:
+        self._array = array
+
+    def __iter__(self) -> Iterator[memoryview]:
+        import numpy
+
+        array = self._array
+        if array.size == 0:
+            return
+        little = array.dtype.newbyteorder("<")
+        if array.flags.c_contiguous and array.dtype == little:
+            flat = memoryview(array.reshape(-1).view(numpy.uint8))
+            for begin in range(0, len(flat), PART_BYTES):
+                yield flat[begin : begin + PART_BYTES]
+            return
+        for slices in grid_slices(describe(array)):
+            block = numpy.ascontiguousarray(array[(*slices, ...)], dtype=little)
+            yield memoryview(block.reshape(-1).view(numpy.uint8))
 
 
 def _times(array: numpy.ndarray[Any, Any]) -> tuple[numpy.ndarray[Any, Any], dict[str, Any]]:

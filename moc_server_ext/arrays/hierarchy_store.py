@@ -53,9 +53,7 @@ class HierarchyStore(Store):
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Give the value of a key, or a part of it; None if there is no such key."""
         await self._ensure_open()
         content = await asyncio.to_thread(self._read, self._root + key, byte_range)
@@ -100,9 +98,7 @@ class HierarchyStore(Store):
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """List the keys that begin with `prefix`."""
         after: str | None = None
-        while keys := await asyncio.to_thread(
-            self._hierarchy.list, self._root + prefix, limit=_PAGE, after=after
-        ):
+        while keys := await asyncio.to_thread(self._hierarchy.list, self._root + prefix, limit=_PAGE, after=after):
             for key in keys:
                 yield key[len(self._root) :]
             if len(keys) < _PAGE:

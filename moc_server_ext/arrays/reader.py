@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ..abc import Bytes
 from ..errors import CorruptStorageError
 from .plan import Piece, plan_reads
+from .runs import grid_slices
 from .selection import parse_selection
 
 if TYPE_CHECKING:
@@ -104,15 +105,6 @@ class ArrayReader:
                 self._what, f"its chunk {piece.key} has {len(content):,} bytes instead of {expected:,}"
             )
         result[piece.target] = numpy.ndarray(piece.shape, result.dtype, content, start, piece.strides)
-
-
-def grid_slices(spec: ArraySpec) -> Iterator[tuple[slice, ...]]:
-    """Tell where each chunk lies in the array, in C order of the grid; those at the edges are cut off there."""
-    axes = [
-        [slice(index * chunk, min((index + 1) * chunk, length)) for index in range(count)]
-        for length, chunk, count in zip(spec.shape, spec.chunks, spec.grid, strict=True)
-    ]
-    return itertools.product(*axes)
 
 
 def _each(pieces: Iterator[Piece], work: Callable[[Piece], None], threads: int) -> None:

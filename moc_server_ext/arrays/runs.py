@@ -1,4 +1,4 @@
-"""Chunks that are runs of an array's bytes: how much of the array lies in each, in the order of the bytes."""
+"""Where each chunk lies in its array, and how much of the array lies in it."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ def array_runs(array: ArraySpec) -> Iterator[tuple[str, int]]:
     ]
     for key, lengths in zip(array.chunk_keys(), itertools.product(*axes), strict=True):
         yield key, math.prod(lengths) * array.itemsize
+
+
+def grid_slices(spec: ArraySpec) -> Iterator[tuple[slice, ...]]:
+    """Tell where each chunk lies in the array, in C order of the grid; those at the edges are cut off there."""
+    axes = [
+        [slice(index * chunk, min((index + 1) * chunk, length)) for index in range(count)]
+        for length, chunk, count in zip(spec.shape, spec.chunks, spec.grid, strict=True)
+    ]
+    return itertools.product(*axes)

@@ -69,9 +69,7 @@ def parse_selection(index: Any, shape: Sequence[int]) -> Selection:
     if ellipses > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     if used > ndim:
-        raise IndexError(
-            f"too many indices for array: array is {ndim}-dimensional, but {used} were indexed"
-        )
+        raise IndexError(f"too many indices for array: array is {ndim}-dimensional, but {used} were indexed")
     if not ellipses:
         given = (*given, Ellipsis)
     runs: list[Run] = []

@@ -15,7 +15,7 @@ from ..errors import InvalidInputError
 from ..model import ArraySpec
 from .document import MOC, parse_document, plain_document
 from .elements import as_elements, describe
-from .reader import grid_slices
+from .runs import grid_slices
 from .selection import parse_selection
 
 if TYPE_CHECKING:
@@ -177,7 +177,9 @@ class ZarrReader:
         parsed = parse_selection(selection, self._array.shape)
         # Zarr knows no steps backwards.
         runs = [(min(r.start, r.start + (r.count - 1) * r.step), abs(r.step), r.count) for r in parsed.runs]
-        slices = tuple(slice(low, low + (count - 1) * step + 1, step) if count else slice(0, 0) for low, step, count in runs)
+        slices = tuple(
+            slice(low, low + (count - 1) * step + 1, step) if count else slice(0, 0) for low, step, count in runs
+        )
         found = numpy.asarray(self._array[slices])
         found = found[tuple(slice(None, None, -1 if run.step < 0 else 1) for run in parsed.runs)]
         shaped = found.reshape(parsed.shape)
@@ -192,10 +194,3 @@ class ZarrReader:
 def _dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     return tuple(names) if names else None
-
-
-def elements_entries(elements: Any, spec: ArraySpec, facts: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Give an array of NumPy as a node of its own, a chunk at a time."""
-    yield METADATA, plain_document(spec, facts)
-    for key, slices in zip(spec.chunk_keys(), grid_slices(spec), strict=True):
-        yield key, chunk_bytes(elements[(*slices, ...)], spec)

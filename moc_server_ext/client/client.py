@@ -12,8 +12,8 @@ from ..abc import Platform
 from ..errors import InvalidInputError, PlanError, from_json
 from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
 from ..plans.wait import wait
-from .started import CallHandle
 from .call_input import take_input
+from .started import CallHandle
 from .views import BuffersView, FunctionsView, KeyValuesView, to_text
 
 

@@ -55,9 +55,7 @@ class Connection:
 
     # -- one request ----------------------------------------------------------------------------------------------
 
-    def begin(
-        self, method: str, target: str, headers: list[tuple[str, str]], body: memoryview | Feed
-    ) -> Answer:
+    def begin(self, method: str, target: str, headers: list[tuple[str, str]], body: memoryview | Feed) -> Answer:
         """Send a request, as far as it goes until the head of the answer is there.
 
         BrokenConnectionError, or what the feed's source raises, leaves a connection that is of no further use.

@@ -15,6 +15,7 @@ from ..arrays.zarr_nodes import open_node
 from ..errors import GuestExitError, InvalidInputError
 from ..model import ArraySpec, BufferRecord, CallResult, FunctionRecord, Number
 from ..model.exports import describe_exports
+from .copying import given_of
 from .inspection import SignatureOfInstances, describe_buffer, describe_function
 from .reading import (
     consistently,
@@ -27,7 +28,7 @@ from .reading import (
     spec_of,
     whole,
 )
-from .values import array_content, as_array
+from .values import Given, Labels, array_content, as_array
 
 if TYPE_CHECKING:
     import numpy
@@ -198,6 +199,16 @@ class BufferHandle:
         elements, attributes = as_elements(as_array(value))
         spec = describe(elements, attributes=attributes)
         return self._buffers.append(self._name, array_content(elements), spec)
+
+    def given(
+        self,
+        labels: Labels = Labels(),
+        *,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Given:
+        """Say how its content is to be stored elsewhere; see :func:`.copying.given_of`."""
+        return given_of(self._client.platform, self._name, labels, content_type=content_type, headers=headers)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray[Any, Any]:
         if copy is False:

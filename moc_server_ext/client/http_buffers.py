@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..abc import Bytes
+from ..arrays.reader import ChunkSource
 from ..errors import AccessDeniedError, ConflictError, InvalidInputError
-from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, array_headers
-from .local_files import LARGE_BYTES, ChunkFiles, SharedDirectory, StagedFiles, StagingError
+from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, array_headers, label_headers
+from .local_files import LARGE_BYTES, ChunkFiles, SharedDirectory, StagingError
 from .noun import Noun, encode, listed, read_json
 from .parts import FileParts, SizedParts
 from .transport import Address, Transport
@@ -40,36 +41,41 @@ class HttpBuffers(Noun):
 
         On the same machine large content is written where the server takes it from, instead of being sent.
         """
-        sent = {} if array is None else array_headers(array)
+        sent = {} if array is None else {**array_headers(array), **label_headers(array)}
         if headers is not None:
             sent["Moc-Headers"] = json.dumps(dict(headers))
         if origin:
             sent["Moc-Origin"] = json.dumps(dict(origin))
         path = f"buffers/{encode(name)}"
-        is_bytes = isinstance(content, bytes | bytearray | memoryview)
-        size = len(content) if is_bytes else _size(content)
-        if size is not None and size >= LARGE_BYTES and (shared := self.shared()) is not None:
-            parts: Iterable[Bytes] = [content] if is_bytes else content
-            try:
-                staged = shared.stage(parts, array, size)
-            except StagingError:
-                pass
-            else:
-                with staged:
-                    return self._put_staged(path, staged, size, content_type, sent)
+        if array is not None and (record := self._put_staged(path, content, content_type, sent, array)) is not None:
+            return record
         return self._record(self._store("PUT", path, content, {"Content-Type": content_type, **sent}))
 
     def _put_staged(
-        self, path: str, staged: StagedFiles, size: int, content_type: str, headers: Mapping[str, str]
-    ) -> BufferRecord:
-        body = json.dumps({"files": staged.files, "content_type": content_type}).encode()
+        self,
+        path: str,
+        content: Bytes | Iterable[Bytes],
+        content_type: str,
+        headers: Mapping[str, str],
+        array: ArraySpec,
+    ) -> BufferRecord | None:
+        """Store an array by way of files; None if it is to be sent."""
+        parts = [content] if isinstance(content, bytes | bytearray | memoryview) else content
+        # What can be given only once must not be lost to a server that takes no files of ours.
+        is_repeatable = isinstance(parts, list) or (isinstance(parts, SizedParts) and parts.is_repeatable)
+        if array.nbytes < LARGE_BYTES or not is_repeatable or (shared := self.shared()) is None:
+            return None
         try:
-            return self._record(self._store("PUT", path, body, {**headers, "Content-Type": _STAGED_TYPE}))
-        except (AccessDeniedError, ConflictError, InvalidInputError):
-            # It takes none of our files, such as those of another user. If it is the content that is wrong, the
-            # server says so again.
-            again = SizedParts(staged.parts(), size)
-            return self._record(self._store("PUT", path, again, {**headers, "Content-Type": content_type}))
+            staged = shared.stage(parts, array)
+        except StagingError:
+            return None
+        with staged:
+            body = json.dumps({"files": staged.files, "content_type": content_type}).encode()
+            try:
+                return self._record(self._store("PUT", path, body, {**headers, "Content-Type": _STAGED_TYPE}))
+            except (AccessDeniedError, ConflictError, InvalidInputError):
+                # It takes no files of ours. If it is something else that is wrong, it says so again.
+                return None
 
     def put_zarr(
         self, name: str, entries: Iterable[tuple[str, bytes]], *, origin: Mapping[str, str] | None = None
@@ -125,18 +131,21 @@ class HttpBuffers(Noun):
             self._shared = (self._transport.address, SharedDirectory.find(status))
         return self._shared[1]
 
-    def chunk_files(self, name: str) -> ChunkFiles | None:
-        """Give where the chunks of a plain array lie as files that this process can read; None if it cannot."""
+    def chunk_files(self, name: str, others: ChunkSource) -> ChunkFiles | None:
+        """Give the chunks of a plain array as files that this process can read; None if it sees none of them.
+
+        Parameters
+        ----------
+        others
+            Has those that lie in no file.
+        """
         shared = self.shared()
         if shared is None:
             return None
-        chunks: dict[str, dict[str, Any]] = self._get(f"buffers/{encode(name)}/chunks", lambda body: dict(body["chunks"]))
-        return ChunkFiles(shared, chunks, f"buffer {name!r}")
+        path = f"buffers/{encode(name)}/chunks"
+        chunks: dict[str, dict[str, Any]] = self._get(path, lambda body: dict(body["chunks"]))
+        return ChunkFiles(shared, chunks, others, f"buffer {name!r}")
 
     def _record(self, response: Any) -> BufferRecord:
         record: BufferRecord = read_json(self._transport, response, BufferRecord.from_json)
         return record
-
-
-def _size(content: Iterable[Bytes]) -> int | None:
-    return content.size if isinstance(content, SizedParts) else None

@@ -21,12 +21,12 @@ from typing import Any, Final, Self
 import google_crc32c
 
 from ..abc import Bytes
+from ..arrays.reader import ChunkSource
 from ..arrays.runs import array_runs
 from ..errors import CorruptStorageError, InvalidInputError, MocError
 from ..model import ArraySpec
 from ..storage.files import NewFile, failures, remove
 from ..storage.ownership import read_format
-from .parts import PART_BYTES
 
 LARGE_BYTES: Final = 1 << 20
 """From here on files are faster than a connection."""
@@ -67,29 +67,25 @@ class SharedDirectory:
         is_same = found is not None and found.get("instance_id") == status.get("instance_id")
         return cls(Path(told)) if is_same else None
 
-    def stage(self, parts: Iterable[Bytes], array: ArraySpec | None, size: int) -> StagedFiles:
-        """Write a buffer's chunks aside and synchronise them, several at once.
+    def stage(self, parts: Iterable[Bytes], array: ArraySpec) -> StagedFiles:
+        """Write an array's chunks aside and synchronise them, several at once.
 
         Parameters
         ----------
         parts
-            The bytes, `size` of them; those of an array in C order.
+            The elements in C order, little-endian.
 
         Raises
         ------
         StagingError
             It cannot be done: nothing was taken of the parts, and they are to be sent.
         InvalidInputError
-            There are fewer or more bytes than `size`. Nothing is left of them.
+            There are fewer or more bytes than the array has. Nothing is left of them.
         StorageFullError, StorageError
             The files cannot be written. Nothing is left of them.
         """
         directory = self.path / _STAGING
-        if array is None:
-            runs: Iterable[tuple[str, int]] = [("c/0", size)]
-        elif array.is_contiguous and array.chunk_bytes >= _CHUNK_BYTES_MIN and array.nbytes == size:
-            runs = array_runs(array)
-        else:
+        if not array.is_contiguous or array.chunk_bytes < _CHUNK_BYTES_MIN:
             raise StagingError
         try:
             # The server takes only what is its own user's.
@@ -100,7 +96,7 @@ class SharedDirectory:
         staged = StagedFiles(directory)
         try:
             with failures("the content", self.path):
-                staged.write(runs, parts, array.chunk_bytes if array is not None else size)
+                staged.write(parts, array)
         except BaseException:
             staged.discard()
             raise
@@ -118,26 +114,24 @@ class StagedFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._lengths: list[int] = []
         self.files: dict[str, str] = {}
 
-    def write(self, runs: Iterable[tuple[str, int]], parts: Iterable[Bytes], chunk_bytes: int) -> None:
-        """Write each run of the parts to a file of its own, filled up to `chunk_bytes`."""
+    def write(self, parts: Iterable[Bytes], array: ArraySpec) -> None:
+        """Write each chunk to a file of its own, filled up to its full shape."""
         rest = _Rest(parts)
         sealing: deque[Future[None]] = deque()
         opened: list[NewFile] = []
         with ThreadPoolExecutor(_SYNCHRONISING, thread_name_prefix="moc_staging") as pool:
             try:
-                for key, length in runs:
+                for key, length in array_runs(array):
                     name = secrets.token_hex(16)
                     file = NewFile(self._directory / name)
                     self.files[key] = name
-                    self._lengths.append(length)
                     opened.append(file)
                     for part in rest.take(length):
                         file.write(part)
-                    if chunk_bytes > length:
-                        file.write(bytes(chunk_bytes - length))
+                    if length < array.chunk_bytes:
+                        file.write(bytes(array.chunk_bytes - length))
                     sealing.append(pool.submit(file.seal))
                     if len(sealing) >= 2 * _SYNCHRONISING:
                         sealing.popleft().result()
@@ -149,14 +143,6 @@ class StagedFiles:
                 for file in opened:
                     file.discard()
                 raise
-
-    def parts(self) -> Iterator[bytes]:
-        """Give the same bytes once more, in parts."""
-        for name, length in zip(self.files.values(), self._lengths, strict=True):
-            with (self._directory / name).open("rb") as file:
-                while length and (part := file.read(min(PART_BYTES, length))):
-                    length -= len(part)
-                    yield part
 
     def discard(self) -> None:
         """Remove what is left of the files; idempotent."""
@@ -203,17 +189,24 @@ class ChunkFiles:
     Parameters
     ----------
     told
-        What the server says of each chunk: a file with its checksum, or the bytes in base64.
+        What the server says of chunks: a file with its checksum, or the bytes in base64.
+    others
+        Has the chunks of which it says nothing.
     """
 
-    def __init__(self, shared: SharedDirectory, told: Mapping[str, Mapping[str, Any]], what: str = "a buffer") -> None:
+    def __init__(
+        self, shared: SharedDirectory, told: Mapping[str, Mapping[str, Any]], others: ChunkSource, what: str
+    ) -> None:
         self._root = shared.path
         self._told = told
+        self._others = others
         self._what = what
 
     def read(self, chunk_key: str, start: int, stop: int) -> Bytes:
         """Give bytes ``[start, stop)`` of a chunk; VanishedError if its file is gone."""
-        told = self._chunk(chunk_key)
+        told = self._told.get(chunk_key)
+        if told is None:
+            return self._others.read(chunk_key, start, stop)
         if "inline" in told:
             return base64.b64decode(told["inline"])[start:stop]
         with self._opened(told) as descriptor:
@@ -221,7 +214,9 @@ class ChunkFiles:
 
     def read_whole(self, chunk_key: str) -> Bytes:
         """Give a whole chunk, whose checksum is right; VanishedError if its file is gone."""
-        told = self._chunk(chunk_key)
+        told = self._told.get(chunk_key)
+        if told is None:
+            return self._others.read_whole(chunk_key)
         if "inline" in told:
             return base64.b64decode(told["inline"])
         size = int(told["size"])
@@ -230,12 +225,6 @@ class ChunkFiles:
         if len(content) != size or google_crc32c.value(content) != told["crc32c"]:
             raise CorruptStorageError(self._what, f"its chunk {chunk_key} is not what was stored")
         return content
-
-    def _chunk(self, chunk_key: str) -> Mapping[str, Any]:
-        told = self._told.get(chunk_key)
-        if told is None:
-            raise CorruptStorageError(self._what, f"its chunk {chunk_key} is missing")
-        return told
 
     @contextlib.contextmanager
     def _opened(self, told: Mapping[str, Any]) -> Iterator[int]:

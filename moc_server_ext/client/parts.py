@@ -14,17 +14,25 @@ PART_BYTES = 256 << 10
 
 
 class SizedParts:
-    """Parts of which it is known how many bytes they have together, as :attr:`size` says; iterate once.
+    """Parts of which it is known how many bytes they have together.
 
     Parameters
     ----------
+    parts
+        If it is no iterator, it gives them once more each time that it is iterated.
     size
         None if that is not known after all.
+
+    Attributes
+    ----------
+    is_repeatable
+        Whether they can be iterated again.
     """
 
     def __init__(self, parts: Iterable[Bytes], size: int | None) -> None:
         self._parts = parts
         self.size = size
+        self.is_repeatable = not isinstance(parts, Iterator)
 
     def __iter__(self) -> Iterator[Bytes]:
         return iter(self._parts)
@@ -66,15 +74,22 @@ class FileParts(SizedParts):
 
 
 class OnceParts:
-    """Parts on their way into a request, which cannot be sent again once their iteration has begun."""
+    """Parts on their way into a request, which mostly cannot be sent again once their iteration has begun.
+
+    Attributes
+    ----------
+    begun
+        Whether something is gone that cannot be had again.
+    """
 
     def __init__(self, parts: Iterable[Bytes]) -> None:
         self._parts = parts
         self.size: int | None = parts.size if isinstance(parts, SizedParts) else None
+        self._is_repeatable = isinstance(parts, SizedParts) and parts.is_repeatable
         self.begun = False
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
-        self.begun = True
+        self.begun = not self._is_repeatable
         for part in self._parts:
             if part:
                 yield bytes(part) if isinstance(part, bytearray) else part

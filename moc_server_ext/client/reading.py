@@ -8,13 +8,14 @@ from typing import Any, Final, TypeVar
 
 from ..abc import Buffers, Bytes, Platform
 from ..arrays.document import own_facts, parse_document, plain_array
-from ..arrays.reader import ArrayReader
+from ..arrays.reader import ArrayReader, ChunkSource
 from ..arrays.selection import parse_selection
 from ..arrays.sources import HierarchyChunks
 from ..arrays.zarr_nodes import METADATA, ZarrReader
 from ..errors import ConflictError, CorruptStorageError, StorageError
 from ..model import ArraySpec, BufferRecord
 from ..storage.zarr_layout import BUFFERS, node_name
+from .http_buffers import HttpBuffers
 from .local_files import LARGE_BYTES, VanishedError
 
 T = TypeVar("T")
@@ -54,9 +55,7 @@ def consistently(buffers: Buffers, name: str, read: Callable[[BufferRecord], T])
 
 def replaced_error(name: str) -> ConflictError:
     """Make the error for a buffer that does not stay the same for as long as it is read."""
-    return ConflictError(
-        f"Buffer {name!r} was replaced while it was read. Read it again, or a part of it.", name=name
-    )
+    return ConflictError(f"Buffer {name!r} was replaced while it was read. Read it again, or a part of it.", name=name)
 
 
 def node_path(name: str) -> str:
@@ -115,16 +114,13 @@ def reader_of(platform: Platform, record: BufferRecord, *, whole: bool = False) 
     spec = spec_of(record)
     if record.array is None:
         return ArrayReader(spec, BytesOf(platform.buffers, record.name), what=what)
-    path, document = _array_node(platform, record, what)
+    path, document = _array_node(platform, record)
     plain = plain_array(document)
     if plain is None:
         return ZarrReader(platform.zarr, path, spec)
-    chunk_files = getattr(platform.buffers, "chunk_files", None)
-    if whole and chunk_files is not None and not record.arrays and plain.fill is None and spec.nbytes >= LARGE_BYTES:
-        files = chunk_files(record.name)
-        if files is not None:
-            return ArrayReader(plain.spec, files, threads=_THREADS, what=what)
-    source = HierarchyChunks(platform.zarr, path, plain, what)
+    source: ChunkSource = HierarchyChunks(platform.zarr, path, plain, what)
+    if whole and not record.arrays and spec.nbytes >= LARGE_BYTES and isinstance(platform.buffers, HttpBuffers):
+        source = platform.buffers.chunk_files(record.name, source) or source
     return ArrayReader(plain.spec, source, threads=_THREADS, what=what)
 
 
@@ -185,22 +181,27 @@ def is_group(platform: Platform, record: BufferRecord) -> bool:
     """Tell whether a buffer is a group, also one without arrays."""
     if record.arrays:
         return True
-    what = f"buffer {record.name!r}"
-    return record.array is None and _document(platform, node_path(record.name), what).get("node_type") == "group"
+    return record.array is None and _document(platform, node_path(record.name), record).get("node_type") == "group"
 
 
-def _array_node(platform: Platform, record: BufferRecord, what: str) -> tuple[str, dict[str, Any]]:
+def main_of(platform: Platform, record: BufferRecord) -> str | None:
+    """Give the path of the main array of a group; None if it has none."""
+    main = own_facts(_document(platform, node_path(record.name), record)).get("main")
+    return main if isinstance(main, str) else None
+
+
+def _array_node(platform: Platform, record: BufferRecord) -> tuple[str, dict[str, Any]]:
     path = node_path(record.name)
-    document = _document(platform, path, what)
+    document = _document(platform, path, record)
     main = own_facts(document).get("main")
     if isinstance(main, str):
         path = f"{path}/{main}"
-        document = _document(platform, path, what)
+        document = _document(platform, path, record)
     return path, document
 
 
-def _document(platform: Platform, path: str, what: str) -> dict[str, Any]:
+def _document(platform: Platform, path: str, record: BufferRecord) -> dict[str, Any]:
     content = platform.zarr.read(f"{path}/{METADATA}")
     if content is None:
-        raise CorruptStorageError(what, f"its metadata {path}/{METADATA} is missing")
+        raise CorruptStorageError(f"buffer {record.name!r}", f"its metadata {path}/{METADATA} is missing")
     return parse_document(content)

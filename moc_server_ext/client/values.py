@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy
 
 _TEXT_CONTENT_TYPE: Final = "text/plain; charset=utf-8"
-# What fits is given as bytes, which a client can send again to a server that has restarted.
+# Fewer are not worth to be handed on in parts.
 _SMALL_BYTES: Final = 1 << 20
 
 
@@ -60,6 +60,10 @@ class Labels:
         given = [name for name in ("chunks", "dims", "attributes") if getattr(self, name) is not None]
         if given:
             raise InvalidInputError(f"{' and '.join(given)} can be given for an array; this is {what}.")
+
+    def refuse_for_bytes(self) -> None:
+        """Refuse them all for bytes."""
+        self.refuse_for("bytes. Make an array of them first, such as with numpy.frombuffer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ def to_given(
     """
     if content_type is not None:
         parse_content_type(content_type)
-    facts = _facts(content_type, headers)
+    facts = as_facts(content_type, headers)
     if zarr_nodes.is_group(value):
         labels.refuse_for("a group of Zarr")
         return Given(entries=zarr_nodes.group_entries(value, facts))
@@ -133,9 +137,9 @@ def to_given(
         return Given(entries=xarray_nodes.entries_of(value, facts))
     given = _of_result(value) if isinstance(value, CallResult) else _of_plain(value, labels)
     if given is None:
-        return _of_array(as_array(value), labels, facts, content_type, headers)
+        given = _of_array(as_array(value), labels)
     if given.array is None:
-        labels.refuse_for("bytes. Make an array of them first, such as with numpy.frombuffer")
+        labels.refuse_for_bytes()
     return replace(
         given,
         content_type=given.content_type if content_type is None else content_type,
@@ -175,9 +179,8 @@ def as_array(value: Any) -> numpy.ndarray[Any, Any]:
 
 def array_content(array: numpy.ndarray[Any, Any]) -> Bytes | SizedParts:
     """Give the elements of an array in C order, little-endian: bytes when they are few, else parts."""
-    if array.nbytes <= _SMALL_BYTES:
-        return b"".join(elements.parts_of(array))
-    return SizedParts(elements.parts_of(array), array.nbytes)
+    parts = elements.ElementParts(array)
+    return b"".join(parts) if array.nbytes < _SMALL_BYTES else SizedParts(parts, array.nbytes)
 
 
 def to_bytes(content: Any) -> bytes:
@@ -198,7 +201,8 @@ def to_bytes(content: Any) -> bytes:
     raise InvalidInputError(f"Expected bytes or text, found {type(content).__name__}.{hint}")
 
 
-def _facts(content_type: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
+def as_facts(content_type: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
+    """Give what moc itself is to say of a node of Zarr, as far as it is said."""
     facts: dict[str, Any] = {}
     if content_type is not None:
         facts["content_type"] = content_type
@@ -268,22 +272,8 @@ def _of_result(result: CallResult) -> Given:
     )
 
 
-def _of_array(
-    array: numpy.ndarray[Any, Any],
-    labels: Labels,
-    facts: Mapping[str, Any],
-    content_type: str | None,
-    headers: Mapping[str, str] | None,
-) -> Given:
+def _of_array(array: numpy.ndarray[Any, Any], labels: Labels) -> Given:
     stored, found = elements.as_elements(array)
     attributes = {**(labels.attributes or {}), **found}
     spec = elements.describe(stored, chunks=labels.chunks, dims=labels.dims, attributes=attributes)
-    if spec.attributes or spec.dimension_names is not None:
-        # Attributes may be of any length, and are written with the array as Zarr has them.
-        return Given(entries=zarr_nodes.elements_entries(stored, spec, facts))
-    return Given(
-        array_content(stored),
-        array=spec,
-        content_type=DEFAULT_CONTENT_TYPE if content_type is None else content_type,
-        headers=headers,
-    )
+    return Given(array_content(stored), array=spec)
