@@ -5,10 +5,10 @@ The keys of ``kv/`` are made up here from the key-value table; all others are en
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from .content import OpenContent, StoredContent, open_content, read_content
+from .content import StoredContent, read_content
 from .keyvalue import KEY_BYTES_MAX
 from .objects import Objects
 from .table import ContentTable
@@ -69,24 +69,6 @@ class ZarrView:
             return read_content(lookup, self._objects, start, stop, lambda: f"Zarr key {key!r}")
         except _AbsentKeyError:
             return None
-
-    def list(self, prefix: str = "", *, limit: int = 1000, after: str | None = None) -> Sequence[str]:
-        keys = sorted(self.list_prefix(prefix))
-        return [each for each in keys if after is None or each > after][:limit]
-
-    def open(self, key: str) -> tuple[str, OpenContent] | None:
-        def lookup() -> StoredContent:
-            stored = self._find(key)
-            if stored is None:
-                raise _AbsentKeyError
-            return stored
-
-        try:
-            content = open_content(lookup, self._objects, lambda: f"Zarr key {key!r}")
-        except _AbsentKeyError:
-            return None
-        stored = content._stored
-        return stored.object_id or f"{stored.crc32c:08x}-{stored.size}", content
 
     def _find(self, key: str) -> StoredContent | None:
         if len(key) > _KEY_CHARACTERS_MAX or not key.isascii():
