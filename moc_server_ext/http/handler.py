@@ -269,11 +269,10 @@ class ApiMixin(_Handler):
         self._parts.clear()
         operation = cast(Operation, self._operation)
         at_once = self._route.at_once.get(request.method)
-        if at_once is not None:
-            answered = at_once(request)
-            if answered is not None:
-                self.respond(answered)
-                return
+        answered = None if at_once is None else at_once(request)
+        if answered is not None:
+            self.respond(answered)
+            return
         work = (
             self.api.workers.run(functools.partial(operation, request))
             if self._sink is None

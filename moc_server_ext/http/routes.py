@@ -124,6 +124,7 @@ ROUTES: tuple[Route, ...] = (
         put=buffers.put_buffer,
         delete=buffers.delete_buffer,
         receives={"PUT": uploads.receive_buffer},
+        at_once={"GET": buffers.glance_at_buffer},
     ),
     _route("buffers/{name}/append", post=buffers.append_buffer, receives={"POST": uploads.receive_appended}),
     _route("buffers/{name}/chunks", get=buffers.get_buffer_chunks),
@@ -134,7 +135,7 @@ ROUTES: tuple[Route, ...] = (
     _route("runs/{id}", get=runs.get_run, delete=runs.delete_run, executes=True),
     _route("runs/{id}/output", get=runs.get_run_output),
     _route("zarr", get=zarr.list_zarr_keys),
-    _route("zarr/{key}", get=zarr.get_zarr_value, tail=True),
+    _route("zarr/{key}", get=zarr.get_zarr_value, tail=True, at_once={"GET": zarr.glance_at_zarr_value}),
     _route("handover", post=handover.post_handover),
 )
 

@@ -51,13 +51,6 @@ def bytes_of_node(node: str) -> bytes | None:
     return name if name and node_name(name) == node else None
 
 
-def exact_node(given: bytes) -> str:
-    """Give the node that `given` is, or if :func:`node_name` gives no such node, the one whose name it is."""
-    name = unquote_to_bytes(given)
-    node = node_name(name)
-    return node if name and node.encode() == given else node_name(given)
-
-
 def metadata_key(group: str, name: str | bytes) -> str:
     """Give the key of the metadata document of `name`."""
     return f"{group}/{node_name(name)}/{METADATA}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import quote
 
 import pytest
@@ -157,7 +158,7 @@ def test_a_damaged_chunk_is_an_error_and_never_a_missing_one(gateway):
     for address in ("zarr/buffers/x/c/0", "buffers/x"):
         response = gateway.request("GET", address)
         assert (response.status_code, response.json()["error"]["code"]) == (500, "storage_corrupt")
-        assert "'x'" in response.json()["error"]["message"]
+        assert re.search(r"'x'|'buffers/x/c/0'", response.json()["error"]["message"])
     for path in (gateway.platform.storage.path / "objects").glob("*/*"):
         path.unlink()
     assert gateway.request("GET", "zarr/buffers/x/c/0").status_code == 500

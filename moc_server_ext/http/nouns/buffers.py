@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+
 from ...abc import Content
-from ...model import ArraySpec, BufferRecord, array_headers
+from ...model import BufferRecord, array_headers
 from ..content import bytes_response, record_header
 from ..messages import ApiRequest, ApiResponse, created, json_response, no_content
 
@@ -31,25 +33,33 @@ def append_buffer(request: ApiRequest) -> ApiResponse:
 def get_buffer(request: ApiRequest) -> ApiResponse:
     """Read a buffer, whole or by range: its bytes, or the elements of its array in C order, little-endian."""
     request.parameters()
-    content: Content | None = None
     if request.method == "HEAD":
-        record, etag = request.platform.buffers.identify(request.name())
-    else:
-        record, etag, content = request.platform.buffers.open_identified(request.name())
-    return bytes_response(
-        request,
-        content,
-        size=record.size,
-        content_type=record.content_type,
-        etag=etag,
-        headers={"Cache-Control": "no-store", **_array_headers(record.array), **record_header(record.to_json())},
-    )
+        return _bytes_of(request, *request.platform.buffers.identify(request.name()), None)
+    return _bytes_of(request, *request.platform.buffers.open_identified(request.name()))
+
+
+def glance_at_buffer(request: ApiRequest) -> ApiResponse | None:
+    """Do as :func:`get_buffer` does, where that takes no waiting for a disk."""
+    if request.query:
+        return None
+    glanced = request.platform.buffers.glance(request.name())
+    try:
+        return None if glanced is None else _bytes_of(request, *glanced)
+    except BlockingIOError:
+        return None
 
 
 def get_buffer_chunks(request: ApiRequest) -> ApiResponse:
     """Tell where the chunks of a buffer's array lie, for a client that sees the storage directory."""
     request.parameters()
-    return json_response(request.platform.buffers.chunk_files(request.name()))
+    found = request.platform.buffers.chunk_files(request.name())
+    chunks = {
+        key: {"inline": base64.b64encode(chunk).decode()}
+        if isinstance(chunk, bytes)
+        else {"file": chunk.file, "size": chunk.size, "crc32c": chunk.crc32c}
+        for key, chunk in found.chunks.items()
+    }
+    return json_response({"etag": found.etag, "chunks": chunks})
 
 
 def delete_buffer(request: ApiRequest) -> ApiResponse:
@@ -59,5 +69,14 @@ def delete_buffer(request: ApiRequest) -> ApiResponse:
     return no_content()
 
 
-def _array_headers(array: ArraySpec | None) -> dict[str, str]:
-    return {} if array is None else {name.title(): value for name, value in array_headers(array).items()}
+def _bytes_of(request: ApiRequest, record: BufferRecord, etag: str, content: Content | None) -> ApiResponse:
+    array = {} if record.array is None else array_headers(record.array)
+    headers = {"Cache-Control": "no-store", **{name.title(): value for name, value in array.items()}}
+    return bytes_response(
+        request,
+        content,
+        size=record.size,
+        content_type=record.content_type,
+        etag=etag,
+        headers={**headers, **record_header(record.to_json())},
+    )
