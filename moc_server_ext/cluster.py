@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Observer, Runs
+from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, LocalHierarchy, Observer, Runs
 from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Cluster:
     ----------
     storage
         The storage directory that this cluster owns.
-    functions, blobs, buffers, kv, calls, runs
+    functions, blobs, buffers, kv, zarr, calls, runs
         The nouns.
     """
 
@@ -178,6 +178,11 @@ class Cluster:
     def kv(self) -> KeyValues:
         """Durable bytes by key."""
         return self._orchestrator.kv
+
+    @property
+    def zarr(self) -> LocalHierarchy:
+        """All that is stored, as one Zarr hierarchy."""
+        return self.storage.zarr
 
     @property
     def calls(self) -> Calls:

@@ -10,12 +10,13 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage,
-    │                        BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, MethodNotAllowed
+    ├── InvalidInputError    InvalidModule, InvalidArguments, ArrayRequired, CompileFailed, UnknownLanguage, InvalidUrl,
+    │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, ReadOnlyKey, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
-    ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
+    ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, ArrayResult,
+    │                        GuestExit (GuestStatus)
     ├── PlanError            TaskFailed
     ├── UnavailableError     Overloaded (MemoryBudget), HandedOver, OutboundRequest, MissingExtra,
     │                        ServerUnreachable (ConnectionLost, UntrustedEndpoint)
@@ -32,6 +33,8 @@ __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
     "AnswerTooLargeError",
+    "ArrayRequiredError",
+    "ArrayResultError",
     "BlobNotFoundError",
     "BodyTooLargeError",
     "BufferNotFoundError",
@@ -46,6 +49,7 @@ __all__ = [
     "FunctionNotFoundError",
     "GuestError",
     "GuestExitError",
+    "GuestStatusError",
     "HandedOverError",
     "HostCallError",
     "HostNotAllowedError",
@@ -69,6 +73,7 @@ __all__ = [
     "OverloadedError",
     "PlanError",
     "RangeNotSatisfiableError",
+    "ReadOnlyKeyError",
     "ReadOnlyStorageError",
     "RunNotFoundError",
     "ServerUnreachableError",
@@ -262,6 +267,21 @@ class AddressInUseError(ConflictError):
         )
 
 
+class NoBytesError(ConflictError):
+    """The buffer is a group of arrays without a main one, or an array of a data type that moc does not know."""
+
+    code = "no_bytes"
+
+    def __init__(self, name: str, *, arrays: Sequence[str]) -> None:
+        what = f"it is a group of {', '.join(arrays)}" if arrays else "moc knows no data type for what it holds"
+        super().__init__(
+            f"Buffer {name!r} has no bytes to give as one: {what}. Open it as what it is, with to_xarray() or "
+            "to_zarr(), or read its parts below zarr/buffers.",
+            name=name,
+            arrays=list(arrays),
+        )
+
+
 class InvalidInputError(MocError):
     """A value from outside is not what it must be; nothing was changed."""
 
@@ -297,6 +317,22 @@ class InvalidArgumentsError(InvalidInputError):
             entry=entry,
             expected=list(expected),
             found=list(found),
+        )
+
+
+class ArrayRequiredError(InvalidInputError):
+    """An array function was called with an input that is no array. Nothing was started."""
+
+    code = "array_required"
+
+    def __init__(self, function: str, entry: str) -> None:
+        super().__init__(
+            f"{entry!r} of function {function!r} takes an array as its input, and this input is none. Give one: "
+            f"`moc.call({function!r}, input=array)`, `%moc call -i VARIABLE {function}`, "
+            f"`moc call --input-file FILE --dtype float32 --shape 120,180 {function}`, or over HTTP the headers "
+            "Moc-Dtype and Moc-Shape.",
+            function=function,
+            entry=entry,
         )
 
 
@@ -387,6 +423,19 @@ class RangeNotSatisfiableError(InvalidInputError):
 
     def __init__(self, size: int) -> None:
         super().__init__(f"The range begins behind the end: there are {size:,} bytes.", size=size)
+
+
+class ReadOnlyKeyError(InvalidInputError):
+    """A key of the Zarr hierarchy cannot be written: only those below ``buffers/NAME/`` can."""
+
+    code = "read_only_key"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The Zarr key {key[:200]!r} cannot be written: only what is below 'buffers/NAME/' can. Open the store "
+            "with a path below 'buffers', or create the array there.",
+            key=key[:200],
+        )
 
 
 class MethodNotAllowedError(InvalidInputError):
@@ -687,6 +736,45 @@ class GuestExitError(GuestError):
             f"Function {function!r} ended with exit code {exit_code}.",
             function=function,
             exit_code=exit_code,
+            stderr=stderr,
+        )
+
+
+class GuestStatusError(GuestExitError):
+    """An array function gave a number other than 0 back, or ended its program: there is no array."""
+
+    code = "guest_status"
+
+    def __init__(
+        self, function: str, entry: str, status: int, *, exited: bool = False, stderr: str = "", note: str = ""
+    ) -> None:
+        what = f"ended its program with exit code {status}" if exited else f"gave {status} back, where 0 is success"
+        GuestError.__init__(
+            self,
+            f"{entry!r} of function {function!r} {what}: there is no array.{' ' + note if note else ''}",
+            function=function,
+            entry=entry,
+            exit_code=status,
+            stderr=stderr,
+        )
+
+
+class ArrayResultError(GuestError):
+    """What an array function left as its result describes no array in its memory."""
+
+    code = "array_result"
+
+    def __init__(
+        self, function: str, entry: str, *, field: str, found: object, expected: str, stderr: str = ""
+    ) -> None:
+        super().__init__(
+            f"{entry!r} of function {function!r} gave no array back: the field {field!r} of its result is {found}, "
+            f"expected {expected}.",
+            function=function,
+            entry=entry,
+            field=field,
+            found=str(found),
+            expected=expected,
             stderr=stderr,
         )
 

@@ -185,6 +185,7 @@ class ApiMixin(_Handler):
             headers=self.request.headers,
             caller=self._caller,
             hand_over=self.api.hand_over,
+            max_body_bytes=self.api.max_body_bytes,
         )
 
     def _client_name(self) -> str:
@@ -267,6 +268,11 @@ class ApiMixin(_Handler):
         request = replace(self._api_request, body=b"".join(self._parts))
         self._parts.clear()
         operation = cast(Operation, self._operation)
+        at_once = self._route.at_once.get(request.method)
+        answered = None if at_once is None else at_once(request)
+        if answered is not None:
+            self.respond(answered)
+            return
         work = (
             self.api.workers.run(functools.partial(operation, request))
             if self._sink is None

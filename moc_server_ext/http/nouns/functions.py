@@ -10,12 +10,14 @@ from ...model import (
     WASM_CONTENT_TYPE,
     CallRequest,
     Declaration,
+    array_headers,
+    parse_array_headers,
     parse_grants,
     parse_limits,
     parse_mode,
     parse_name,
 )
-from ..content import request_content_type
+from ..content import has_content_type, request_content_type
 from ..messages import (
     ApiRequest,
     ApiResponse,
@@ -81,6 +83,33 @@ def call_function(request: ApiRequest) -> CallRequest:
         entry=parse_single(query["entry"], "entry") or None,
         env=parse_pairs(query["env"], "env"),
         limits=parse_limits(query["limit"]),
+        input_headers=_input_headers(request),
         caller=request.caller,
         call_id=secrets.token_hex(8),
     )
+
+
+def _input_headers(request: ApiRequest) -> dict[str, str]:
+    """Give what the request says of its body, for the guest: its type, and whether it is an array.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no well-formed type or array, or the body that is announced has not the array's size.
+    """
+    headers: dict[str, str] = {}
+    if has_content_type(request):
+        headers["content-type"] = request_content_type(request)
+    array = parse_array_headers(request.headers)
+    if array is not None:
+        length = request.headers.get("content-length")
+        if length is not None and length != str(array.nbytes):
+            raise InvalidInputError(
+                f"The body has {length[:20]} bytes, and an array of {array.dtype} with the shape {list(array.shape)} has "
+                f"{array.nbytes:,}.",
+                found=length[:20],
+                expected=array.nbytes,
+            )
+        told = array_headers(array)
+        headers |= {name: told[name] for name in ("moc-dtype", "moc-shape")}
+    return headers
