@@ -10,15 +10,18 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from moc_widgets.browse_page import browse_page
 from moc_widgets.buffer_page import buffer_page
+from moc_widgets.listing import list_platform
 from moc_widgets.page import PAGE_BYTES, first_page
 from moc_widgets.sniff import decode_text, image_type, media_type
 
 from .handles import show_handle
-from .inspecting import show_inspector
-from .progress import has_front_end, is_watched
+from .inspecting import is_interactive, show_browse, show_inspector
+from .progress import has_front_end
 
 if TYPE_CHECKING:
+    from moc_server_ext.client.client import Client
     from moc_server_ext.client.handles import BufferHandle
     from moc_server_ext.model import CallResult
     from moc_server_ext.verbs.outcome import BytesOutcome, CallOutcome, Outcome, TableOutcome
@@ -51,6 +54,7 @@ class Display:
     def show(self, outcome: Outcome) -> object:
         """Show `outcome` and give what the line's value is."""
         from moc_server_ext.verbs.outcome import (
+            BrowseOutcome,
             BufferOutcome,
             BytesOutcome,
             CallOutcome,
@@ -75,6 +79,9 @@ class Display:
         elif isinstance(outcome, BufferOutcome):
             value = outcome.handle
             self.show_buffer(outcome.handle)
+        elif isinstance(outcome, BrowseOutcome):
+            value = None
+            self._show_browse(outcome.client)
         elif isinstance(outcome, TableOutcome):
             self._publish(table_bundle(outcome))
         else:
@@ -89,10 +96,17 @@ class Display:
         """Show what is in a buffer: where a person watches, to look around in."""
         bundle = buffer_bundle(handle)
         # One that cannot be read has no page, only a sentence.
-        if "text/html" not in bundle or not is_watched(self._shell) or not has_front_end(self._shell):
+        if "text/html" not in bundle or not is_interactive(self._shell):
             self._publish(bundle)
         elif self._take(size_of(bundle)):
             show_inspector(self._shell, handle)
+
+    def _show_browse(self, client: Client) -> None:
+        bundle = browse_page(client.origin, list_platform(client.platform))
+        if not is_interactive(self._shell):
+            self._publish(bundle)
+        elif self._take(size_of(bundle)):
+            show_browse(self._shell, client)
 
     def begin_cell(self, *_: object) -> None:
         """Treat every object as not yet shown, and begin with all the room; IPython calls this before each cell."""

@@ -10,9 +10,17 @@ import contextvars
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from .progress import has_front_end, is_watched
+
 if TYPE_CHECKING:
+    from moc_server_ext.client.client import Client
     from moc_server_ext.client.handles import BufferHandle
     from moc_widgets.placing import Publish
+
+
+def is_interactive(shell: Any) -> bool:
+    """Tell whether a person sees what is shown now, in a front end that may run widgets."""
+    return has_front_end(shell) and is_watched(shell)
 
 
 def show_inspector(shell: Any, handle: BufferHandle) -> None:
@@ -20,6 +28,13 @@ def show_inspector(shell: Any, handle: BufferHandle) -> None:
     from moc_widgets.inspector import InspectorWidget
 
     InspectorWidget(handle, _publisher(shell)).show()
+
+
+def show_browse(shell: Any, client: Client) -> None:
+    """Show the browse view of a platform below the cell."""
+    from moc_widgets.browse import BrowseWidget
+
+    BrowseWidget(client, _publisher(shell)).show()
 
 
 def _publisher(shell: Any) -> Publish:

@@ -110,12 +110,12 @@ class MocMagics:
 
     def show_buffer(self, handle: Any) -> None:
         """Show a buffer to look around in, unless a line has just shown it, or nobody is there to look around."""
-        from .progress import has_front_end, is_watched
+        from .inspecting import is_interactive
 
         try:
             self.skip_if_shown(handle)
         except NotImplementedError:
-            if not (has_front_end(self._shell) and is_watched(self._shell)):
+            if not is_interactive(self._shell):
                 raise
             self.display.show_buffer(handle)
 

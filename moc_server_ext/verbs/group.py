@@ -26,6 +26,7 @@ def build_group(face: Face) -> VerbGroup:
     for verb in (
         functions.push,
         calls.call,
+        calls.calls,
         functions.functions,
         functions.function,
         buffers.buffers,

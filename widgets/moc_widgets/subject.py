@@ -179,9 +179,7 @@ class Subject:
 
 
 def _same(one: BufferRecord, other: BufferRecord) -> bool:
-    return (one.created_at, one.size, one.content_type) == (other.created_at, other.size, other.content_type) and (
-        _array_of(one) == _array_of(other)
-    )
+    return one == other
 
 
 def _array_of(record: BufferRecord) -> Any:
