@@ -65,6 +65,7 @@ __all__ = [
     "MissingExtraError",
     "MissingImportError",
     "MocError",
+    "NoBytesError",
     "NotAStorageError",
     "NotFoundError",
     "NotGrantedError",

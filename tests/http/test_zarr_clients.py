@@ -17,6 +17,13 @@ CUBE = np.arange(8 * 6 * 10, dtype="float32").reshape(8, 6, 10) / 4
 
 
 @pytest.fixture
+def gateway(served):
+    """A gateway in front of a queue: these clients ask for many chunks at once."""
+    with served(waiting=256) as running:
+        yield running
+
+
+@pytest.fixture
 def options(gateway):
     """What a client is given besides the address."""
     context = ssl.create_default_context(cafile=str(gateway.ca_file))
@@ -36,6 +43,10 @@ def asked(gateway):
         def open(self, key):
             found.append(key)
             return inner.open(key)
+
+        def consolidated(self, key):
+            found.append(key)
+            return inner.consolidated(key)
 
         def glance(self, key):
             glanced = inner.glance(key)
