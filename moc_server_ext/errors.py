@@ -10,8 +10,8 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage,
-    │                        BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, ReadOnlyKey, MethodNotAllowed
+    ├── InvalidInputError    InvalidModule, InvalidArguments, ArrayRequired, CompileFailed, UnknownLanguage, InvalidUrl,
+    │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, ReadOnlyKey, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
@@ -33,6 +33,7 @@ __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
     "AnswerTooLargeError",
+    "ArrayRequiredError",
     "ArrayResultError",
     "BlobNotFoundError",
     "BodyTooLargeError",
@@ -317,6 +318,22 @@ class InvalidArgumentsError(InvalidInputError):
             entry=entry,
             expected=list(expected),
             found=list(found),
+        )
+
+
+class ArrayRequiredError(InvalidInputError):
+    """An array function was called with an input that is no array. Nothing was started."""
+
+    code = "array_required"
+
+    def __init__(self, function: str, entry: str) -> None:
+        super().__init__(
+            f"{entry!r} of function {function!r} takes an array as its input, and this input is none. Give one: "
+            f"`moc.call({function!r}, input=array)`, `%moc call -i VARIABLE {function}`, "
+            f"`moc call --input-file FILE --dtype float32 --shape 120,180 {function}`, or over HTTP the headers "
+            "Moc-Dtype and Moc-Shape.",
+            function=function,
+            entry=entry,
         )
 
 

@@ -104,18 +104,6 @@ def has_array(headers: Mapping[str, str]) -> bool:
     return bool(headers) and parse_array_headers(headers) is not None
 
 
-def array_required(function: str, entry: str) -> InvalidInputError:
-    """Make the error for a call of an array function whose input is no array."""
-    return InvalidInputError(
-        f"{entry!r} of function {function!r} takes an array as its input, and this input is none. Give one: "
-        f"`moc.call({function!r}, input=array)`, `%moc call -i VARIABLE {function}`, "
-        f"`moc call --input-file FILE --dtype float32 --shape 120,180 {function}`, or over HTTP the headers Moc-Dtype "
-        "and Moc-Shape.",
-        function=function,
-        entry=entry,
-    )
-
-
 def check_posix_entry(function: str, entry: str, signature: Signature) -> None:
     """Refuse to start an export in posix mode that takes numbers or an array."""
     if is_array_export(entry):

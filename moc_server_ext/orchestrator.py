@@ -22,11 +22,10 @@ from .buffers.exchange import ExchangeBuffer
 from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
-from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
+from .errors import ArrayRequiredError, CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
-    array_required,
     check_arguments,
     check_env,
     check_limits,
@@ -346,7 +345,7 @@ class Orchestrator:
         else:
             check_text_size(check_env(env))
             if target.takes_array and not numbers_follow and not has_array(request.input_headers):
-                raise array_required(template.function, entry_name(template.entry))
+                raise ArrayRequiredError(template.function, entry_name(template.entry))
             if arguments or not (numbers_follow and not target.takes_array):
                 numbers = parse_numbers(template.function, entry_name(template.entry), target.signature, arguments)
             else:
@@ -457,7 +456,7 @@ class PreparedCall:
             The guest failed.
         """
         if self._target.takes_array:
-            raise array_required(self.invocation.function, entry_name(self.invocation.entry))
+            raise ArrayRequiredError(self.invocation.function, entry_name(self.invocation.entry))
         if not self._warm:
             invocation = self._with_numbers(numbers)
             return self._orchestrator.run_resolved(invocation, ExchangeBuffer(b""), None, self._run_fresh).result

@@ -12,8 +12,9 @@ from ..abc import Platform
 from ..errors import InvalidInputError, PlanError, from_json
 from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
 from ..plans.wait import wait
+from .call_input import take_input
 from .started import CallHandle
-from .views import BuffersView, FunctionsView, KeyValuesView, to_bytes, to_text
+from .views import BuffersView, FunctionsView, KeyValuesView, to_text
 
 
 class Client:
@@ -60,7 +61,8 @@ class Client:
         name
             A function's name, or a blob id.
         *arguments
-            Text or numbers: command-line arguments (posix), or the numbers of a direct call.
+            Text or numbers: command-line arguments (posix), or the numbers of a direct call. An array in the first
+            place is the input.
         env
             Environment variables of the guest; numbers become text.
         mode
@@ -68,7 +70,8 @@ class Client:
         entry
             The export to start.
         input
-            The guest's stdin: bytes, or text that is sent as UTF-8.
+            The guest's stdin: bytes, text that is sent as UTF-8, a stored buffer, an array or the result of another
+            call. The data type and the shape of an array go along.
         limits
             Limits of this call by name, such as ``{"timeout_seconds": 2}``; they only lower those of the function.
 
@@ -219,13 +222,15 @@ def _request(
     input: Any,
     limits: Mapping[str, Number] | None,
 ) -> CallRequest:
+    content, headers, arguments = take_input(input, arguments)
     return CallRequest(
         function=to_text(name),
         arguments=tuple(_argument(each) for each in arguments),
         mode=parse_mode(mode),
         entry=entry,
         env={to_text(variable): _argument(value) for variable, value in (env or {}).items()},
-        input=to_bytes(input),
+        input=content,
+        input_headers=headers,
         limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
     )
 

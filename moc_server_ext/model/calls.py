@@ -46,7 +46,7 @@ class CallRequest:
     mode: Mode | None = None
     entry: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    input: bytes | memoryview = b""
+    input: bytes | bytearray | memoryview = b""
     input_headers: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, Number] = field(default_factory=dict)
     caller: str = "local"

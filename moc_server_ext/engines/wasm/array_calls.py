@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol, TypeVar
 
-from ...errors import ArrayResultError, GuestError, GuestStatusError, InvalidInputError, MocError
+from ...errors import ArrayRequiredError, ArrayResultError, GuestError, GuestStatusError, InvalidInputError, MocError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import Wait
-from ...invocation import array_required
 from ...model import Number
 from ...model.arrays import ArraySpec, array_headers, parse_array_headers
 from .array_layout import ARRAY_BYTES, Result, read_result, write_array
@@ -84,7 +83,7 @@ class ArrayCall:
         self._entry = entry.shown_name
         array = parse_array_headers(context.input.headers)
         if array is None:
-            raise array_required(self._function, self._entry)
+            raise ArrayRequiredError(self._function, self._entry)
         self._array: ArraySpec = array
         self._memory = LinearMemory()
         self._pointer = 0
