@@ -67,9 +67,10 @@ CALLER = """(module
     (call $forward (local.get $id))))"""
 
 
-@pytest.fixture
-def moc(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster.open(tmp_path / "storage", cache_directory=tmp_path / "modules") as cluster:
+@pytest.fixture(scope="module")
+def moc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    root: Path = tmp_path_factory.mktemp("arrays")
+    with Cluster.open(root / "storage", cache_directory=root / "modules") as cluster:
         yield cluster
 
 
@@ -426,7 +427,7 @@ def test_waiting_for_a_live_array_is_ended_by_a_cancellation(moc):
 
 def test_the_loop_goes_on_while_a_large_array_is_copied(moc):
     moc.functions.put("same", array_function())
-    array = numpy.zeros(64 * MIB, "uint8")
+    array = numpy.zeros(16 * MIB, "uint8")
     turns = 0
 
     async def run() -> CallResult:
@@ -437,7 +438,7 @@ def test_the_loop_goes_on_while_a_large_array_is_copied(moc):
             await asyncio.sleep(0)
         return await task
 
-    assert asyncio.run(run()).to_numpy().nbytes == 64 * MIB
+    assert asyncio.run(run()).to_numpy().nbytes == 16 * MIB
     # In one piece it would be a handful.
     assert turns > 16
 
