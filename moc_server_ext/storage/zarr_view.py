@@ -146,6 +146,17 @@ class ZarrView:
         finally:
             content.close()
 
+    def read_last(self, key: str, count: int) -> bytes | None:
+        """Read the last `count` bytes of the value of a key; None if there is no such key. Raises as :meth:`read`."""
+        opened = self.open(key)
+        if opened is None:
+            return None
+        content = opened[1]
+        try:
+            return content.read(max(content.size - count, 0))
+        finally:
+            content.close()
+
     def open(self, key: str) -> tuple[str, Content] | None:
         """Open the value of a key, with its identity; None if there is no such key. Raises as :meth:`read` does."""
         version, below = self._remembered(key)
