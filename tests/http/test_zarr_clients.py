@@ -139,7 +139,9 @@ def test_xarray_opens_a_dataset_with_its_coordinates_and_reads_of_it_what_it_nee
     with xarray.open_zarr(url, storage_options=options, chunks=None) as opened:
         metadata = [each for each in asked if each.endswith("zarr.json")]
         assert set(metadata) == {"buffers/climate/zarr.json"}
-        xarray.testing.assert_identical(opened.load(), data)
+        loaded = opened.load()
+        assert loaded.attrs.pop("moc")["content_type"] == "application/octet-stream"
+        xarray.testing.assert_identical(loaded, data)
     with xarray.open_zarr(url, storage_options=options, chunks=None) as opened:
         asked.clear()
         np.testing.assert_array_equal(opened["t"].isel(time=5).values, CUBE[5])
