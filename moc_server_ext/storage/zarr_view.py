@@ -9,7 +9,9 @@ import heapq
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from ..abc import Bytes
 from ..errors import CorruptStorageError, InvalidInputError
+from .checks import Checks
 from .consolidated import consolidate, consolidated_keys
 from .content import OpenContent, StoredContent, check_range, open_content
 from .keyvalue import KEY_BYTES_MAX, end_of_prefix
@@ -40,6 +42,7 @@ class ZarrView:
         self._entries = entries
         self._key_values = key_values
         self._objects = objects
+        self._checks = Checks()
 
     # -- listing ------------------------------------------------------------------------------------------------------
 
@@ -136,6 +139,14 @@ class ZarrView:
             return None
         with opened[1] as content:
             return content.read(start, stop)
+
+    def read_whole(self, key: str) -> Bytes | None:
+        """Read the value of a key into memory of its own; None if there is no such key. Raises as :meth:`read`."""
+        opened = self.open(key)
+        if opened is None:
+            return None
+        with opened[1] as content:
+            return content.whole(self._checks)
 
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last `count` bytes of the value of a key; None if there is no such key. Raises as :meth:`read`."""
