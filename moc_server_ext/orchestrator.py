@@ -57,7 +57,9 @@ _CLOSE_STEP_SECONDS = 0.05
 
 
 class WarmInstance(Protocol):
-    """An instance that serves several direct calls, one at a time."""
+    """An instance that serves several direct calls, one at a time; `is_worn` when the next had better get another."""
+
+    is_worn: bool
 
     def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
         """Call the entry point; after an error of the guest the instance is of no further use."""
@@ -65,11 +67,6 @@ class WarmInstance(Protocol):
 
     def run(self, context: CallContext) -> CallResult:
         """Call the entry point, an array function, with the input and the numbers of `context`."""
-        ...
-
-    @property
-    def is_worn(self) -> bool:
-        """Whether a fresh instance would be better for the next call."""
         ...
 
     def close(self) -> None:

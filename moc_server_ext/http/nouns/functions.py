@@ -105,8 +105,8 @@ def _input_headers(request: ApiRequest) -> dict[str, str]:
         length = request.headers.get("content-length")
         if length is not None and length != str(array.nbytes):
             raise InvalidInputError(
-                f"The body has {length[:20]} bytes, and an array of {array.dtype} with the shape {list(array.shape)} has "
-                f"{array.nbytes:,}.",
+                f"An array of {array.dtype} with the shape {list(array.shape)} has {array.nbytes:,} bytes; the body has "
+                f"{length[:20]}.",
                 found=length[:20],
                 expected=array.nbytes,
             )

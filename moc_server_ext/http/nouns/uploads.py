@@ -83,7 +83,7 @@ def _receive_staged(
     def store(file: IO[bytes]) -> BufferRecord:
         body = parse_json_object(file.read())
         files, content_type = body.get("files"), body.get("content_type", DEFAULT_CONTENT_TYPE)
-        if not isinstance(content_type, str) or not _are_texts(files):
+        if not isinstance(content_type, str) or not isinstance(files, dict) or not _are_texts(files):
             raise InvalidInputError('Staged files are told as {"files": {CHUNK: ID, …}, "content_type": TYPE}.')
         return request.platform.buffers.adopt(
             name, files, array, parse_content_type(content_type), headers, origin=origin
