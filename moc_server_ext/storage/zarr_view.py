@@ -9,10 +9,11 @@ import heapq
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ..abc import Content
+from ..abc import Bytes, Content
 from ..errors import CorruptStorageError, InvalidInputError
+from .checks import Checks
 from .consolidated import consolidate, consolidated_keys
-from .content import StoredContent, check_range, open_content
+from .content import OpenContent, StoredContent, check_range, open_content
 from .glances import GlanceContent, open_value
 from .keyvalue import KEY_BYTES_MAX, end_of_prefix
 from .nodes import parse_node
@@ -46,6 +47,7 @@ class ZarrView:
         self._entries = entries
         self._key_values = key_values
         self._objects = objects
+        self._checks = Checks()
 
     # -- listing ------------------------------------------------------------------------------------------------------
 
@@ -146,6 +148,14 @@ class ZarrView:
         finally:
             content.close()
 
+    def read_whole(self, key: str) -> Bytes | None:
+        """Read the value of a key into memory of its own; None if there is no such key. Raises as :meth:`read`."""
+        opened = self._open_entry(key)
+        if opened is None:
+            return None
+        with opened[1] as content:
+            return content.whole(self._checks)
+
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last `count` bytes of the value of a key; None if there is no such key. Raises as :meth:`read`."""
         opened = self.open(key)
@@ -163,6 +173,9 @@ class ZarrView:
         if version is not None:
             # So that the file stays open for the next one, which may be a glance.
             return identity(version.rows[below]), open_value(version, below)
+        return self._open_entry(key)
+
+    def _open_entry(self, key: str) -> tuple[str, OpenContent] | None:
         found: StoredContent | None = None
 
         def lookup() -> StoredContent:
@@ -178,7 +191,7 @@ class ZarrView:
             found = self._check_absent(key)
             if found is None:
                 return None
-            return self.open(key)
+            return self._open_entry(key)
         assert found is not None  # noqa: S101 - the lookup found it
         return identity(found), content
 
