@@ -1,4 +1,4 @@
-"""The verbs that look inside, for notebooks alone: ``inspect`` and ``browse``. What they show is the notebook's affair."""
+"""The verbs that look inside, for notebooks alone: ``inspect`` and ``browse``. How it is shown is their affair."""
 
 from __future__ import annotations
 

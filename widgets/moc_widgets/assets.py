@@ -1,6 +1,6 @@
-"""What widgets bring to the browser, read from ``static/``: a script is one module, joined from parts that follow in order.
+"""What widgets bring to the browser, from ``static/``: a script is one module, joined from parts that stand in order.
 
-A widget's script comes over the kernel's connection, so that it can import neither from a server nor from beside itself.
+A widget's script comes over the kernel's connection: it can import neither from a server nor from beside itself.
 """
 
 from __future__ import annotations

@@ -29,9 +29,7 @@ def browse_page(origin: str, listing: Mapping[str, Any]) -> dict[str, str]:
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += [f"… and {left:,} more"] if left else []
         parts.append((f"{title} ({len(rows) + left:,})", "\n".join(lines) or "none"))
-    body = "".join(
-        figure(title, preformatted(text, title, "white-space:pre")) for title, text in parts
-    )
+    body = "".join(figure(title, preformatted(text, title, "white-space:pre")) for title, text in parts)
     plain = "\n".join([caption, *(f"{title}\n{text}" for title, text in parts)])
     return {"text/html": figure(caption, body), "text/plain": plain}
 

@@ -10,11 +10,12 @@ import html
 import math
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from moc_server_ext.errors import MocError
 
-from .elements import MemberElements, StoredElements
+from .elements import StoredElements
 from .page import PAGE_BYTES, figure, first_page, format_caption, preformatted, printable
 from .palette import palette
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
     from moc_server_ext.client.handles import BufferHandle
-    from moc_server_ext.model import BufferRecord
+    from moc_server_ext.model import ArraySpec, BufferRecord
 
 _VALUES: Final = 1000
 _MAP_POINTS: Final = 96
@@ -34,7 +35,7 @@ def buffer_page(handle: BufferHandle) -> dict[str, str]:
     """Show a stored buffer as a MIME bundle; one that is not there, or cannot be read, says so."""
     try:
         record = handle.record
-        array, members = getattr(record, "array", None), getattr(record, "arrays", None) or {}
+        array, members = record.array, record.arrays
         if members and array is None:
             return _group_page(record, members)
         if array is not None:
@@ -46,7 +47,7 @@ def buffer_page(handle: BufferHandle) -> dict[str, str]:
     return first_page(content, size=record.size, content_type=record.content_type, title=f"buffer {record.name!r}")
 
 
-def _array_page(handle: BufferHandle, record: BufferRecord, spec: Any) -> dict[str, str]:
+def _array_page(handle: BufferHandle, record: BufferRecord, spec: ArraySpec) -> dict[str, str]:
     import numpy
 
     elements = StoredElements(handle, spec)
@@ -63,7 +64,7 @@ def _array_page(handle: BufferHandle, record: BufferRecord, spec: Any) -> dict[s
     return {"text/html": figure(caption, body, note), "text/plain": plain}
 
 
-def _group_page(record: BufferRecord, members: Any) -> dict[str, str]:
+def _group_page(record: BufferRecord, members: Mapping[str, ArraySpec]) -> dict[str, str]:
     lines = [
         f"{printable(path, keep='')[:80]}: {spec.dtype} ({', '.join(f'{each:,}' for each in spec.shape)})"
         for path, spec in list(members.items())[:_MOST_MEMBERS]
@@ -77,11 +78,11 @@ def _group_page(record: BufferRecord, members: Any) -> dict[str, str]:
     return {"text/html": figure(caption, preformatted(text, "Arrays", "white-space:pre"), note), "text/plain": plain}
 
 
-def _named(shape: Any, names: list[str]) -> list[tuple[str, int]]:
+def _named(shape: Sequence[int], names: list[str]) -> list[tuple[str, int]]:
     return [(names[axis] if axis < len(names) else "", length) for axis, length in enumerate(shape)]
 
 
-def _beginning(elements: StoredElements | MemberElements) -> ndarray[Any, Any]:
+def _beginning(elements: StoredElements) -> ndarray[Any, Any]:
     """Read the corner of the array, at most about a thousand elements of it."""
     lengths, room = [], _VALUES
     for length in reversed(elements.shape):
@@ -108,10 +109,11 @@ def _map(elements: StoredElements, caption: str) -> str:
     if not finite.any():
         return ""
     low, high = values[finite].min(), values[finite].max()
-    with numpy.errstate(over="ignore", invalid="ignore"):
-        shares = (values - low) / (high - low) if high > low else numpy.full(values.shape, 0.5)
+    # Halved, since a range from -1e308 to 1e308 is itself no number.
+    half = high / 2 - low / 2
+    shares = (numpy.where(finite, values, low) / 2 - low / 2) / half if half > 0 else numpy.full(values.shape, 0.5)
     # The last colour of the 256 is left to what is no number.
-    indexes = numpy.where(finite, numpy.clip(numpy.nan_to_num(shares) * 254, 0, 254).round(), 255).astype("u1")
+    indexes = numpy.where(finite, (shares * 254).round(), 255).astype("u1")
     source = base64.b64encode(_png(indexes)).decode()
     style = (
         "display:block;margin:4px 0;image-rendering:pixelated;border:1px solid var(--jp-border-color2,#8886);"

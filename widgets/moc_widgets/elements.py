@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from moc_server_ext.errors import InvalidInputError
+from moc_server_ext.model.arrays import ITEM_BYTES
 
 if TYPE_CHECKING:
-    from numpy import dtype as Dtype
+    import numpy
     from numpy import ndarray
 
     from moc_server_ext.client.handles import BufferHandle
+    from moc_server_ext.model import ArraySpec
 
-DTYPES: Final = (
-    "uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 float32 float64 complex64 complex128 bool".split()
-)
+DTYPES: Final = tuple(ITEM_BYTES)
 """What bytes can be looked at as."""
 
 PLANE_POINTS: Final = 512
@@ -55,7 +55,7 @@ class Elements:
         In which shape it is stored, and best read.
     """
 
-    def __init__(self, dtype: Dtype[Any], shape: Sequence[int], chunks: Sequence[int]) -> None:
+    def __init__(self, dtype: numpy.dtype[Any], shape: Sequence[int], chunks: Sequence[int]) -> None:
         self.dtype = dtype
         self.shape = tuple(shape)
         self.chunks = tuple(chunks)
@@ -79,9 +79,9 @@ class Elements:
 class StoredElements(Elements):
     """A buffer that is an array, or the main array of one that is a group."""
 
-    def __init__(self, handle: BufferHandle, spec: Any) -> None:
+    def __init__(self, handle: BufferHandle, spec: ArraySpec) -> None:
         super().__init__(_dtype(spec.dtype), spec.shape, spec.chunks)
-        self._handle: Any = handle
+        self._handle = handle
 
     def read(self, selection: tuple[int | slice, ...]) -> ndarray[Any, Any]:
         """Read through the handle's own indexing."""
@@ -93,9 +93,9 @@ class StoredElements(Elements):
 class MemberElements(Elements):
     """One array of a buffer that is a group."""
 
-    def __init__(self, handle: BufferHandle, path: str, spec: Any) -> None:
+    def __init__(self, handle: BufferHandle, path: str, spec: ArraySpec) -> None:
         super().__init__(_dtype(spec.dtype), spec.shape, spec.chunks)
-        self._handle: Any = handle
+        self._handle = handle
         self._path = path
 
     def read(self, selection: tuple[int | slice, ...]) -> ndarray[Any, Any]:
@@ -130,8 +130,8 @@ class BytesElements(Elements):
 def elements_of(
     handle: BufferHandle,
     size: int,
-    array: Any,
-    members: Mapping[str, Any],
+    array: ArraySpec | None,
+    members: Mapping[str, ArraySpec],
     *,
     member: str = "",
     dtype: str = "uint8",
@@ -197,7 +197,7 @@ def little_endian(values: ndarray[Any, Any]) -> bytes:
     return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _dtype(name: str) -> Dtype[Any]:
+def _dtype(name: str) -> numpy.dtype[Any]:
     import numpy
 
     return numpy.dtype(name)

@@ -36,7 +36,10 @@ def list_platform(platform: Platform) -> dict[str, Any]:
     return {
         "functions": _table(
             ("Name", "Entry points", "Mode", "Size"),
-            [_row(each.name, [each.name, entry_points_text(each), mode_of(each).value, {"size": str(each.size)}]) for each in functions[:ROWS]],
+            [
+                _row(each.name, [each.name, entry_points_text(each), mode_of(each).value, {"size": str(each.size)}])
+                for each in functions[:ROWS]
+            ],
             len(functions),
         ),
         "buffers": _table(
@@ -57,7 +60,13 @@ def list_platform(platform: Platform) -> dict[str, Any]:
             [
                 _row(
                     each.call_id,
-                    [each.function, each.state.value, end_of(each), {"time": each.started_at}, {"duration": each.duration_us}],
+                    [
+                        each.function,
+                        each.state.value,
+                        end_of(each),
+                        {"time": each.started_at},
+                        {"duration": each.duration_us},
+                    ],
                     is_running=each.state is CallState.RUNNING,
                 )
                 for each in calls
@@ -70,8 +79,22 @@ def list_platform(platform: Platform) -> dict[str, Any]:
 def describe_function(platform: Platform, name: str) -> list[list[Any]]:
     """Tell what is known of a function, as pairs of a name and a value."""
     record: FunctionRecord = platform.functions.get(name)
-    body = record.to_json()
-    return _facts(body, ("exports", "size", "content_type", "blob_id"))
+    # Told below in their own way.
+    body = {
+        key: value for key, value in record.to_json().items() if key not in ("name", "exports", "size", "created_at")
+    }
+    facts: list[list[Any]] = [
+        ["mode", mode_of(record).value],
+        ["exports", "\n".join(f"{entry}{signature}" for entry, signature in record.exports.items()) or "none"],
+        ["size", {"size": str(record.size)}],
+        ["registered", {"time": record.created_at}],
+        *(
+            [key.replace("_", " "), _plain(value)]
+            for key, value in body.items()
+            if value not in (None, "", [], {}, False)
+        ),
+    ]
+    return [[key, _shown(value, keep="\n")] for key, value in facts]
 
 
 def describe_call(platform: Platform, call_id: str) -> tuple[list[list[Any]], bool]:
@@ -154,24 +177,9 @@ def _shown(cell: Cell, *, keep: str = "") -> Cell:
     return printable(cell if len(cell) <= _CELL_CHARACTERS else cell[: _CELL_CHARACTERS - 1] + "…", keep=keep)
 
 
-def _facts(body: Mapping[str, Any], first: Sequence[str]) -> list[list[Any]]:
-    """Give a record's fields as pairs, those of `first` before the others and empty ones not at all."""
-    order = [*(name for name in first if name in body), *(name for name in body if name not in first and name != "name")]
-    facts: list[list[Any]] = []
-    for name in order:
-        value = body[name]
-        if value in (None, "", [], {}, False):
-            continue
-        if name == "size":
-            facts.append(["size", {"size": str(value)}])
-        elif isinstance(value, Mapping):
-            facts.append([name.replace("_", " "), _shown("\n".join(f"{key}: {_plain(each)}" for key, each in value.items()), keep="\n")])
-        else:
-            facts.append([name.replace("_", " "), _shown(_plain(value))])
-    return facts
-
-
 def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_plain(each)}" for key, each in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else json.dumps(value, ensure_ascii=False)

@@ -104,9 +104,7 @@ def parse_plane(message: Mapping[str, Any]) -> PlaneWanted:
     at = tuple(_number(each, "at") for each in _list(message, "at", MOST_AXES))
     if rows == columns or max(rows, columns) >= len(at):
         raise InvalidInputError("A plane has two different axes of the array.", field="rows")
-    return PlaneWanted(
-        parse_elements(message), rows, columns, at, _offset(message, "row"), _offset(message, "column")
-    )
+    return PlaneWanted(parse_elements(message), rows, columns, at, _offset(message, "row"), _offset(message, "column"))
 
 
 def parse_line(message: Mapping[str, Any]) -> LineWanted:

@@ -46,9 +46,9 @@ class PlacedWidget(AnyWidget):
 
     def show(self) -> None:
         """Show it as an output that becomes static as soon as the front end takes it from there."""
-        assert self._publish is not None
-        data, metadata = self._repr_mimebundle_()
-        self._publish(data, metadata, False)
+        if self._publish is None:
+            raise TypeError("a widget without a publisher is shown by its front end")
+        self._publish(*self._repr_mimebundle_(), False)
         with self._lock:
             self._is_shown = True
             is_asked = self._is_asked

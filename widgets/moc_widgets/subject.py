@@ -6,6 +6,7 @@ opened, and what was read of another one is never given out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from .sniff import JPEG, PNG, SVG, decode_text, image_type, media_type
 
 if TYPE_CHECKING:
     from moc_server_ext.client.handles import BufferHandle
-    from moc_server_ext.model import BufferRecord
+    from moc_server_ext.model import ArraySpec, BufferRecord
 
 FIRST_BYTES: Final = 16 << 10
 """How many bytes are told with the facts."""
@@ -26,7 +27,7 @@ FIRST_BYTES: Final = 16 << 10
 IMAGE_BYTES: Final = 32 << 20
 """A larger image is not handed to a browser."""
 
-_SNIFFED_TEXT_BYTES: Final = 4096
+_TEXT_BYTES: Final = 4096
 _MOST_HEADERS: Final = 200
 _MOST_MEMBERS: Final = 1000
 _VALUE_CHARACTERS: Final = 4096
@@ -73,7 +74,7 @@ class Subject:
         while True:
             record = self._handle.record
             first = self._handle.read(0, FIRST_BYTES) if _has_bytes(record) else b""
-            if _same(record, self._handle.record):
+            if record == self._handle.record:
                 break
         version = Version(self._tell(record, first), first, record)
         self._version = version
@@ -100,7 +101,7 @@ class Subject:
     def check(self) -> None:
         """Raise ReplacedError unless the buffer still is what was opened."""
         # Asked for behind the reading: what was read before is then of this version as well.
-        if not _same(self.version.record, self._handle.record):
+        if self.version.record != self._handle.record:
             raise ReplacedError(self.name)
 
     def image(self) -> tuple[bytes, str]:
@@ -111,19 +112,17 @@ class Subject:
         content = self.read(0, record.size)
         kind = image_type(content, record.content_type)
         if kind is None:
-            raise ConflictError("It begins like an image, but is none that can be shown: cut off, damaged or too large.")
+            raise ConflictError("It begins like an image, but is cut off, damaged or has too many pixels.")
         return content, kind
 
     def elements(self, *, member: str, dtype: str, big_endian: bool) -> Elements:
         """Give its elements, or its bytes as elements of `dtype`; see :func:`.elements.elements_of`."""
         record = self.version.record
-        array, members = _array_of(record), _members_of(record)
-        return elements_of(
-            self._handle, record.size, array, members, member=member, dtype=dtype, big_endian=big_endian
-        )
+        array, members = record.array, record.arrays
+        return elements_of(self._handle, record.size, array, members, member=member, dtype=dtype, big_endian=big_endian)
 
     def _tell(self, record: BufferRecord, first: bytes) -> dict[str, Any]:
-        array, members = _array_of(record), _members_of(record)
+        array, members = record.array, record.arrays
         views = ["hex", "text"] if _has_bytes(record) else []
         views.append("array")
         image = self._may_be_image(record, first) if array is None and not members else False
@@ -133,7 +132,7 @@ class Subject:
             fits = "array"
         elif image:
             fits = "image"
-        elif record.size and decode_text(first[:_SNIFFED_TEXT_BYTES], whole=record.size <= _SNIFFED_TEXT_BYTES) is not None:
+        elif record.size and decode_text(first[:_TEXT_BYTES], whole=record.size <= _TEXT_BYTES) is not None:
             fits = "text"
         else:
             fits = "hex"
@@ -150,6 +149,9 @@ class Subject:
             "members": [_array_facts(path, spec) for path, spec in list(members.items())[:_MOST_MEMBERS]],
         }
 
+    def _is_text(self, record: BufferRecord, first: bytes) -> bool:
+        return decode_text(first[:_TEXT_BYTES], whole=record.size <= _TEXT_BYTES) is not None
+
     def _may_be_image(self, record: BufferRecord, first: bytes) -> bool:
         if record.size > IMAGE_BYTES:
             return False
@@ -161,7 +163,7 @@ class Subject:
 
     def _origin(self, record: BufferRecord) -> list[list[str]]:
         """Tell who made it, and of a call what the platform still knows."""
-        origin: Mapping[str, str] = getattr(record, "origin", None) or {}
+        origin: Mapping[str, str] = record.origin
         facts = [[_short(key), _short(value)] for key, value in origin.items()]
         call_id = origin.get("call_id")
         if call_id:
@@ -178,32 +180,25 @@ class Subject:
         return facts
 
 
-def _same(one: BufferRecord, other: BufferRecord) -> bool:
-    return one == other
-
-
-def _array_of(record: BufferRecord) -> Any:
-    return getattr(record, "array", None)
-
-
-def _members_of(record: BufferRecord) -> Mapping[str, Any]:
-    return getattr(record, "arrays", None) or {}
-
-
 def _has_bytes(record: BufferRecord) -> bool:
     """Tell whether it can be read as bytes: a group without a main array cannot."""
-    return not _members_of(record) or _array_of(record) is not None
+    return not record.arrays or record.array is not None
 
 
-def _array_facts(path: str, spec: Any) -> dict[str, Any]:
+def _array_facts(path: str, spec: ArraySpec) -> dict[str, Any]:
+    attributes = list(spec.attributes.items())[:_MOST_HEADERS]
     return {
         "path": path,
         "dtype": spec.dtype,
         "shape": [str(each) for each in spec.shape],
         "chunks": [str(each) for each in spec.chunks],
         "dims": [_short(each, 80) if each else "" for each in spec.dimension_names or ()],
-        "attributes": [[_short(str(key)), _short(str(value))] for key, value in list(spec.attributes.items())[:_MOST_HEADERS]],
+        "attributes": [[_short(key), _short(_text(value))] for key, value in attributes],
     }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _short(text: str, most: int = _VALUE_CHARACTERS) -> str:

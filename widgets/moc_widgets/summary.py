@@ -109,7 +109,8 @@ def _ordered(block: ndarray[Any, Any]) -> ndarray[Any, Any]:
     import numpy
 
     if block.dtype.kind == "c":
-        return numpy.abs(block)
+        magnitudes: ndarray[Any, Any] = numpy.abs(block)
+        return magnitudes
     return block.view("u1") if block.dtype.kind == "b" else block
 
 

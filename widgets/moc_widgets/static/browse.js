@@ -8,11 +8,6 @@ const EMPTY = {
   calls: "No call is known.",
 };
 
-function timeText(seconds) {
-  const made = new Date(seconds * 1000);
-  return seconds && !Number.isNaN(made.getTime()) ? made.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) : "";
-}
-
 function durationText(microseconds) {
   if (microseconds < 1000) {
     return `${microseconds} µs`;
@@ -30,6 +25,10 @@ function cellText(cell) {
 
 function cellOrder(cell) {
   return typeof cell === "string" ? cell : Number(cell.size ?? cell.time ?? cell.duration);
+}
+
+function isNumeric(cell) {
+  return typeof cell !== "string" && cell.time === undefined;
 }
 
 class Browse {
@@ -125,7 +124,8 @@ class Browse {
     this.head.replaceChildren(...columns.map((title, column) => {
       const way = sorting?.column === column ? (sorting.isDown ? "descending" : "ascending") : null;
       const mark = way ? (sorting.isDown ? " ↓" : " ↑") : "";
-      return make("th", { scope: "col", "aria-sort": way },
+      const isNumber = rows.some(({ cells }) => isNumeric(cells[column]));
+      return make("th", { scope: "col", "aria-sort": way, class: isNumber ? "moc-number" : null },
         make("button", { type: "button", class: "moc-sort", "data-column": column, onclick: () => this.sort(column) }, title + mark));
     }));
     if (focused !== undefined && focused !== null) {
@@ -154,10 +154,9 @@ class Browse {
   row({ id, cells }) {
     const isChosen = this.choice?.kind === this.kind && this.choice.id === id;
     const parts = cells.map((cell, column) => {
-      const isNumber = typeof cell !== "string" && cell.time === undefined;
       const content = column ? cellText(cell)
         : make("button", { type: "button", class: "moc-open", "aria-pressed": String(isChosen), title: cellText(cell) }, cellText(cell));
-      return make("td", { class: isNumber ? "moc-number" : null }, content);
+      return make("td", { class: isNumeric(cell) ? "moc-number" : null }, content);
     });
     return make("tr", { class: isChosen ? "moc-chosen-row" : null, onclick: () => this.choose(id) }, ...parts);
   }

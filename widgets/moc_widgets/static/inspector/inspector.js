@@ -87,12 +87,11 @@ class Inspector {
     this.root.setAttribute("aria-label", `Buffer ${about.name}`);
     const kind = about.array ? `${about.array.dtype} (${about.array.shape.map(grouped).join(", ")})`
       : about.members.length ? `group of ${grouped(about.members.length)} array${about.members.length === 1 ? "" : "s"}` : about.content_type;
-    const made = new Date(about.created_at * 1000);
-    const time = Number.isNaN(made.getTime()) ? "" : made.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    const time = timeText(about.created_at);
     const origin = Object.fromEntries(about.origin);
     const maker = origin.function ? `made by ${origin.function}` : origin.run_id ? "made by a run" : "";
     this.facts.textContent = [sizeText(size), kind, time, maker].filter(Boolean).join(" · ");
-    const rows = [["Size", bytesText(size)], ["Content type", about.content_type], ["Stored", time]];
+    const rows = [["Size", bytesText(size)], ["Content type", about.content_type], ...(time ? [["Stored", time]] : [])];
     if (about.array) {
       rows.push(["Chunks", `(${about.array.chunks.map(grouped).join(", ")})`]);
       rows.push(...about.array.attributes.map(([name, value]) => [`Attribute ${name}`, value]));

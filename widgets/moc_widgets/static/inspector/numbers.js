@@ -101,6 +101,13 @@ function elementsIn(dtype, view) {
   };
 }
 
+// A moment in the reader's own way; empty for one that is not known.
+function timeText(seconds) {
+  const made = new Date(seconds * 1000);
+  const isKnown = seconds && !Number.isNaN(made.getTime());
+  return isKnown ? made.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) : "";
+}
+
 // What a figure that came as text looks like on the page.
 function figureText(text) {
   if (text === null || text === undefined) {
