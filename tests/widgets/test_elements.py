@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy
 from hypothesis import given
@@ -61,7 +62,7 @@ def test_an_outline_does_not_depend_on_how_the_line_was_cut(length, cuts, seed):
     whole, parts = Outline(length), Outline(length)
     whole.add(0, values)
     edges = sorted({0, length, *(each for each in cuts if each < length)})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         parts.add(start, values[start:stop])
     assert numpy.array_equal(whole.low, parts.low, equal_nan=True)
     assert numpy.array_equal(whole.high, parts.high, equal_nan=True)

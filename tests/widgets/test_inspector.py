@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -382,7 +383,7 @@ def test_a_long_line_comes_as_its_lows_and_highs(inspect):
     answer = comm.wait("line", fits=lambda each: each["done"] == "100000")
     lows, highs = (numpy.frombuffer(each, "<f8") for each in answer["bytes"])
     edges = [-(-piece * 100_000 // 1024) for piece in range(1025)]
-    pieces = [values[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    pieces = [values[start:stop] for start, stop in pairwise(edges)]
     assert numpy.array_equal(lows, [numpy.fmin.reduce(each) for each in pieces], equal_nan=True)
     assert numpy.array_equal(highs, [numpy.fmax.reduce(each) for each in pieces], equal_nan=True)
 

@@ -71,11 +71,11 @@ class Browse {
     this.panel = make("div", { class: "moc-table-frame", role: "tabpanel", id, tabindex: "0" },
       make("table", {}, make("thead", {}, this.head), this.body));
     this.chosen = make("div", { class: "moc-chosen", "aria-live": "polite" });
-    this.root = make("section", { class: "moc-browse moc-inspector", "aria-label": "What is on the platform", "data-lm-suppress-shortcuts": "true" },
+    this.root = keepShortcuts(make("section", { class: "moc-browse moc-inspector", "aria-label": "What is on the platform" },
       make("header", { class: "moc-head" }, make("div", { class: "moc-heading" }, this.title, this.facts), this.refresh),
       this.trouble,
       make("div", { class: "moc-tabs", role: "tablist", "aria-label": "Kinds", onkeydown: (event) => this.tabKey(event) }, ...this.tabs),
-      make("div", { class: "moc-tools" }, this.filter, this.count), this.panel, this.chosen);
+      make("div", { class: "moc-tools" }, this.filter, this.count), this.panel, this.chosen));
   }
 
   list() {

@@ -151,13 +151,21 @@ class ArrayView {
   slider(axis, length) {
     const last = Math.max(length - 1, 0);
     const set = (value) => {
-      this.at[axis] = Math.min(Math.max(Math.trunc(Number(value)) || 0, 0), last);
-      range.value = field.value = this.at[axis];
-      this.askSoon();
+      const place = Math.min(Math.max(Math.trunc(Number(value)) || 0, 0), last);
+      range.value = place;
+      if (place !== this.at[axis]) {
+        this.at[axis] = place;
+        this.askSoon();
+      }
+    };
+    // What is being typed is left alone until it is done.
+    const finish = () => {
+      set(field.value);
+      field.value = this.at[axis];
     };
     const name = this.name(axis);
-    const range = make("input", { type: "range", min: "0", max: last, value: this.at[axis], "aria-label": `${name}, slider`, oninput: () => set(range.value) });
-    const field = make("input", { type: "number", min: "0", max: last, value: this.at[axis], "aria-label": name, onchange: () => set(field.value) });
+    const range = make("input", { type: "range", min: "0", max: last, value: this.at[axis], "aria-label": `${name}, slider`, oninput: () => { set(range.value); field.value = range.value; } });
+    const field = make("input", { type: "number", min: "0", max: last, value: this.at[axis], "aria-label": name, oninput: () => field.value && set(field.value), onchange: finish });
     return make("div", { class: "moc-slice" }, make("span", { class: "moc-slice-name" }, name), range, field,
       make("span", { class: "moc-slice-of" }, `of ${grouped(length)}`));
   }

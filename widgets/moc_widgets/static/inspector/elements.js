@@ -41,6 +41,20 @@ function button(text, onclick, attributes = {}) {
   return make("button", { type: "button", class: "moc-button", onclick, ...attributes }, text);
 }
 
+// Keep Jupyter's shortcuts, which would take arrows and letters for its cells, away from what is worked in with the
+// keyboard; the one that saves is handed on.
+function keepShortcuts(root) {
+  root.dataset.lmSuppressShortcuts = "true";
+  root.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey) {
+      event.preventDefault();
+      event.stopPropagation();
+      root.parentElement?.dispatchEvent(new KeyboardEvent("keydown", event));
+    }
+  });
+  return root;
+}
+
 // Keeps a later part of the page from being redrawn more than once a frame.
 function oncePerFrame(work) {
   let frame = 0;

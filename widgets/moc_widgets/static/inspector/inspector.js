@@ -55,12 +55,9 @@ class Inspector {
       make("div", { class: "moc-tools" }, make("div", { class: "moc-tools-group" }, this.goTo), this.search.element),
       this.scroller.element, make("div", { class: "moc-foot" }, this.place));
     this.panel = make("div", { class: "moc-panel", role: "tabpanel", id });
-    // Jupyter's own shortcuts would take the arrows and letters from whoever works in here.
-    this.root = make("section", {
-      class: "moc-inspector", "data-lm-suppress-shortcuts": "true", onkeydown: (event) => this.key(event),
-    },
-    make("header", { class: "moc-head" }, make("div", { class: "moc-heading" }, this.title, this.facts), this.reload),
-    this.details, this.trouble, this.tabs, this.panel);
+    this.root = keepShortcuts(make("section", { class: "moc-inspector", onkeydown: (event) => this.key(event) },
+      make("header", { class: "moc-head" }, make("div", { class: "moc-heading" }, this.title, this.facts), this.reload),
+      this.details, this.trouble, this.tabs, this.panel));
   }
 
   // Show a version of the buffer from its beginning, or from where the one before was looked at.
