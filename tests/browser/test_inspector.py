@@ -97,6 +97,8 @@ def write(server: MocServer, name: str, *cells: str) -> Path:
 
 def open_notebook(page: Any, jupyter: tuple[str, str], path: str) -> None:
     url, token = jupyter
+    # A notebook whose kernel was shut down may be asked which one it wants.
+    page.add_locator_handler(page.locator(".jp-Dialog"), lambda dialog: dialog.locator(".jp-mod-accept").click())
     page.goto(f"{url}{path}?token={token}")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
 
@@ -130,7 +132,10 @@ def save(page: Any, path: Path, outputs: int) -> list[dict[str, Any]]:
     saved: list[dict[str, Any]] = []
 
     def is_there() -> bool:
-        cells = json.loads(path.read_text())["cells"]
+        try:
+            cells = json.loads(path.read_text())["cells"]
+        except ValueError:
+            return False  # It is being written.
         saved[:] = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
         return len(saved) == outputs
 
@@ -193,6 +198,7 @@ def test_in_jupyterlab_a_buffer_is_looked_into_saved_and_seen_again_without_its_
 
     saved = save(page, path, 4)
     assert [set(each) for each in saved] == [{"text/html", "text/plain"}] * 4
+    page.close()
     shut_down_kernels(jupyter)
     settings = server.storage.parent / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension"
     settings.mkdir(parents=True, exist_ok=True)
@@ -200,7 +206,7 @@ def test_in_jupyterlab_a_buffer_is_looked_into_saved_and_seen_again_without_its_
     context = browser.new_context(viewport={"width": 1280, "height": 5000})
     again = context.new_page()
     open_notebook(again, jupyter, "lab/tree/lab.ipynb")
-    again.locator("body[data-jp-theme-light=false]").wait_for(timeout=60_000)
+    again.locator("body[data-jp-theme-light=false]").wait_for(state="attached", timeout=60_000)
     again.get_by_role("region", name="Contents as text").get_by_text("café").first.wait_for(timeout=60_000)
     assert again.get_by_text("model not found").count() == 0
     assert again.locator(".moc-inspector").count() == 0
