@@ -57,7 +57,9 @@ _CLOSE_STEP_SECONDS = 0.05
 
 
 class WarmInstance(Protocol):
-    """An instance that serves several direct calls, one at a time."""
+    """An instance that serves several direct calls, one at a time; `is_worn` when the next had better get another."""
+
+    is_worn: bool
 
     def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
         """Call the entry point; after an error of the guest the instance is of no further use."""
@@ -65,11 +67,6 @@ class WarmInstance(Protocol):
 
     def run(self, context: CallContext) -> CallResult:
         """Call the entry point, an array function, with the input and the numbers of `context`."""
-        ...
-
-    @property
-    def is_worn(self) -> bool:
-        """Whether a fresh instance would be better for the next call."""
         ...
 
     def close(self) -> None:
@@ -344,9 +341,10 @@ class Orchestrator:
             check_text_size(check_env(env) + check_arguments(arguments))
         else:
             check_text_size(check_env(env))
-            if target.takes_array and not numbers_follow and not has_array(request.input_headers):
+            # What the headers say was checked when the target was looked up.
+            if target.takes_array and not numbers_follow and "moc-dtype" not in request.input_headers:
                 raise ArrayRequiredError(template.function, entry_name(template.entry))
-            if arguments or not (numbers_follow and not target.takes_array):
+            if arguments or target.takes_array or not numbers_follow:
                 numbers = parse_numbers(template.function, entry_name(template.entry), target.signature, arguments)
             else:
                 numbers = ()

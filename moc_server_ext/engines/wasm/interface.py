@@ -63,7 +63,7 @@ def _check_array_functions(function: str, interface: ModuleInterface) -> None:
         shown = repr(name[:64])
         if not is_array_export(name):
             raise InvalidModuleError(
-                function, f"it exports {shown}; of the interfaces for arrays, this moc has chunk/1."
+                function, f"it exports {shown}, and this moc knows array functions of chunk/1 only."
             )
         if reason := array_type_error(signature):
             raise InvalidModuleError(function, f"it exports {shown}, but {reason}.")

@@ -24,7 +24,15 @@ from .synchronous import SynchronousGuest
 
 
 class WarmInstance(Protocol):
-    """Answers direct calls; a context manager. Belongs to one thread at a time."""
+    """Answers direct calls; a context manager. Belongs to one thread at a time.
+
+    Attributes
+    ----------
+    is_worn
+        Whether its array calls have left it with so much memory that the next call had better get a fresh one.
+    """
+
+    is_worn: bool
 
     def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
         """Call the export once.
@@ -46,11 +54,6 @@ class WarmInstance(Protocol):
         MocError
             The guest failed, or was given no array. The instance is retired.
         """
-        ...
-
-    @property
-    def is_worn(self) -> bool:
-        """Whether it holds so much memory that the next call had better get a fresh one."""
         ...
 
     def close(self) -> None:
@@ -96,6 +99,7 @@ class WarmGuest(_Closing):
         self._layout = entry.raw
         self._entry = entry
         self._region = Region()
+        self.is_worn = False
         self._space = self._layout.allocate()
         self._interrupt = DeferredInterrupt()
         context = self._context()
@@ -137,6 +141,8 @@ class WarmGuest(_Closing):
         except BaseException:
             self.close()
             raise
+        # Guests cannot give memory back, and few use again what they took for a result.
+        self.is_worn = 2 * guest.memory_held > guest.memory_bytes
         return finished(context, result=None, exit_code=None, began_ns=began_ns)
 
     def _pass_array(self, guest: SynchronousGuest, context: CallContext) -> None:
@@ -150,12 +156,6 @@ class WarmGuest(_Closing):
         call.check(layout.get(space), guest.exit_code)
         while not call.take():
             pass
-
-    @property
-    def is_worn(self) -> bool:
-        """Whether it holds half of what it may: guests cannot give memory back, and few use it again."""
-        guest = self._guest
-        return guest is None or 2 * guest.memory_held > guest.memory_bytes
 
     def close(self) -> None:
         """Let go of the instance; idempotent."""
