@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Observer, Runs
+from .abc import Calls, CallStreams, Functions, Hierarchy, KeyValues, LocalBlobs, LocalBuffers, Observer, Runs
 from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
@@ -178,6 +178,11 @@ class Cluster:
     def kv(self) -> KeyValues:
         """Durable bytes by key."""
         return self._orchestrator.kv
+
+    @property
+    def zarr(self) -> Hierarchy:
+        """All that is stored by Zarr key, read-only."""
+        return self.storage.zarr
 
     @property
     def calls(self) -> Calls:

@@ -15,7 +15,19 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..abc import Blobs, Buffers, Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Platform, Runs
+from ..abc import (
+    Blobs,
+    Buffers,
+    Calls,
+    CallStreams,
+    Functions,
+    Hierarchy,
+    KeyValues,
+    LocalBlobs,
+    LocalBuffers,
+    Platform,
+    Runs,
+)
 from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
 from ..model import CallRequest, CallResult, RunState
 from ..storage.endpoint import remove_endpoint
@@ -82,6 +94,7 @@ class _Face:
         self.blobs = cast(Blobs, _Noun(doorway, "blobs"))
         self.buffers = cast(Buffers, _Noun(doorway, "buffers"))
         self.kv = cast(KeyValues, _Noun(doorway, "kv"))
+        self.zarr = cast(Hierarchy, _Noun(doorway, "zarr"))
         self.runs = cast(Runs, _Noun(doorway, "runs"))
         self.calls = cast(Calls, _Noun(doorway, "calls"))
 
