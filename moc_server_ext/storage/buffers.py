@@ -80,7 +80,7 @@ class StoredBuffers:
         is_bytes = isinstance(content, bytes | bytearray | memoryview)
         if is_bytes and array is None:
             facts = self._writes.new_facts(name, content_type, headers, origin)
-            return self._writes.store_bytes(name, bytes(content), facts, group)  # type: ignore[arg-type]
+            return self._writes.store_bytes(name, self._writes.staged(name, content), facts, group)  # type: ignore[arg-type]
         with self.receive(name, content_type, headers, array=array, origin=origin, group=group) as receiver:
             for part in (content,) if is_bytes else content:
                 receiver.write(part)  # type: ignore[arg-type]

@@ -79,6 +79,21 @@ class ObjectFile:
             raise BlockingIOError
         return bytes(content)
 
+    def state(self) -> tuple[int, ...]:
+        """Give what differs when somebody has touched the file: an object is never changed by moc."""
+        found = os.fstat(self._descriptor)
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def read_into(self, target: memoryview, start: int) -> int:
+        """Read the bytes from `start` on into memory; give their number, fewer where the file ends earlier."""
+        position = 0
+        while position < len(target):
+            count = os.preadv(self._descriptor, [target[position:]], start + position)
+            if not count:
+                break
+            position += count
+        return position
+
     def close(self) -> None:
         """Let go of it; idempotent. It must not be read afterwards."""
         self._close()

@@ -9,10 +9,11 @@ import heapq
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ..abc import Content
+from ..abc import Bytes, Content
 from ..errors import CorruptStorageError, InvalidInputError
+from .checks import Checks
 from .consolidated import consolidate, consolidated_keys
-from .content import StoredContent, check_range, open_content
+from .content import OpenContent, StoredContent, check_range, open_content
 from .glances import GlanceContent, open_value
 from .keyvalue import KEY_BYTES_MAX, end_of_prefix
 from .nodes import parse_node
@@ -42,10 +43,11 @@ class ZarrView:
     def __init__(
         self, entries: ContentTable[str], key_values: ContentTable[bytes], objects: Objects, versions: Versions
     ) -> None:
-        self._versions = versions
         self._entries = entries
         self._key_values = key_values
         self._objects = objects
+        self._versions = versions
+        self._checks = Checks()
 
     # -- listing ------------------------------------------------------------------------------------------------------
 
@@ -140,29 +142,32 @@ class ZarrView:
         opened = self.open(key)
         if opened is None:
             return None
-        content = opened[1]
-        try:
+        with opened[1] as content:
             return content.read(start, stop)
-        finally:
-            content.close()
+
+    def read_whole(self, key: str) -> Bytes | None:
+        """Read the value of a key into memory of its own; None if there is no such key. Raises as :meth:`read`."""
+        opened = self.open(key)
+        if opened is None:
+            return None
+        with opened[1] as content:
+            return content.whole(self._checks)
+
+    def parts(self, key: str) -> Iterator[bytes] | None:
+        """Read the value of a key in parts, and check it; None if there is no such key. Raises as :meth:`read`."""
+        opened = self.open(key)
+        return None if opened is None else opened[1].parts()
 
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last `count` bytes of the value of a key; None if there is no such key. Raises as :meth:`read`."""
         opened = self.open(key)
         if opened is None:
             return None
-        content = opened[1]
-        try:
+        with opened[1] as content:
             return content.read(max(content.size - count, 0))
-        finally:
-            content.close()
 
-    def open(self, key: str) -> tuple[str, Content] | None:
+    def open(self, key: str) -> tuple[str, OpenContent] | None:
         """Open the value of a key, with its identity; None if there is no such key. Raises as :meth:`read` does."""
-        version, below = self._remembered(key)
-        if version is not None:
-            # So that the file stays open for the next one, which may be a glance.
-            return identity(version.rows[below]), open_value(version, below)
         found: StoredContent | None = None
 
         def lookup() -> StoredContent:
@@ -204,8 +209,15 @@ class ZarrView:
         document = documents.pop(METADATA, None)
         return None if document is None else consolidate(document, documents)
 
+    def open_value(self, key: str) -> tuple[str, Content] | None:
+        """Open the value of a key as :meth:`open` does; the file of one that is read often stays open."""
+        version, below = self._remembered(key)
+        if version is None:
+            return self.open(key)
+        return identity(version.rows[below]), open_value(version, below)
+
     def glance(self, key: str) -> tuple[str, Content] | None:
-        """Do as :meth:`open`, if that takes no waiting: for chunks of buffers that were read of late, and are open.
+        """Do as :meth:`open_value`, if that takes no waiting: for chunks of buffers that were read of late, and are open.
 
         The content's methods raise BlockingIOError where they would wait. For an event loop's thread. None says
         nothing about whether there is such a key.

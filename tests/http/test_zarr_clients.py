@@ -40,9 +40,9 @@ def asked(gateway):
         def __getattr__(self, name):
             return getattr(inner, name)
 
-        def open(self, key):
+        def open_value(self, key):
             found.append(key)
-            return inner.open(key)
+            return inner.open_value(key)
 
         def consolidated(self, key):
             found.append(key)
