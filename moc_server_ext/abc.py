@@ -479,7 +479,7 @@ class LocalBuffers(Buffers, Protocol):
 class LocalHierarchy(Hierarchy, Protocol):
     """What the process that owns the storage can do with the hierarchy besides."""
 
-    def open_value(self, key: str) -> tuple[str, Content] | None:
+    def open(self, key: str) -> tuple[str, Content] | None:
         """Open the value of a key, with what tells it from all others that the key has had; None if there is none.
 
         Raises as :meth:`Hierarchy.read` does.
@@ -491,7 +491,7 @@ class LocalHierarchy(Hierarchy, Protocol):
         ...
 
     def glance(self, key: str) -> tuple[str, Content] | None:
-        """Do as :meth:`open_value`, if that takes no waiting; the content raises BlockingIOError where it would wait.
+        """Do as :meth:`open`, if that takes no waiting; the content raises BlockingIOError where it would wait.
 
         For an event loop's thread. None says nothing about whether there is such a key.
         """

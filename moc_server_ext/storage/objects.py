@@ -67,18 +67,6 @@ class ObjectFile:
             position += len(parts[-1])
         return b"".join(parts)
 
-    def read_now(self, start: int, stop: int) -> bytes:
-        """Read bytes ``[start, stop)`` if the system has them in memory; BlockingIOError if not, or if nobody knows."""
-        content = bytearray(stop - start)
-        try:
-            found = os.preadv(self._descriptor, [content], start, os.RWF_NOWAIT)
-        except OSError as error:
-            # Not every file system can tell.
-            raise BlockingIOError from error
-        if found != len(content):
-            raise BlockingIOError
-        return bytes(content)
-
     def state(self) -> tuple[int, ...]:
         """Give what differs when somebody has touched the file: an object is never changed by moc."""
         found = os.fstat(self._descriptor)
@@ -93,6 +81,18 @@ class ObjectFile:
                 break
             position += count
         return position
+
+    def read_now(self, start: int, stop: int) -> bytes:
+        """Read bytes ``[start, stop)`` if the system has them in memory; BlockingIOError if not, or if nobody knows."""
+        content = bytearray(stop - start)
+        try:
+            found = os.preadv(self._descriptor, [content], start, os.RWF_NOWAIT)
+        except OSError as error:
+            # Not every file system can tell.
+            raise BlockingIOError from error
+        if found != len(content):
+            raise BlockingIOError
+        return bytes(content)
 
     def close(self) -> None:
         """Let go of it; idempotent. It must not be read afterwards."""

@@ -43,10 +43,10 @@ class ZarrView:
     def __init__(
         self, entries: ContentTable[str], key_values: ContentTable[bytes], objects: Objects, versions: Versions
     ) -> None:
+        self._versions = versions
         self._entries = entries
         self._key_values = key_values
         self._objects = objects
-        self._versions = versions
         self._checks = Checks()
 
     # -- listing ------------------------------------------------------------------------------------------------------
@@ -142,32 +142,40 @@ class ZarrView:
         opened = self.open(key)
         if opened is None:
             return None
-        with opened[1] as content:
+        content = opened[1]
+        try:
             return content.read(start, stop)
+        finally:
+            content.close()
 
     def read_whole(self, key: str) -> Bytes | None:
         """Read the value of a key into memory of its own; None if there is no such key. Raises as :meth:`read`."""
-        opened = self.open(key)
+        opened = self._open_entry(key)
         if opened is None:
             return None
         with opened[1] as content:
             return content.whole(self._checks)
-
-    def parts(self, key: str) -> Iterator[bytes] | None:
-        """Read the value of a key in parts, and check it; None if there is no such key. Raises as :meth:`read`."""
-        opened = self.open(key)
-        return None if opened is None else opened[1].parts()
 
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last `count` bytes of the value of a key; None if there is no such key. Raises as :meth:`read`."""
         opened = self.open(key)
         if opened is None:
             return None
-        with opened[1] as content:
+        content = opened[1]
+        try:
             return content.read(max(content.size - count, 0))
+        finally:
+            content.close()
 
-    def open(self, key: str) -> tuple[str, OpenContent] | None:
+    def open(self, key: str) -> tuple[str, Content] | None:
         """Open the value of a key, with its identity; None if there is no such key. Raises as :meth:`read` does."""
+        version, below = self._remembered(key)
+        if version is not None:
+            # So that the file stays open for the next one, which may be a glance.
+            return identity(version.rows[below]), open_value(version, below)
+        return self._open_entry(key)
+
+    def _open_entry(self, key: str) -> tuple[str, OpenContent] | None:
         found: StoredContent | None = None
 
         def lookup() -> StoredContent:
@@ -183,7 +191,7 @@ class ZarrView:
             found = self._check_absent(key)
             if found is None:
                 return None
-            return self.open(key)
+            return self._open_entry(key)
         assert found is not None  # noqa: S101 - the lookup found it
         return identity(found), content
 
@@ -209,15 +217,8 @@ class ZarrView:
         document = documents.pop(METADATA, None)
         return None if document is None else consolidate(document, documents)
 
-    def open_value(self, key: str) -> tuple[str, Content] | None:
-        """Open the value of a key as :meth:`open` does; the file of one that is read often stays open."""
-        version, below = self._remembered(key)
-        if version is None:
-            return self.open(key)
-        return identity(version.rows[below]), open_value(version, below)
-
     def glance(self, key: str) -> tuple[str, Content] | None:
-        """Do as :meth:`open_value`, if that takes no waiting: for chunks of buffers that were read of late, and are open.
+        """Do as :meth:`open`, if that takes no waiting: for chunks of buffers that were read of late, and are open.
 
         The content's methods raise BlockingIOError where they would wait. For an event loop's thread. None says
         nothing about whether there is such a key.

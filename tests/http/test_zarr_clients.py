@@ -40,9 +40,9 @@ def asked(gateway):
         def __getattr__(self, name):
             return getattr(inner, name)
 
-        def open_value(self, key):
+        def open(self, key):
             found.append(key)
-            return inner.open_value(key)
+            return inner.open(key)
 
         def consolidated(self, key):
             found.append(key)

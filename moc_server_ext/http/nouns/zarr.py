@@ -44,7 +44,7 @@ def get_zarr_value(request: ApiRequest) -> ApiResponse:
         document = hierarchy.consolidated(key)
         found = None if document is None else (hashlib.sha256(document).hexdigest()[:32], WholeContent(document))
     else:
-        found = hierarchy.open_value(key)
+        found = hierarchy.open(key)
     if found is None:
         raise NotFoundError(f"The hierarchy has no key {key[:200]!r}.")
     return _value(request, key, *found)

@@ -22,7 +22,7 @@ from moc_server_ext.model import CallRequest, CallResult, Mode, RunState
 def test_a_call_is_handed_on_with_everything(moc, platform):
     moc.call("f", 1, 2.5, "x", True, mode="direct", entry="e", env={"K": "V"}, input="ü", limits={"timeout_seconds": 2})
     assert platform.requests == [
-        CallRequest("f", ("1", "2.5", "x", "1"), Mode.DIRECT, "e", {"K": "V"}, "ü".encode(), {"timeout_seconds": 2.0})
+        CallRequest("f", ("1", "2.5", "x", "1"), Mode.DIRECT, "e", {"K": "V"}, "ü".encode(), limits={"timeout_seconds": 2.0})
     ]
 
 
@@ -162,9 +162,9 @@ def test_an_empty_buffer_is_true(moc):
     assert len(moc.buffers["x"]) == 0
 
 
-@pytest.mark.parametrize("content", [numpy.arange(3), memoryview(b"abcd").cast("I"), 5, None, ["a"]])
-def test_what_would_lose_its_type_is_refused(moc, content):
-    with pytest.raises(InvalidInputError, match="Expected bytes or text"):
+@pytest.mark.parametrize("content", [5, None, ["a"]])
+def test_what_is_nothing_that_can_be_stored_is_refused(moc, content):
+    with pytest.raises(InvalidInputError, match="Expected an array, bytes, text or a file"):
         moc.buffers["x"] = content
     assert "x" not in moc.buffers
 
