@@ -341,9 +341,10 @@ class Orchestrator:
             check_text_size(check_env(env) + check_arguments(arguments))
         else:
             check_text_size(check_env(env))
-            if target.takes_array and not numbers_follow and not has_array(request.input_headers):
+            # What the headers say was checked when the target was looked up.
+            if target.takes_array and not numbers_follow and "moc-dtype" not in request.input_headers:
                 raise ArrayRequiredError(template.function, entry_name(template.entry))
-            if arguments or not (numbers_follow and not target.takes_array):
+            if arguments or target.takes_array or not numbers_follow:
                 numbers = parse_numbers(template.function, entry_name(template.entry), target.signature, arguments)
             else:
                 numbers = ()

@@ -30,15 +30,15 @@ class CallRequest:
         Command-line arguments (posix), or the numbers of a direct call as text.
     input
         Input buffer 0: the guest's stdin and ``api://input``.
-    input_headers
-        Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
-        ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
     limits
         Limits of this call; they only lower those of the function.
     caller
         Who asks, for fairness and for keeping warm instances apart. Set by the door, never by the request.
     call_id
         Unguessable; chosen by a door that tells it before the call ends. Empty leaves it to the platform.
+    input_headers
+        Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
+        ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
     """
 
     function: str
@@ -47,10 +47,10 @@ class CallRequest:
     entry: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     input: bytes | bytearray | memoryview = b""
-    input_headers: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, Number] = field(default_factory=dict)
     caller: str = "local"
     call_id: str = ""
+    input_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ def _variables(fits: Callable[[object], bool]) -> Completer:
 def _has_bytes(value: object) -> bool:
     if isinstance(value, type):
         return False
-    if isinstance(value, str | bytes) or hasattr(type(value), "__bytes__"):
+    if isinstance(value, str | bytes) or hasattr(type(value), "__bytes__") or hasattr(type(value), "__array__"):
         return True
     try:
         memoryview(value).release()  # type: ignore[arg-type]

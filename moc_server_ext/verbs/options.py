@@ -109,7 +109,7 @@ variable_in_option = click.option(
     face="magic",
     metavar="VAR",
     shell_complete=variables_with_bytes,
-    help="Take the input from this variable: bytes, str, an array or a buffer. An array's type and shape go along.",
+    help="Take the bytes from this variable (bytes, str, array).",
 )
 variable_out_option = click.option(
     "-o",
@@ -118,7 +118,7 @@ variable_out_option = click.option(
     face="magic",
     metavar="VAR",
     shell_complete=variables,
-    help="Put what comes back into this variable, unshown; an array that comes back is one of NumPy's.",
+    help="Put what comes back into this variable, unshown.",
 )
 
 

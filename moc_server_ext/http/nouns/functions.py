@@ -105,7 +105,7 @@ def _input_headers(request: ApiRequest) -> dict[str, str]:
         length = request.headers.get("content-length")
         if length is not None and length != str(array.nbytes):
             raise InvalidInputError(
-                f"An array of {array.dtype} with the shape {list(array.shape)} has {array.nbytes:,} bytes; the body has "
+                f"A {array.dtype} array of the shape {list(array.shape)} has {array.nbytes:,} bytes; the body has "
                 f"{length[:20]}.",
                 found=length[:20],
                 expected=array.nbytes,
