@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .plans.runs import RunTable
     from .scope import CallScope
     from .storage import Storage
-    from .storage.zarr_store import StorageStore
 
 
 def default_storage_path() -> Path:
@@ -184,10 +183,6 @@ class Cluster:
     def zarr(self) -> LocalHierarchy:
         """All that is stored, as one Zarr hierarchy."""
         return self.storage.zarr
-
-    def zarr_store(self, path: str = "") -> StorageStore:
-        """Give the storage as a store of zarr; see :meth:`.storage.Storage.zarr_store`."""
-        return self.storage.zarr_store(path)
 
     @property
     def calls(self) -> Calls:

@@ -202,9 +202,9 @@ class Client:
         path
             The node that is the store's root, such as ``buffers``; empty is the whole hierarchy.
         """
-        own = getattr(self.platform, "zarr_store", None)
-        if own is not None:
-            return own(path)
+        for owner in (self.platform, getattr(self.platform, "storage", None)):
+            if hasattr(owner, "zarr_store"):
+                return owner.zarr_store(path)
         from ..arrays.hierarchy_store import HierarchyStore
 
         return HierarchyStore(self.platform.zarr, path)

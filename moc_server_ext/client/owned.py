@@ -185,7 +185,7 @@ class OwnedPlatform(_Face):
     def zarr_store(self, path: str) -> Any:
         """Give the storage as a store of zarr, while this process owns it, and as the new owner shows it afterwards."""
         if self._phase is _Phase.OWNING:
-            return self._cluster.zarr_store(path)
+            return self._cluster.storage.zarr_store(path)
         from ..arrays.hierarchy_store import HierarchyStore
 
         return HierarchyStore(self.zarr, path)
