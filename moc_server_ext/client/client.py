@@ -11,10 +11,20 @@ from urllib.parse import quote
 
 from ..abc import Platform
 from ..errors import InvalidInputError, PlanError, from_json
-from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode, parse_name
+from ..model import (
+    CallRequest,
+    CallResult,
+    MapReduce,
+    Number,
+    RunRecord,
+    RunState,
+    parse_limits,
+    parse_mode,
+    parse_name,
+)
 from ..plans.wait import wait
-from .call_input import take_input
 from ..storage.zarr_layout import BUFFERS, node_name
+from .call_input import take_input
 from .started import CallHandle
 from .transport import API_PATH
 from .views import BuffersView, FunctionsView, KeyValuesView, to_text
@@ -203,8 +213,9 @@ class Client:
             The node that is the store's root, such as ``buffers``; empty is the whole hierarchy.
         """
         for owner in (self.platform, getattr(self.platform, "storage", None)):
-            if hasattr(owner, "zarr_store"):
-                return owner.zarr_store(path)
+            own = getattr(owner, "zarr_store", None)
+            if own is not None:
+                return own(path)
         from ..arrays.hierarchy_store import HierarchyStore
 
         return HierarchyStore(self.platform.zarr, path)
