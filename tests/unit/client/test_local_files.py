@@ -40,8 +40,10 @@ def test_an_array_is_cut_into_files_of_whole_chunks(shared, part):
         assert [os.stat(each).st_mode & 0o777 for each in left(shared)] == [0o600] * 3
         chunk = 1 << 20
         assert found == {
-            "c/0/0": CONTENT[:chunk], "c/1/0": CONTENT[chunk : 2 * chunk], "c/2/0": CONTENT[2 * chunk :] + bytes(1 << 19)
-        }  # fmt: skip
+            "c/0/0": CONTENT[:chunk],
+            "c/1/0": CONTENT[chunk : 2 * chunk],
+            "c/2/0": CONTENT[2 * chunk :] + bytes(1 << 19),
+        }
     assert left(shared) == []
 
 
@@ -124,7 +126,7 @@ def test_a_file_that_is_not_what_was_stored_is_damage(chunks, facts):
 
 
 @pytest.mark.parametrize(
-    "file", ["/etc/passwd", "objects/../FORMAT.json", "token", "objects/ab/../../token", "", None, 7]
+    "file", ["/etc/passwd", "objects/../FORMAT.json", "token", "objects/ab/../../token", "", None]
 )
 def test_no_other_file_is_ever_read(chunks, file):
     with pytest.raises(CorruptStorageError, match="no file of a chunk"):
