@@ -125,9 +125,7 @@ def test_a_file_that_is_not_what_was_stored_is_damage(chunks, facts):
         chunks(**facts).read_whole("c/0")
 
 
-@pytest.mark.parametrize(
-    "file", ["/etc/passwd", "objects/../FORMAT.json", "token", "objects/ab/../../token", "", None]
-)
+@pytest.mark.parametrize("file", ["/etc/passwd", "objects/../FORMAT.json", "token", "objects/ab/../../token", "", None])
 def test_no_other_file_is_ever_read(chunks, file):
     with pytest.raises(CorruptStorageError, match="no file of a chunk"):
         chunks(file=file).read("c/0", 0, 1)
