@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..abc import Hierarchy
@@ -40,8 +40,8 @@ def array_entries(
     array: zarr.Array[Any],
     facts: Mapping[str, Any],
     *,
-    chunks: tuple[int, ...] | None = None,
-    dims: tuple[str | None, ...] | None = None,
+    chunks: Sequence[int] | None = None,
+    dims: Sequence[str | None] | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Give an array as a node of its own: plain, with the same chunks, of which one at a time is in memory.
@@ -78,8 +78,8 @@ def array_entries(
 def describe_like(
     template: Any,
     shape: tuple[int, ...],
-    chunks: tuple[int, ...] | None,
-    dims: tuple[str | None, ...] | None,
+    chunks: Sequence[int] | None,
+    dims: Sequence[str | None] | None,
     attributes: Mapping[str, Any],
 ) -> ArraySpec:
     """Tell what an array of `shape` with the elements of `template` is."""
@@ -125,7 +125,8 @@ def group_entries(group: zarr.Group, facts: Mapping[str, Any]) -> Iterator[tuple
         return [key async for key in store.list_prefix(prefix)]
 
     prototype = default_buffer_prototype()
-    yield METADATA, group_document(sync(store.get(prefix + METADATA, prototype)).to_bytes(), facts)
+    document = sync(store.get(prefix + METADATA, prototype))
+    yield METADATA, group_document(b"" if document is None else document.to_bytes(), facts)
     for key in sync(list_keys()):
         content = sync(store.get(key, prototype)) if key != prefix + METADATA else None
         # What was removed meanwhile is no part of it any more.
@@ -168,7 +169,7 @@ class ZarrReader:
 
     def __init__(self, hierarchy: Hierarchy, path: str, spec: ArraySpec) -> None:
         self.spec = spec
-        self._array = open_node(hierarchy, path)
+        self._array: Any = open_node(hierarchy, path)
 
     def read(self, selection: Any = ...) -> Any:
         """Give what ``array[selection]`` is; see :meth:`.reader.ArrayReader.read`."""
@@ -192,5 +193,5 @@ class ZarrReader:
 
 
 def _dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...] | None:
-    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    names: Any = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     return tuple(names) if names else None

@@ -7,13 +7,26 @@ import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from ..abc import Platform
 from ..errors import InvalidInputError, PlanError, from_json
-from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
+from ..model import (
+    CallRequest,
+    CallResult,
+    MapReduce,
+    Number,
+    RunRecord,
+    RunState,
+    parse_limits,
+    parse_mode,
+    parse_name,
+)
 from ..plans.wait import wait
+from ..storage.zarr_layout import BUFFERS, node_name
 from .call_input import take_input
 from .started import CallHandle
+from .transport import API_PATH
 from .views import BuffersView, FunctionsView, KeyValuesView, to_text
 
 
@@ -187,6 +200,44 @@ class Client:
         if run.state is not RunState.DONE:
             raise PlanError(f"The run has no output: it is {run.state.value}.", state=run.state.value)
         return self.platform.runs.output(run.run_id)
+
+    def zarr_store(self, path: str = "") -> Any:
+        """Give all that is stored as a store for zarr and xarray: blobs, buffers and key-values as one hierarchy.
+
+        In the process that owns the storage it can be written below ``buffers``; through a server it is read-only.
+        Reads see what is stored at their moment.
+
+        Parameters
+        ----------
+        path
+            The node that is the store's root, such as ``buffers``; empty is the whole hierarchy.
+        """
+        for owner in (self.platform, getattr(self.platform, "storage", None)):
+            own = getattr(owner, "zarr_store", None)
+            if own is not None:
+                return own(path)
+        from ..arrays.hierarchy_store import HierarchyStore
+
+        return HierarchyStore(self.platform.zarr, path)
+
+    def zarr_url(self, name: str | None = None) -> str:
+        """Give the address under which other programs open a buffer, or all buffers, by Zarr over HTTP.
+
+        They send the token as ``Authorization: Bearer TOKEN``, and trust the server's certificate.
+
+        Raises
+        ------
+        InvalidInputError
+            This process has the storage and serves it to nobody; `name` cannot be a name.
+        """
+        url = getattr(self.platform, "url", None)
+        if url is None:
+            raise InvalidInputError(
+                "There is no address: the storage is open in this process only. Start a server with `moc serve`."
+            )
+        node = "" if name is None else "/" + node_name(parse_name(to_text(name), "buffer's name"))
+        path = f"{BUFFERS}{node}"
+        return f"{url.rstrip('/')}{API_PATH}zarr/{quote(path)}"
 
     def status(self) -> dict[str, Any]:
         """Tell what runs."""

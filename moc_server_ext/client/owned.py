@@ -182,6 +182,14 @@ class OwnedPlatform(_Face):
         note = f" (other processes cannot use it: {self._unserved})" if self._unserved else ""
         return f"embedded on {self.path}{note}"
 
+    def zarr_store(self, path: str) -> Any:
+        """Give the storage as a store of zarr, while this process owns it, and as the new owner shows it afterwards."""
+        if self._phase is _Phase.OWNING:
+            return self._cluster.storage.zarr_store(path)
+        from ..arrays.hierarchy_store import HierarchyStore
+
+        return HierarchyStore(self.zarr, path)
+
     def serve_with(self, stop: Callable[[], None]) -> None:
         """Take what ends the serving of this storage to others."""
         self._stop_serving = stop

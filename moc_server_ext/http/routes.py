@@ -168,7 +168,7 @@ def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Route, Opera
         The path is there, but not for this method; the allowed ones are in ``details["allowed"]``.
     """
     noun = segments[0]
-    for route in _BY_SHAPE.get((noun, len(segments))) or _WITH_TAIL.get(noun, ()):
+    for route in _BY_SHAPE.get((noun, len(segments))) or _WITH_TAIL.get(noun) or ():
         if route.matches(segments):
             operation = route.operations.get(method)
             if operation is None:

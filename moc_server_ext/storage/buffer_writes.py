@@ -16,10 +16,10 @@ from ..abc import Bytes
 from ..errors import InvalidInputError, MocError
 from ..model import ArraySpec, BufferRecord, parse_name
 from .content import INLINE_BYTES_MAX, PART_BYTES, StoredContent
-from .cutting import ChunkCutter, StagedChunk, discard_all, flat
+from .cutting import ChunkCutter, StagedChunk, discard_all, flat, stage_chunk
 from .files import failures
 from .nodes import Facts, Node, array_node_document, bytes_node_document, parse_node
-from .objects import Objects
+from .objects import Objects, random_object_id
 from .receiving import Received, Sealable
 from .table import ContentTable
 from .versions import Versions, record_of
@@ -143,15 +143,26 @@ class BufferWrites:
         """Begin to take the bytes of a buffer."""
         return self._writer.receive(f"buffer {name!r}")
 
-    def store_bytes(self, name: str, content: bytes | Received, facts: Facts, group: WriteGroup | None) -> BufferRecord:
+    def staged(self, name: str, content: Bytes) -> StagedChunk:
+        """Make the bytes of a buffer durable aside, without a copy of them in memory."""
+        view = content if isinstance(content, bytes) else flat(content)
+        with failures(f"buffer {name!r} ({len(view):,} bytes)", self.directory):
+            return stage_chunk(self.objects, view, random_object_id)
+
+    def store_bytes(
+        self, name: str, content: StagedChunk | Received, facts: Facts, group: WriteGroup | None
+    ) -> BufferRecord:
         """Put bytes in place of a buffer."""
         size = len(content)
         document = bytes_node_document(size, facts)
-        self.check_document(name, document)
         what = f"buffer {name!r} ({size:,} bytes)"
-        with self._writer.joined(group) as joined:
-            chunk: dict[str, bytes | Sealable] = {CHUNK: content} if size else {}
-            self._replace(joined, name, {**chunk, METADATA: document}, what)
+        chunk: dict[str, bytes | Sealable] = {CHUNK: content} if size else {}
+        try:
+            self.check_document(name, document)
+            with self._writer.joined(group) as joined:
+                self._replace(joined, name, {**chunk, METADATA: document}, what)
+        finally:
+            content.discard()
         return BufferRecord(name, size, facts.content_type, facts.headers, facts.created_at, origin=facts.origin)
 
     def store_node(self, name: str, node: ReceivedNode) -> BufferRecord:

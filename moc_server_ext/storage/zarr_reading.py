@@ -62,6 +62,10 @@ class VersionKeys:
         key = self._path + key
         return self._version.read(key, start, stop) if key in self._version.rows else None
 
+    def read_whole(self, key: str) -> bytes | None:
+        """Read the value of a key; None if there is no such key."""
+        return self.read(key)
+
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last bytes of a key; None if there is no such key."""
         size = self.size(key)

@@ -38,6 +38,15 @@ class ZarrSession:
                 return None if staged is None else staged.read(start, stop)
         return self._stored.read(key, start, stop)
 
+    def read_whole(self, key: str) -> Bytes | None:
+        """Read the value of a key; None if there is no such key."""
+        with self._lock:
+            self._check_open()
+            if key in self._changed:
+                staged = self._changed[key]
+                return None if staged is None else staged.read(0, None)
+        return self._stored.read_whole(key)
+
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last bytes of a key; None if there is no such key."""
         with self._lock:

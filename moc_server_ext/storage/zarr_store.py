@@ -31,6 +31,10 @@ class Keys(Protocol):
         """Read bytes ``[start, stop)`` of a key; None if there is no such key."""
         ...
 
+    def read_whole(self, key: str) -> Bytes | None:
+        """Read the value of a key, into memory of its own; None if there is no such key."""
+        ...
+
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last bytes of a key; None if there is no such key."""
         ...
@@ -123,10 +127,10 @@ class ReadOnlyStore(Store):
     ) -> Buffer | None:
         """Read as :meth:`get` does, and block."""
         key = self._prefix + key
-        content: bytes | None
+        content: Bytes | None
         match byte_range:
             case None:
-                content = self._keys.read(key)
+                content = self._keys.read_whole(key)
             case RangeByteRequest(start, end):
                 content = self._keys.read(key, start, end)
             case OffsetByteRequest(offset):
@@ -135,8 +139,10 @@ class ReadOnlyStore(Store):
                 content = self._keys.read_last(key, suffix)
             case _:
                 raise TypeError(f"Unexpected byte_range, got {byte_range}.")
-        make = (prototype or default_buffer_prototype()).buffer.from_bytes
-        return None if content is None else make(content)
+        if content is None:
+            return None
+        # Zarr's buffers look at the memory as it is: nothing is copied.
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(content)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

@@ -53,6 +53,10 @@ class ZarrKeys:
         """Read bytes ``[start, stop)`` of a key; None if there is no such key."""
         return self._view.read(key, start, stop)
 
+    def read_whole(self, key: str) -> Bytes | None:
+        """Read the value of a key; None if there is no such key."""
+        return self._view.read_whole(key)
+
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last bytes of a key; None if there is no such key."""
         return self._view.read_last(key, count)

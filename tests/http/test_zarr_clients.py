@@ -17,6 +17,13 @@ CUBE = np.arange(8 * 6 * 10, dtype="float32").reshape(8, 6, 10) / 4
 
 
 @pytest.fixture
+def gateway(served):
+    """A gateway in front of a queue: these clients ask for many chunks at once."""
+    with served(waiting=256) as running:
+        yield running
+
+
+@pytest.fixture
 def options(gateway):
     """What a client is given besides the address."""
     context = ssl.create_default_context(cafile=str(gateway.ca_file))
@@ -36,6 +43,10 @@ def asked(gateway):
         def open(self, key):
             found.append(key)
             return inner.open(key)
+
+        def consolidated(self, key):
+            found.append(key)
+            return inner.consolidated(key)
 
         def glance(self, key):
             glanced = inner.glance(key)
@@ -128,7 +139,9 @@ def test_xarray_opens_a_dataset_with_its_coordinates_and_reads_of_it_what_it_nee
     with xarray.open_zarr(url, storage_options=options, chunks=None) as opened:
         metadata = [each for each in asked if each.endswith("zarr.json")]
         assert set(metadata) == {"buffers/climate/zarr.json"}
-        xarray.testing.assert_identical(opened.load(), data)
+        loaded = opened.load()
+        assert loaded.attrs.pop("moc")["content_type"] == "application/octet-stream"
+        xarray.testing.assert_identical(loaded, data)
     with xarray.open_zarr(url, storage_options=options, chunks=None) as opened:
         asked.clear()
         np.testing.assert_array_equal(opened["t"].isel(time=5).values, CUBE[5])

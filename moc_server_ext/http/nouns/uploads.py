@@ -61,7 +61,14 @@ def _receive_zipped(request: ApiRequest, name: str, format: str, content_type: s
         raise InvalidInputError(f"Query parameter 'format' is 'zarr' or not there; found {format[:32]!r}.")
     if content_type != ZIP_CONTENT_TYPE:
         raise InvalidInputError(f"A body with format=zarr is a zip file: its Content-Type is {ZIP_CONTENT_TYPE}.")
-    for header in ("Moc-Dtype", "Moc-Shape", "Moc-Chunks", "Moc-Headers"):
+    for header in (
+        "Moc-Dtype",
+        "Moc-Shape",
+        "Moc-Chunks",
+        "Moc-Dimension-Names",
+        "Moc-Attributes",
+        "Moc-Headers",
+    ):
         if request.headers.get(header.lower()) is not None:
             raise InvalidInputError(f"A body with format=zarr tells by itself what it is: leave {header} out.")
     origin = _texts(request, "moc-origin")
@@ -83,7 +90,7 @@ def _receive_staged(
     def store(file: IO[bytes]) -> BufferRecord:
         body = parse_json_object(file.read())
         files, content_type = body.get("files"), body.get("content_type", DEFAULT_CONTENT_TYPE)
-        if not isinstance(content_type, str) or not _are_texts(files):
+        if not isinstance(content_type, str) or not isinstance(files, dict) or not _are_texts(files):
             raise InvalidInputError('Staged files are told as {"files": {CHUNK: ID, …}, "content_type": TYPE}.')
         return request.platform.buffers.adopt(
             name, files, array, parse_content_type(content_type), headers, origin=origin

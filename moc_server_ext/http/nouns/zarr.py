@@ -39,6 +39,7 @@ def get_zarr_value(request: ApiRequest) -> ApiResponse:
     request.parameters()
     key = _key(request)
     hierarchy = request.platform.zarr
+    found: tuple[str, Content] | None
     if _is_document(key):
         document = hierarchy.consolidated(key)
         found = None if document is None else (hashlib.sha256(document).hexdigest()[:32], WholeContent(document))

@@ -140,7 +140,7 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "buffers",
         {201: json_answer("Buffer", "It is stored.", "Location")},
         query=("format",),
-        headers=("Moc-Headers", "Moc-Origin", *_OF_ARRAYS),
+        headers=("Moc-Headers", "Moc-Origin", *_OF_ARRAYS, "Moc-Dimension-Names", "Moc-Attributes"),
         body=_body(
             "The bytes; with `Moc-Dtype` and `Moc-Shape` exactly those of the array's elements in C order, "
             "little-endian; with `format=zarr` a zip file; or the names of files that a client on the same machine "
@@ -156,8 +156,8 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         headers=_OF_ARRAYS,
         body=_body("The elements to add, in C order, little-endian.", _RAW),
         errors=_STORES | {404, 409},
-        note="`Moc-Dtype` and `Moc-Shape` say what comes: as the array, but for the first axis. The request does all of "
-        "it or nothing.",
+        note="`Moc-Dtype` and `Moc-Shape` say what comes: as the array, but for the first axis. All of it is added or "
+        "nothing.",
     ),
     buffers.get_buffer: _reads_bytes("buffers", *_OF_ARRAYS, "Moc-Record.Buffer", errors=frozenset({409})),
     buffers.get_buffer_chunks: Description(
