@@ -139,7 +139,7 @@ class PlainHandler:
             request.version == "HTTP/1.1"
             and request.method != "HEAD"
             and self._status not in _WITHOUT_BODY
-            and "Connection" not in request.headers
+            and request.headers.get("Connection", "").lower() != "close"
             and "Content-Length" not in self._headers
         )
 
