@@ -15,6 +15,7 @@ from tornado import httputil
 
 from .eager import start_now
 from .handler import ApiMixin
+from .heads import parse_head
 from .plain import PlainRequest
 
 MakeHandler = Callable[[PlainRequest], ApiMixin]
@@ -34,6 +35,8 @@ class Dispatcher(httputil.HTTPServerConnectionDelegate):
 
     def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
         """Take the next request of a connection."""
+        # An instance's attribute in front of the method.
+        request_conn._parse_headers = parse_head  # type: ignore[attr-defined]
         return _Exchange(self._make, request_conn)
 
 
