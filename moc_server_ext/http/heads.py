@@ -14,7 +14,6 @@ from tornado.http1connection import HTTP1Connection
 
 # RFC 9110, section 5: a token, a colon, and visible characters with blanks between and around them.
 _FIELD: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t -~\x80-\xff]*)")
-
 _END: Final = re.compile(r"[\r\n]")
 
 
@@ -23,7 +22,7 @@ class RequestHeaders(httputil.HTTPHeaders):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a value, or `default`; tornado's mapping would raise and catch an error for each missing name."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is what `get` is
 
 
 def parse_head(data: bytes) -> tuple[str, httputil.HTTPHeaders]:

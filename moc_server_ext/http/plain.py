@@ -1,4 +1,4 @@
-"""A request and its response over tornado's connections, and nothing else: the gateway's base in place of tornado's own.
+"""A request and its response over tornado's connections, and no more: the gateway's base in place of tornado's own.
 
 Tornado's ``RequestHandler`` and ``HTTPServerRequest`` bring cookies, templates, forms and a place in an application.
 The gateway has none of these, and making them for each request takes longer than a short call. The names here are
