@@ -26,13 +26,7 @@ class RequestHeaders(httputil.HTTPHeaders):
 
 
 def parse_head(data: bytes) -> tuple[str, httputil.HTTPHeaders]:
-    """Give the start line, not looked at, and the headers.
-
-    Raises
-    ------
-    HTTPInputError
-        There is something in it that is no header.
-    """
+    """Give the start line, not looked at, and the headers; tornado's error if something in it is no header."""
     line, *lines = data.decode("latin-1").split("\r\n")
     found = [match.groups() for match in map(_FIELD.fullmatch, lines[:-2]) if match is not None]
     headers = RequestHeaders()

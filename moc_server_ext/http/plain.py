@@ -27,10 +27,7 @@ _WITHOUT_BODY: Final = frozenset({204, 304})
 class PlainRequest(httputil.HTTPServerRequest):
     """The head of one request, with nothing of it read that nobody asks for.
 
-    Raises
-    ------
-    HTTPInputError
-        It names no host, or none that can be one (RFC 9112, section 3.2).
+    One that names no host, or none that can be one (RFC 9112, section 3.2), is tornado's error: it answers 400.
     """
 
     # Not `super`: it would parse the query, and copy what it found.
