@@ -190,10 +190,15 @@ class BuffersContract:
 
     def test_what_replaces_an_array_leaves_nothing_of_it(self, buffers: Buffers) -> None:
         array = parse_array("int32", [100, 4], [1, 4])
+
+        def put_anew() -> None:
+            buffers.delete("x")
+            buffers.put("x", bytes(1600), array=array)
+
         for replace in (
             lambda: buffers.put("x", b"bytes"),
             lambda: buffers.put("x", bytes(16), array=parse_array("int32", [4])),
-            lambda: (buffers.delete("x"), buffers.put("x", bytes(1600), array=parse_array("int32", [100, 4], [1, 4]))),
+            put_anew,
         ):
             buffers.put("x", elements(array), array=array)
             replace()
