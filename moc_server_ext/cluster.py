@@ -252,13 +252,13 @@ class Cluster:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)
 
-    def subscribe(self, observer: Observer, *, starts: bool = True) -> Callable[[], None]:
+    def subscribe(self, observer: Observer, *, starts: bool | Callable[[], bool] = True) -> Callable[[], None]:
         """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent.
 
         Parameters
         ----------
         starts
-            Whether it is told when calls begin, too.
+            Whether it is told when calls begin, too; a function is asked each time, on whatever thread.
         """
         return self._observers.subscribe(observer, starts=starts)
 

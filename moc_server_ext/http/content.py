@@ -29,11 +29,6 @@ def safe_content_type(text: str | None) -> str:
     return text if text and is_content_type(text) else DEFAULT_CONTENT_TYPE
 
 
-def has_content_type(request: ApiRequest) -> bool:
-    """Tell whether somebody chose a type for a request's body."""
-    return request.headers.get("content-type", "").strip() not in _MEANINGLESS_CONTENT_TYPES
-
-
 def request_content_type(request: ApiRequest, default: str = DEFAULT_CONTENT_TYPE) -> str:
     """Read the type of a request's body.
 
@@ -42,7 +37,8 @@ def request_content_type(request: ApiRequest, default: str = DEFAULT_CONTENT_TYP
     InvalidInputError
         The header is there, and is no media type.
     """
-    return parse_content_type(request.headers["content-type"].strip()) if has_content_type(request) else default
+    text = request.headers.get("content-type", "").strip()
+    return default if text in _MEANINGLESS_CONTENT_TYPES else parse_content_type(text)
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:

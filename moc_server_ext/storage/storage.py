@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ from .buffers import StoredBuffers
 from .catalog import Catalog
 from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
+from .exporting import export_hierarchy
 from .files import DIRECTORY_MODE, failures, make_directory
 from .keyvalue import StoredKeyValues
 from .names import NameTable
@@ -219,6 +220,13 @@ class Storage:
             session.commit()
         finally:
             session.abandon()
+
+    def export(self, directory: Path, *, progress: Callable[[int], None] | None = None) -> dict[str, int]:
+        """Write all of it into a new or empty directory, as plain Zarr files; durable on return.
+
+        Raises as :func:`~.exporting.export_hierarchy` does; nothing is left of an export that failed.
+        """
+        return export_hierarchy(self.zarr, directory, progress=progress)
 
     def status(self) -> dict[str, Any]:
         """Tell what is stored and how much room is left; sizes in bytes."""

@@ -156,6 +156,11 @@ class ZarrView:
         with opened[1] as content:
             return content.whole(self._checks)
 
+    def parts(self, key: str) -> Iterator[bytes] | None:
+        """Read the value of a key in parts, and check it; None if there is no such key. Raises as :meth:`read`."""
+        opened = self.open(key)
+        return None if opened is None else opened[1].parts()
+
     def read_last(self, key: str, count: int) -> bytes | None:
         """Read the last `count` bytes of the value of a key; None if there is no such key. Raises as :meth:`read`."""
         opened = self.open(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import buffers, calls, compiling, doctor, functions, inspecting, keyvalues, plans, status
+from . import buffers, calls, compiling, doctor, exporting, functions, inspecting, keyvalues, plans, status
 from .commands import Face, VerbGroup
 
 _CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
@@ -33,6 +33,7 @@ def build_group(face: Face) -> VerbGroup:
         buffers.buffer,
         inspecting.inspect_buffer,
         keyvalues.kv,
+        exporting.export_zarr,
         plans.mapreduce,
         plans.runs,
         compiling.compile_file,

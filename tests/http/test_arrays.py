@@ -71,6 +71,18 @@ def test_an_array_is_stored_by_its_headers_and_read_as_bytes_by_range_and_by_chu
     assert first == CUBE[:n, :m, :k].tobytes()
 
 
+def test_names_of_axes_and_attributes_come_in_headers(gateway):
+    labels = {"Moc-Dimension-Names": '["t", null, "\\u00fc"]', "Moc-Attributes": '{"units": "K"}'}
+    record = BufferRecord.from_json(put(gateway, "x", CUBE, **labels).json())
+    assert record.array.dimension_names == ("t", None, "ü")
+    assert record.array.attributes == {"units": "K"}
+    document = gateway.request("GET", "zarr/buffers/x/zarr.json").json()
+    assert document["dimension_names"] == ["t", None, "ü"]
+    assert document["attributes"]["units"] == "K"
+    for wrong in ({"Moc-Dimension-Names": '["t"]'}, {"Moc-Attributes": "[]"}, {"Moc-Attributes": '{"moc": 1}'}):
+        assert refused(put(gateway, "x", CUBE, **wrong))
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,) * 32])
 def test_arrays_without_axes_without_elements_and_with_32_axes(gateway, shape):
     array = np.full(shape, 7, "int16")

@@ -17,7 +17,7 @@ from ...model import (
     parse_mode,
     parse_name,
 )
-from ..content import has_content_type, request_content_type
+from ..content import request_content_type
 from ..messages import (
     ApiRequest,
     ApiResponse,
@@ -98,14 +98,15 @@ def _input_headers(request: ApiRequest) -> dict[str, str]:
         It is no well-formed type or array, or the body that is announced has not the array's size.
     """
     headers: dict[str, str] = {}
-    if has_content_type(request):
-        headers["content-type"] = request_content_type(request)
+    # The type that clients send when they know none tells a guest nothing.
+    if (content_type := request_content_type(request)) != DEFAULT_CONTENT_TYPE:
+        headers["content-type"] = content_type
     array = parse_array_headers(request.headers)
     if array is not None:
         length = request.headers.get("content-length")
         if length is not None and length != str(array.nbytes):
             raise InvalidInputError(
-                f"An array of {array.dtype} with the shape {list(array.shape)} has {array.nbytes:,} bytes; the body has "
+                f"A {array.dtype} array of the shape {list(array.shape)} has {array.nbytes:,} bytes; the body has "
                 f"{length[:20]}.",
                 found=length[:20],
                 expected=array.nbytes,

@@ -61,7 +61,14 @@ def _receive_zipped(request: ApiRequest, name: str, format: str, content_type: s
         raise InvalidInputError(f"Query parameter 'format' is 'zarr' or not there; found {format[:32]!r}.")
     if content_type != ZIP_CONTENT_TYPE:
         raise InvalidInputError(f"A body with format=zarr is a zip file: its Content-Type is {ZIP_CONTENT_TYPE}.")
-    for header in ("Moc-Dtype", "Moc-Shape", "Moc-Chunks", "Moc-Headers"):
+    for header in (
+        "Moc-Dtype",
+        "Moc-Shape",
+        "Moc-Chunks",
+        "Moc-Dimension-Names",
+        "Moc-Attributes",
+        "Moc-Headers",
+    ):
         if request.headers.get(header.lower()) is not None:
             raise InvalidInputError(f"A body with format=zarr tells by itself what it is: leave {header} out.")
     origin = _texts(request, "moc-origin")

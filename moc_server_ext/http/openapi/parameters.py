@@ -127,6 +127,16 @@ HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
     ),
     "Moc-Shape": _header("Moc-Shape", "Its shape: with `Moc-Dtype`, and never without it.", schema=_NUMBERS),
     "Moc-Chunks": _header("Moc-Chunks", "How it is cut; without it into runs of about 8 MiB.", schema=_NUMBERS),
+    "Moc-Dimension-Names": _header(
+        "Moc-Dimension-Names",
+        "The names of its axes, null for one without: as many as it has axes.",
+        content={"application/json": {"schema": {"type": "array", "items": {"type": ["string", "null"]}}}},
+    ),
+    "Moc-Attributes": _header(
+        "Moc-Attributes",
+        "Its attributes; `moc` is taken.",
+        content={"application/json": {"schema": {"type": "object"}}},
+    ),
     "Moc-Origin": _header(
         "Moc-Origin",
         "What made it, such as `call_id` and `function`.",

@@ -1,5 +1,7 @@
 // An image, only as the source of an <img>: there a browser runs no scripts and loads nothing.
 
+const SMALL_PIXELS = 64;
+
 class ImageView {
   constructor(channel) {
     this.channel = channel;
@@ -35,6 +37,12 @@ class ImageView {
     this.url = URL.createObjectURL(new Blob([views[0]], { type: message.content_type }));
     const image = make("img", { alt: `Image of ${this.name}` });
     image.addEventListener("load", () => {
+      // A few pixels are hard to see; each becomes several.
+      const scale = Math.floor(SMALL_PIXELS / Math.max(image.naturalWidth, image.naturalHeight, 1));
+      if (scale > 1) {
+        image.style.width = `${scale * image.naturalWidth}px`;
+        image.style.imageRendering = "pixelated";
+      }
       this.note.textContent = `${grouped(image.naturalWidth)} × ${grouped(image.naturalHeight)} pixels`;
     });
     image.addEventListener("error", () => {

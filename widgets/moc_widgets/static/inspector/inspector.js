@@ -53,7 +53,7 @@ class Inspector {
     this.place = make("span", { class: "moc-place-now" });
     this.bytes = make("div", { class: "moc-bytes-view" },
       make("div", { class: "moc-tools" }, make("div", { class: "moc-tools-group" }, this.goTo), this.search.element),
-      this.scroller.element, make("div", { class: "moc-foot" }, this.place));
+      this.scroller.element, make("div", { class: "moc-foot" }, this.place, this.search.report));
     this.panel = make("div", { class: "moc-panel", role: "tabpanel", id });
     this.root = keepShortcuts(make("section", { class: "moc-inspector", onkeydown: (event) => this.key(event) },
       make("header", { class: "moc-head" }, make("div", { class: "moc-heading" }, this.title, this.facts), this.reload),

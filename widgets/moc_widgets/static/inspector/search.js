@@ -29,7 +29,9 @@ class SearchBar {
     this.progress = make("progress", { max: "1", "aria-label": "Searching", hidden: true });
     this.status = make("span", { class: "moc-status", role: "status", "aria-live": "polite" });
     this.element = make("div", { class: "moc-tools-group", role: "search" },
-      this.field, this.kind, this.back, this.forth, this.progress, this.cancel, this.status);
+      this.field, this.kind, this.back, this.forth);
+    // Below, where there is room for it: what comes and goes must not move the rows.
+    this.report = make("div", { class: "moc-tools-group" }, this.status, this.progress, this.cancel);
   }
 
   key(event) {
@@ -66,6 +68,7 @@ class SearchBar {
     // From the match on, without finding it again; else from what is seen.
     const start = match ? (forward ? match.start + 1n : match.start) : this.from();
     this.job += 1;
+    this.isForward = forward;
     this.setBusy(true);
     this.say("");
     this.channel.send({ type: "search", job: this.job, pattern, start: String(start), forward });
@@ -92,7 +95,7 @@ class SearchBar {
     }
     const start = BigInt(message.match.start);
     this.show({ start, stop: start + BigInt(message.match.length) });
-    this.say(`Found at ${grouped(start)} (0x${start.toString(16)})${message.match.wrapped ? ", past the end" : ""}`);
+    this.say(`Found at ${grouped(start)} (0x${start.toString(16)})${message.match.wrapped ? `, past the ${this.isForward ? "end" : "beginning"}` : ""}`);
   }
 
   end(word) {
