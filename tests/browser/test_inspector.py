@@ -154,7 +154,9 @@ def shut_down_kernels(jupyter: tuple[str, str]) -> None:
 def test_in_jupyterlab_a_buffer_is_looked_into_saved_and_seen_again_without_its_kernel(
     server: MocServer, jupyter: tuple[str, str], page: Any, browser: Any, tmp_path: Path
 ):
-    path = write(server, "lab.ipynb", "%moc inspect vast", "%moc inspect 'letters/ü'", "%moc inspect grid", "%moc inspect dot")
+    path = write(
+        server, "lab.ipynb", "%moc inspect vast", "%moc inspect 'letters/ü'", "%moc inspect grid", "%moc inspect dot"
+    )
     open_notebook(page, jupyter, "lab/tree/lab.ipynb")
     run_all(page, LIVE)
 
@@ -232,7 +234,13 @@ def test_in_jupyterlab_a_buffer_is_looked_into_saved_and_seen_again_without_its_
 def test_in_notebook_7_everything_is_browsed_and_goes_on_when_the_page_is_loaded_anew(
     server: MocServer, jupyter: tuple[str, str], page: Any, tmp_path: Path
 ):
-    path = write(server, "seven.ipynb", "%moc call --noblock pause", "%moc browse", "from moc_kernel import connect; connect().buffers['grid']")
+    path = write(
+        server,
+        "seven.ipynb",
+        "%moc call --noblock pause",
+        "%moc browse",
+        "from moc_kernel import connect; connect().buffers['grid']",
+    )
     open_notebook(page, jupyter, "notebooks/seven.ipynb")
     run_all(page, LIVE)
     inspector(page, 2).locator(".moc-map-frame").wait_for()

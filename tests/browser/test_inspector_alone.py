@@ -13,7 +13,10 @@ CHANNEL = """
 function open({about, content, at, fill}) {
   const asked = [];
   const byteAt = at ? new Function("offset", "return " + at) : (offset) => content[Number(offset)];
-  const bytes = (start, stop) => fill !== undefined ? new Uint8Array(Number(stop - start)).fill(fill) : Uint8Array.from({length: Number(stop - start)}, (_, i) => byteAt(start + BigInt(i)));
+  const bytes = (start, stop) => {
+    const empty = new Uint8Array(Number(stop - start));
+    return fill === undefined ? empty.map((_, i) => byteAt(start + BigInt(i))) : empty.fill(fill);
+  };
   const size = BigInt(about.size);
   const until = (stop) => stop < size ? stop : size;
   const channel = {
@@ -66,9 +69,10 @@ def hear(tab: Any, message: dict[str, Any]) -> None:
 def wait_for_rows(tab: Any, part: str, expected: list[str]) -> None:
     """Wait until the rows are drawn, with these texts."""
     tab.wait_for_function(
-        """([part, expected]) => JSON.stringify(expected) ===
-            JSON.stringify([...document.querySelectorAll(`.moc-row:not([hidden]) ${part}`)].map(each => each.textContent))
-        """,
+        """([part, expected]) => {
+            const found = [...document.querySelectorAll(`.moc-row:not([hidden]) ${part}`)];
+            return JSON.stringify(expected) === JSON.stringify(found.map(each => each.textContent));
+        }""",
         arg=[part, expected],
     )
 
@@ -81,7 +85,8 @@ def test_any_offset_up_to_the_last_of_2_to_the_62_is_come_to_and_shown_exactly(t
     scroller.press("End")
     last = f"{(1 << 62):016x}" + " ".join(f"{((1 << 62) + n) % 251:02x}" for n in range(5))
     tab.wait_for_function(
-        "last => [...document.querySelectorAll('.moc-row:not([hidden])')].at(-1)?.textContent.startsWith(last)", arg=last
+        "last => [...document.querySelectorAll('.moc-row:not([hidden])')].at(-1)?.textContent.startsWith(last)",
+        arg=last,
     )
     for typed, offset in (("9007199254740993", 2**53 + 1), ("0x3fff_ffff_ffff_fff0", (1 << 62) - 16), ("0", 0)):
         tab.locator(".moc-go-field").fill(typed)
