@@ -384,6 +384,31 @@ class ArrayWriter(Protocol):
     ) -> None: ...
 
 
+class ChunkFile(Protocol):
+    """An immutable file that holds one chunk; its path is relative to the storage directory."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def crc32c(self) -> int: ...
+
+
+class ChunkFiles(Protocol):
+    """Where the chunks of one version of an array lie, for those who can read the storage directory themselves."""
+
+    @property
+    def etag(self) -> str:
+        """What tells this version from all others."""
+        ...
+
+    @property
+    def chunks(self) -> Mapping[str, ChunkFile | bytes]:
+        """Files, and small chunks themselves, by the chunks' keys."""
+        ...
+
+
 class LocalBuffers(Buffers, Protocol):
     """What the process that owns the storage can do with buffers besides."""
 
@@ -414,8 +439,62 @@ class LocalBuffers(Buffers, Protocol):
         """Begin to write an array chunk by chunk; InvalidInputError refuses the name or the headers at once."""
         ...
 
+    def adopt(
+        self,
+        name: str,
+        files: Mapping[str, str],
+        array: ArraySpec,
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
+        *,
+        origin: Mapping[str, str] | None = None,
+    ) -> BufferRecord:
+        """Store an array whose chunks another process on this machine has staged as files; `files` are their names."""
+        ...
+
+    def chunk_files(self, name: str) -> ChunkFiles:
+        """Tell where the chunks of an array lie; NoBytesError where they are not simply its elements."""
+        ...
+
+    def identify(self, name: str) -> tuple[BufferRecord, str]:
+        """Look a buffer up, with what tells this version of it from all others."""
+        ...
+
+    def open_identified(self, name: str) -> tuple[BufferRecord, str, Content]:
+        """Open a buffer, with what tells this version of it from all others; all three are of the same."""
+        ...
+
+    def glance(self, name: str) -> tuple[BufferRecord, str, Content] | None:
+        """Do as :meth:`open_identified`, if that takes no waiting; the content raises BlockingIOError where it would.
+
+        For an event loop's thread. None says nothing about whether there is such a buffer.
+        """
+        ...
+
     def open(self, name: str) -> tuple[BufferRecord, Content]:
         """Open a buffer: record and bytes are of the same version. Raises as `read` does."""
+        ...
+
+
+class LocalHierarchy(Hierarchy, Protocol):
+    """What the process that owns the storage can do with the hierarchy besides."""
+
+    def open(self, key: str) -> tuple[str, Content] | None:
+        """Open the value of a key, with what tells it from all others that the key has had; None if there is none.
+
+        Raises as :meth:`Hierarchy.read` does.
+        """
+        ...
+
+    def consolidated(self, key: str) -> bytes | None:
+        """Give a metadata document; that of a group below ``buffers`` with all that is below it inline."""
+        ...
+
+    def glance(self, key: str) -> tuple[str, Content] | None:
+        """Do as :meth:`open`, if that takes no waiting; the content raises BlockingIOError where it would wait.
+
+        For an event loop's thread. None says nothing about whether there is such a key.
+        """
         ...
 
 

@@ -66,6 +66,7 @@ __all__ = [
     "MissingExtraError",
     "MissingImportError",
     "MocError",
+    "NoBytesError",
     "NotAStorageError",
     "NotFoundError",
     "NotGrantedError",

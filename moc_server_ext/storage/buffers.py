@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ..abc import Bytes
+from ..abc import Bytes, Content
 from ..errors import BufferNotFoundError, nearest
 from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, parse_name
 from .adopting import adopt_staged
@@ -21,6 +21,7 @@ from .array_content import VersionContent, open_version
 from .array_writer import ArrayWriter
 from .buffer_writes import BufferWrites
 from .chunk_files import ChunkFiles, list_chunk_files
+from .glances import glance_at
 from .growing import Grower
 from .nodes import array_node_document, bytes_node_document
 from .receiving import StoredReceiver
@@ -296,6 +297,27 @@ class StoredBuffers:
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers as of one moment, sorted by name."""
         return sorted(self._versions.records(), key=lambda record: record.name)
+
+    def identify(self, name: str) -> tuple[BufferRecord, str]:
+        """Look a buffer up, and give what tells this version of it from all others. Raises as :meth:`stat` does."""
+        version = self.version(name)
+        return version.record, version.etag
+
+    def open_identified(self, name: str) -> tuple[BufferRecord, str, VersionContent]:
+        """Do as :meth:`open`, and give what tells this version from all others."""
+        version = self.version(name)
+        return version.record, version.etag, open_version(version)
+
+    def glance(self, name: str) -> tuple[BufferRecord, str, Content] | None:
+        """Do as :meth:`open_identified`, if that takes no waiting; None says nothing about whether there is one.
+
+        The content's methods raise BlockingIOError where they would wait. For an event loop's thread.
+        """
+        version = self._versions.remembered(name)
+        if version is None or not version.is_known:
+            return None
+        content = glance_at(version)
+        return None if content is None else (version.record, version.etag, content)
 
     def version(self, name: str) -> Version:
         """Give the present version of a buffer.

@@ -104,7 +104,7 @@ class Storage:
         self.buffers = StoredBuffers(self._versions, buffer_writes, path / STAGING_DIRECTORY)
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
-        self.zarr = ZarrView(self._entries, self._key_values, objects)
+        self.zarr = ZarrView(self._entries, self._key_values, objects, self._versions)
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
     @classmethod

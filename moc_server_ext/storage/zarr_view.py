@@ -9,15 +9,17 @@ import heapq
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ..abc import Bytes
+from ..abc import Bytes, Content
 from ..errors import CorruptStorageError, InvalidInputError
 from .checks import Checks
 from .consolidated import consolidate, consolidated_keys
 from .content import OpenContent, StoredContent, check_range, open_content
+from .glances import GlanceContent, open_value
 from .keyvalue import KEY_BYTES_MAX, end_of_prefix
 from .nodes import parse_node
 from .objects import Objects
 from .table import ContentTable
+from .versions import Version, Versions
 from .zarr_layout import (
     BUFFERS,
     CHUNK,
@@ -38,7 +40,10 @@ _KEY_CHARACTERS_MAX: Final = 3 * KEY_BYTES_MAX + 4096
 class ZarrView:
     """The storage as a Zarr v3 hierarchy, read-only: :class:`moc_server_ext.abc.Hierarchy`. Thread-safe."""
 
-    def __init__(self, entries: ContentTable[str], key_values: ContentTable[bytes], objects: Objects) -> None:
+    def __init__(
+        self, entries: ContentTable[str], key_values: ContentTable[bytes], objects: Objects, versions: Versions
+    ) -> None:
+        self._versions = versions
         self._entries = entries
         self._key_values = key_values
         self._objects = objects
@@ -137,12 +142,15 @@ class ZarrView:
         opened = self.open(key)
         if opened is None:
             return None
-        with opened[1] as content:
+        content = opened[1]
+        try:
             return content.read(start, stop)
+        finally:
+            content.close()
 
     def read_whole(self, key: str) -> Bytes | None:
         """Read the value of a key into memory of its own; None if there is no such key. Raises as :meth:`read`."""
-        opened = self.open(key)
+        opened = self._open_entry(key)
         if opened is None:
             return None
         with opened[1] as content:
@@ -158,11 +166,21 @@ class ZarrView:
         opened = self.open(key)
         if opened is None:
             return None
-        with opened[1] as content:
+        content = opened[1]
+        try:
             return content.read(max(content.size - count, 0))
+        finally:
+            content.close()
 
-    def open(self, key: str) -> tuple[str, OpenContent] | None:
+    def open(self, key: str) -> tuple[str, Content] | None:
         """Open the value of a key, with its identity; None if there is no such key. Raises as :meth:`read` does."""
+        version, below = self._remembered(key)
+        if version is not None:
+            # So that the file stays open for the next one, which may be a glance.
+            return identity(version.rows[below]), open_value(version, below)
+        return self._open_entry(key)
+
+    def _open_entry(self, key: str) -> tuple[str, OpenContent] | None:
         found: StoredContent | None = None
 
         def lookup() -> StoredContent:
@@ -178,7 +196,7 @@ class ZarrView:
             found = self._check_absent(key)
             if found is None:
                 return None
-            return self.open(key)
+            return self._open_entry(key)
         assert found is not None  # noqa: S101 - the lookup found it
         return identity(found), content
 
@@ -204,7 +222,27 @@ class ZarrView:
         document = documents.pop(METADATA, None)
         return None if document is None else consolidate(document, documents)
 
+    def glance(self, key: str) -> tuple[str, Content] | None:
+        """Do as :meth:`open`, if that takes no waiting: for chunks of buffers that were read of late, and are open.
+
+        The content's methods raise BlockingIOError where they would wait. For an event loop's thread. None says
+        nothing about whether there is such a key.
+        """
+        version, below = self._remembered(key)
+        return None if version is None else (identity(version.rows[below]), GlanceContent(version, below))
+
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _remembered(self, key: str) -> tuple[Version | None, str]:
+        """Give the version of a buffer that was read of late and has this key, and the key below it."""
+        group, _, rest = key.partition("/")
+        node, _, below = rest.partition("/")
+        raw = bytes_of_node(node) if group == BUFFERS else None
+        try:
+            version = None if raw is None else self._versions.remembered(raw.decode())
+        except UnicodeDecodeError:
+            version = None
+        return (version, below) if version is not None and below in version.rows else (None, below)
 
     def _find(self, key: str) -> StoredContent | None:
         if len(key) > _KEY_CHARACTERS_MAX or not _is_text(key):

@@ -190,11 +190,18 @@ class BuffersContract:
 
     def test_what_replaces_an_array_leaves_nothing_of_it(self, buffers: Buffers) -> None:
         array = parse_array("int32", [100, 4], [1, 4])
-        for content, smaller in ((b"bytes", None), (bytes(16), parse_array("int32", [4])), (bytes(1600), array)):
+
+        def put_anew() -> None:
+            buffers.delete("x")
+            buffers.put("x", bytes(1600), array=array)
+
+        for replace in (
+            lambda: buffers.put("x", b"bytes"),
+            lambda: buffers.put("x", bytes(16), array=parse_array("int32", [4])),
+            put_anew,
+        ):
             buffers.put("x", elements(array), array=array)
-            if smaller is array:
-                buffers.delete("x")
-            buffers.put("x", content, array=smaller)
+            replace()
             assert elements(array)[100:200] not in buffers.read("x")
             assert buffers.stat("x").size == len(buffers.read("x"))
 
