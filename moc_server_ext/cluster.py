@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .plans.runs import RunTable
     from .scope import CallScope
     from .storage import Storage
-    from .storage.zarr_store import StorageStore
 
 
 def default_storage_path() -> Path:
@@ -185,10 +184,6 @@ class Cluster:
         """All that is stored, as one Zarr hierarchy."""
         return self.storage.zarr
 
-    def zarr_store(self, path: str = "") -> StorageStore:
-        """Give the storage as a store of zarr; see :meth:`.storage.Storage.zarr_store`."""
-        return self.storage.zarr_store(path)
-
     @property
     def calls(self) -> Calls:
         """Calls that run, and the last ones that ended."""
@@ -257,13 +252,13 @@ class Cluster:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)
 
-    def subscribe(self, observer: Observer, *, starts: bool = True) -> Callable[[], None]:
+    def subscribe(self, observer: Observer, *, starts: bool | Callable[[], bool] = True) -> Callable[[], None]:
         """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent.
 
         Parameters
         ----------
         starts
-            Whether it is told when calls begin, too.
+            Whether it is told when calls begin, too; a function is asked each time, on whatever thread.
         """
         return self._observers.subscribe(observer, starts=starts)
 

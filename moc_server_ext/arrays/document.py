@@ -101,11 +101,14 @@ def _fill_bytes(spec: ArraySpec, value: Any) -> bytes | None:
     """Give the bytes of a fill value; None for the forms that are left to zarr, such as the bits of a NaN."""
     import numpy
 
-    parts = value if isinstance(value, list) else [value]
+    is_complex = spec.dtype.startswith("complex")
+    if isinstance(value, list) != is_complex:
+        return None
+    parts = value if is_complex else [value]
     if any(isinstance(each, str) and each not in ("NaN", "Infinity", "-Infinity") for each in parts):
         return None
     try:
-        number = complex(*map(float, parts)) if spec.dtype.startswith("complex") else value
+        number = complex(*map(float, parts)) if is_complex else value
         if isinstance(number, str):
             number = float(number)
         return numpy.array(number, numpy.dtype(spec.dtype).newbyteorder("<")).reshape(()).tobytes()

@@ -92,13 +92,14 @@ class ElementParts:
             return
         little = array.dtype.newbyteorder("<")
         if array.flags.c_contiguous and array.dtype == little:
-            flat = memoryview(array.reshape(-1).view(numpy.uint8))
+            flat = array.reshape(-1).view(numpy.uint8).data
             for begin in range(0, len(flat), PART_BYTES):
                 yield flat[begin : begin + PART_BYTES]
             return
         for slices in grid_slices(describe(array)):
-            block = numpy.ascontiguousarray(array[(*slices, ...)], dtype=little)
-            yield memoryview(block.reshape(-1).view(numpy.uint8))
+            # With an ellipsis also a single element is an array.
+            index: Any = (*slices, ...)
+            yield numpy.ascontiguousarray(array[index], dtype=little).reshape(-1).view(numpy.uint8).data
 
 
 def _times(array: numpy.ndarray[Any, Any]) -> tuple[numpy.ndarray[Any, Any], dict[str, Any]]:

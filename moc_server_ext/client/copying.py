@@ -18,7 +18,7 @@ T = TypeVar("T")
 def given_of(
     platform: Platform,
     name: str,
-    labels: Labels = Labels(),
+    labels: Labels,
     *,
     content_type: str | None = None,
     headers: Mapping[str, str] | None = None,

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..abc import Buffers
+from ..abc import Buffers, Platform
 from ..arrays.elements import as_elements, describe
 from ..arrays.xarray_nodes import data_array, dimensions_of, import_xarray, open_group
 from ..arrays.zarr_nodes import open_node
 from ..errors import GuestExitError, InvalidInputError
 from ..model import ArraySpec, BufferRecord, CallResult, FunctionRecord, Number
 from ..model.exports import describe_exports
-from .copying import given_of
 from .inspection import SignatureOfInstances, describe_buffer, describe_function
 from .reading import (
     consistently,
@@ -28,7 +27,7 @@ from .reading import (
     spec_of,
     whole,
 )
-from .values import Given, Labels, array_content, as_array
+from .values import array_content, as_array
 
 if TYPE_CHECKING:
     import numpy
@@ -120,7 +119,7 @@ class BufferHandle:
     # -- as an array ------------------------------------------------------------------------------------------------
 
     def __getitem__(self, selection: Any) -> Any:
-        platform = self._client.platform
+        platform = self._platform
         return consistently(self._buffers, self._name, lambda record: select(platform, record, selection))
 
     def to_numpy(self) -> numpy.ndarray[Any, Any]:
@@ -133,7 +132,7 @@ class BufferHandle:
         ConflictError
             It was replaced each time that it was read.
         """
-        platform = self._client.platform
+        platform = self._platform
         array: numpy.ndarray[Any, Any] = consistently(self._buffers, self._name, lambda record: whole(platform, record))
         return array
 
@@ -153,7 +152,7 @@ class BufferHandle:
             xarray is not installed.
         """
         import_xarray()
-        platform = self._client.platform
+        platform = self._platform
 
         def open(record: BufferRecord) -> Any:
             if is_group(platform, record):
@@ -165,7 +164,7 @@ class BufferHandle:
     def to_zarr(self) -> Any:
         """Open it as a read-only array or group of zarr, which reads chunks as they are when it needs them."""
         self.record  # noqa: B018 - what is not there is said here, with the nearest names
-        return open_node(self._client.platform.zarr, node_path(self._name))
+        return open_node(self._platform.zarr, node_path(self._name))
 
     def blocks(self) -> Iterator[tuple[tuple[slice, ...], Any]]:
         """Go through the array chunk by chunk, in C order of their grid, with no more than one in memory.
@@ -178,7 +177,7 @@ class BufferHandle:
             It was replaced meanwhile, before the first block of another version would be given.
         """
         record = self.record
-        for where, block in reader_of(self._client.platform, record, whole=True).blocks():
+        for where, block in reader_of(self._platform, record, whole=True).blocks():
             if self.record != record:
                 raise replaced_error(self._name)
             yield where, block
@@ -200,16 +199,6 @@ class BufferHandle:
         spec = describe(elements, attributes=attributes)
         return self._buffers.append(self._name, array_content(elements), spec)
 
-    def given(
-        self,
-        labels: Labels = Labels(),
-        *,
-        content_type: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Given:
-        """Say how its content is to be stored elsewhere; see :func:`.copying.given_of`."""
-        return given_of(self._client.platform, self._name, labels, content_type=content_type, headers=headers)
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray[Any, Any]:
         if copy is False:
             raise ValueError("Unable to avoid a copy: a stored buffer is always read into memory.")
@@ -217,7 +206,7 @@ class BufferHandle:
         return array if dtype is None else array.astype(dtype, copy=False)
 
     def __iter__(self) -> Iterator[Any]:
-        return rows(self._client.platform, self.record)
+        return rows(self._platform, self.record)
 
     def __len__(self) -> int:
         shape = spec_of(self.record).shape
@@ -237,8 +226,12 @@ class BufferHandle:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @property
+    def _platform(self) -> Platform:
+        return self._client.platform
+
+    @property
     def _buffers(self) -> Buffers:
-        return self._client.platform.buffers
+        return self._platform.buffers
 
     def _spec(self, attribute: str) -> ArraySpec:
         try:

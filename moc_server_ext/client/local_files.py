@@ -70,6 +70,8 @@ class SharedDirectory:
     def stage(self, parts: Iterable[Bytes], array: ArraySpec) -> StagedFiles:
         """Write an array's chunks aside and synchronise them, several at once.
 
+        StagingError says that it cannot be done here: nothing was taken of the parts, and they are to be sent.
+
         Parameters
         ----------
         parts
@@ -77,8 +79,6 @@ class SharedDirectory:
 
         Raises
         ------
-        StagingError
-            It cannot be done: nothing was taken of the parts, and they are to be sent.
         InvalidInputError
             There are fewer or more bytes than the array has. Nothing is left of them.
         StorageFullError, StorageError

@@ -1,4 +1,4 @@
-"""How a noun of the platform asks its server: names in addresses, ranges of bytes, bodies, and answers that are read."""
+"""How a noun of the platform asks its server: names in addresses, ranges of bytes, bodies, answers that are read."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Given:
 
 def to_given(
     value: Any,
-    labels: Labels = Labels(),
+    labels: Labels,
     *,
     content_type: str | None = None,
     headers: Mapping[str, str] | None = None,

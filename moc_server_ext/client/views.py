@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError, MocError
 from ..model import WASM_CONTENT_TYPE, BufferRecord, Declaration, FunctionRecord
+from .copying import given_of
 from .handles import BufferHandle, FunctionHandle
 from .http import hurried
 from .inspection import describe_functions
@@ -128,7 +129,7 @@ class BuffersView:
         """
         labels = Labels(chunks, dims, attributes)
         if isinstance(value, BufferHandle):
-            given = value.given(labels, content_type=content_type, headers=headers)
+            given = given_of(value._platform, value.name, labels, content_type=content_type, headers=headers)
         else:
             given = to_given(value, labels, content_type=content_type, headers=headers)
         return given.store(self._client.platform.buffers, to_text(name))

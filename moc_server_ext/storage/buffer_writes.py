@@ -145,7 +145,7 @@ class BufferWrites:
 
     def staged(self, name: str, content: Bytes) -> StagedChunk:
         """Make the bytes of a buffer durable aside, without a copy of them in memory."""
-        view = flat(content)
+        view = content if isinstance(content, bytes) else flat(content)
         with failures(f"buffer {name!r} ({len(view):,} bytes)", self.directory):
             return stage_chunk(self.objects, view, random_object_id)
 

@@ -38,11 +38,12 @@ def consolidate(document: bytes, below: Mapping[str, bytes]) -> bytes:
     if body is None or body.get("node_type") != "group":
         return document
     metadata = {}
-    for key, each in sorted(below.items()):
+    # Groups come before what is in them.
+    for path, each in sorted((key[: -len(METADATA) - 1], each) for key, each in below.items()):
         parsed = _parse(each)
         if parsed is not None:
             parsed.pop("consolidated_metadata", None)
-            metadata[key[: -len(METADATA) - 1]] = parsed
+            metadata[path] = parsed
     body["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": metadata}
     return json.dumps(body, separators=(",", ":")).encode()
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..abc import Hierarchy
-from ..errors import ConflictError, CorruptStorageError, InvalidInputError
+from ..errors import ConflictError, CorruptStorageError, InvalidInputError, StorageError
 from .consolidated import consolidate, consolidated_keys
 from .files import DIRECTORY_MODE, NewFile, failure, sync_directory
-from .zarr_layout import METADATA
+from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES, METADATA
 
 _PAGE: Final = 1000
 _PART_BYTES: Final = 8 << 20
@@ -84,26 +84,25 @@ class _Export:
 
     def run(self) -> None:
         """Write everything, the root's document last."""
-        groups: dict[str, bytes] = {}
+        groups = {f"{group}/{METADATA}": group for group in (BLOBS, BUFFERS, KEY_VALUES)}
         documents: dict[str, dict[str, bytes]] = {}
         for node, keys in _nodes(self._source):
-            if node.count("/") == 1 and keys == [node]:
-                # The document of a group of the hierarchy: it is not known yet what goes into it.
+            if node in groups:
+                # It is not known yet what goes into it.
                 continue
             written = self._node(node, keys)
             group, _, _ = node.partition("/")
             if consolidated_keys(f"{group}/{METADATA}") is not None:
                 documents.setdefault(group, {}).update(written)
-        for group in ("blobs", "buffers", "kv"):
-            document = self._source.read(f"{group}/{METADATA}")
-            if document is not None:
-                groups[group] = document
-        for group, document in groups.items():
-            if consolidated_keys(f"{group}/{METADATA}") is not None:
+        for key, group in groups.items():
+            document = self._source.read(key)
+            if document is None:
+                continue
+            if consolidated_keys(key) is not None:
                 prefix = f"{group}/"
                 below = {key[len(prefix) :]: each for key, each in documents.get(group, {}).items()}
                 document = consolidate(document, below)
-            self._write(f"{group}/{METADATA}", iter((document,)))
+            self._write(key, iter((document,)))
         self._sync()
         root = self._source.read(METADATA) or b""
         self._write(METADATA, iter((self._with_names(root),)))
@@ -248,6 +247,8 @@ def _nodes(source: Hierarchy) -> Iterator[tuple[str, list[str]]]:
 def _keys(source: Hierarchy, prefix: str) -> Iterator[str]:
     after = None
     while page := source.list(prefix, limit=_PAGE, after=after):
+        if after is not None and page[0] <= after:
+            raise StorageError(f"The keys below {prefix!r} came out of order: {page[0][:200]!r} after {after[:200]!r}.")
         yield from page
         after = page[-1]
 

@@ -25,7 +25,8 @@ def test_an_ellipsis_that_stands_for_nothing_gives_an_array():
 
 @pytest.mark.parametrize(
     ("index", "shape"),
-    [(5, (5,)), (-6, (5,)), (10**30, (5,)), (0, (0,)), ((0, 7), (2, 3)), ((0, 0, 0), (2, 3)), (0, ()), ((..., ...), (2, 3))],
+    [(5, (5,)), (-6, (5,)), (10**30, (5,)), (0, (0,)), ((0, 7), (2, 3)), ((0, 0, 0), (2, 3)), (0, ()),
+     ((..., ...), (2, 3))],
 )  # fmt: skip
 def test_an_index_that_is_outside_is_refused_in_numpys_words(index, shape):
     with pytest.raises(IndexError) as ours:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import io
-import json
 import warnings
 from pathlib import Path
 
@@ -134,8 +133,9 @@ def test_times_are_kept_as_numbers_and_are_times_again_in_xarray(moc, unit):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"chunks": (4,)}, {"chunks": (0, 5, 6)}, {"chunks": (2, 2, 2**62)}, {"dims": ("a",)}, {"attributes": {"a": object()}},
-              {"attributes": {"moc": 1}}]
+    "wrong",
+    [{"chunks": (4,)}, {"chunks": (0, 5, 6)}, {"chunks": (2, 2, 2**62)}, {"dims": ("a",)},
+     {"attributes": {"a": object()}}, {"attributes": {"moc": 1}}],
 )  # fmt: skip
 def test_what_does_not_fit_the_array_is_refused(moc, wrong):
     with pytest.raises(InvalidInputError):
@@ -228,7 +228,7 @@ def test_a_buffer_that_is_always_replaced_while_it_is_read_is_a_conflict(moc, pl
     read = platform.zarr.read
 
     def replacing(key, start=0, stop=None):
-        platform.buffers.put("x", b"1234", array=handle.record.array and None)
+        platform.buffers.put("x", b"1234")
         moc.buffers["x"] = CUBE
         return read(key, start, stop)
 
@@ -256,7 +256,8 @@ def test_a_buffer_that_is_gone_is_not_found(moc):
     moc.buffers["x"] = CUBE
     handle = moc.buffers["x"]
     del moc.buffers["x"]
-    for use in (handle.to_numpy, handle.to_xarray, handle.to_zarr, lambda: handle.shape, lambda: handle[0], handle.blocks().__next__):
+    block = handle.blocks().__next__
+    for use in (handle.to_numpy, handle.to_xarray, handle.to_zarr, block, lambda: handle.shape, lambda: handle[0]):
         with pytest.raises(BufferNotFoundError):
             use()
 
@@ -461,5 +462,5 @@ def test_memory_is_not_doubled_for_a_large_array(moc, platform, monkeypatch):
     given = numpy.arange(500_000, dtype="float64")
     moc.buffers["x"] = given
     assert all(numpy.shares_memory(numpy.frombuffer(each, "uint8"), given) for each in seen)
-    assert json.loads(json.dumps(len(seen))) > 1
+    assert len(seen) > 1
     same(moc.buffers["x"].to_numpy(), given)
