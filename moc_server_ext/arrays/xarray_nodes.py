@@ -74,6 +74,9 @@ def entries_of(value: Any, facts: Mapping[str, Any]) -> Iterator[tuple[str, byte
         # Lazy ones keep the chunks that they are computed in.
         if kind in ITEM_BYTES and variable.chunks is None and variable.ndim:
             encoding[name]["chunks"] = default_chunks(kind, variable.shape)
+        if variable.dtype.kind == "f":
+            # NaN is NaN: xarray would say so in an attribute, which then seems to be the maker's.
+            encoding[name]["_FillValue"] = None
     with tempfile.TemporaryDirectory(prefix="moc-") as directory:
         with warnings.catch_warnings(), zarr.config.set({"array.write_empty_chunks": True}):
             # Text is a data type that Zarr's specification has no word for yet; zarr and xarray read it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ from ..plans.wait import wait
 from ..storage.zarr_layout import BUFFERS, node_name
 from .call_input import take_input
 from .started import CallHandle
-from .transport import API_PATH
+from .transport import API_PATH, Address
 from .views import BuffersView, FunctionsView, KeyValuesView, to_text
 
 
@@ -223,21 +224,43 @@ class Client:
     def zarr_url(self, name: str | None = None) -> str:
         """Give the address under which other programs open a buffer, or all buffers, by Zarr over HTTP.
 
-        They send the token as ``Authorization: Bearer TOKEN``, and trust the server's certificate.
+        They send the token as ``Authorization: Bearer TOKEN``, and trust the server's certificate (see
+        :meth:`zarr_options`).
 
         Raises
         ------
         InvalidInputError
             This process has the storage and serves it to nobody; `name` cannot be a name.
         """
-        url = getattr(self.platform, "url", None)
-        if url is None:
+        url = self._address().url
+        node = "" if name is None else "/" + node_name(parse_name(to_text(name), "buffer's name"))
+        return f"{url.rstrip('/')}{API_PATH}zarr/{quote(f'{BUFFERS}{node}')}"
+
+    def zarr_options(self) -> dict[str, Any]:
+        """Give what lets fsspec open :meth:`zarr_url`: the token and the certificate, as ``storage_options``.
+
+        It holds the token: whoever sees it can use the server.
+
+        Raises
+        ------
+        InvalidInputError
+            This process has the storage and serves it to nobody.
+        """
+        address = self._address()
+        options: dict[str, Any] = {}
+        if address.token:
+            options["client_kwargs"] = {"headers": {"Authorization": f"Bearer {address.token}"}}
+        if address.ca_file is not None:
+            options["ssl"] = ssl.create_default_context(cafile=address.ca_file)
+        return options
+
+    def _address(self) -> Address:
+        address: Address | None = getattr(self.platform, "address", None)
+        if address is None:
             raise InvalidInputError(
                 "There is no address: the storage is open in this process only. Start a server with `moc serve`."
             )
-        node = "" if name is None else "/" + node_name(parse_name(to_text(name), "buffer's name"))
-        path = f"{BUFFERS}{node}"
-        return f"{url.rstrip('/')}{API_PATH}zarr/{quote(path)}"
+        return address
 
     def status(self) -> dict[str, Any]:
         """Tell what runs."""

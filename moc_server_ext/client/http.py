@@ -73,7 +73,12 @@ class HttpPlatform:
     @property
     def url(self) -> str:
         """Base address of the server that answers now."""
-        return self._transport.address.url
+        return self.address.url
+
+    @property
+    def address(self) -> Address:
+        """Where the server that answers now is, with what it asks for."""
+        return self._transport.address
 
     def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
         """Run a function and wait for its end; see :meth:`..abc.Platform.call_sync`.

@@ -31,7 +31,8 @@ from ..abc import (
 )
 from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
 from ..model import CallRequest, CallResult, RunState
-from ..storage.endpoint import remove_endpoint
+from ..storage.endpoint import ENDPOINT_FILE, remove_endpoint
+from .following import address_of, trusted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ..cluster import Cluster
     from ..scope import CallScope
     from .http import HttpPlatform
+    from .transport import Address
 
 _SETTLE_SECONDS = 2.0
 _FIND_SECONDS = 30.0
@@ -181,6 +183,14 @@ class OwnedPlatform(_Face):
             return f"the new owner of {self.path}"
         note = f" (other processes cannot use it: {self._unserved})" if self._unserved else ""
         return f"embedded on {self.path}{note}"
+
+    @property
+    def address(self) -> Address | None:
+        """Where others reach what is stored: this process, if it serves it, or the new owner."""
+        if self._owner is not None:
+            return self._owner.address
+        endpoint = trusted(self.path / ENDPOINT_FILE)
+        return None if endpoint is None or endpoint.pid != self._pid else address_of(endpoint)
 
     def zarr_store(self, path: str) -> Any:
         """Give the storage as a store of zarr, while this process owns it, and as the new owner shows it afterwards."""

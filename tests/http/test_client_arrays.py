@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import warnings
 from collections.abc import Iterator
 
@@ -172,11 +171,10 @@ def test_the_store_of_zarr_shows_all_and_takes_nothing(moc):
         zarr.create_array(store, name="buffers/new", shape=(1,), dtype="i4")
 
 
-def test_zarr_and_xarray_open_the_address(moc, server):
+def test_zarr_and_xarray_open_the_address(moc):
     moc.buffers["a/b"] = CUBE
     moc.buffers["set"] = xarray.Dataset({"t": (("y", "x"), CUBE[0])})
-    context = ssl.create_default_context(cafile=server.endpoint["ca_file"])
-    options = {"client_kwargs": {"headers": {"Authorization": f"Bearer {server.endpoint['token']}"}}, "ssl": context}
+    options = moc.zarr_options()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import zarr
