@@ -39,8 +39,9 @@ ifndef ONCE
 	@exec $(BIN)/moc serve --lab --port $(PORT) --jupyter-port $(JUPYTER_PORT) --notebook-dir notebooks --open-path quickstart.ipynb $(SERVE)
 endif
 
+# The tests start hundreds of processes of moc: each would compile all its modules where Python may not keep them.
 test: install
-	@$(BIN)/python -m pytest
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 check: install
 	@$(BIN)/ruff check .

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from jupyter_client.blocking import BlockingKernelClient
 
+from jupyter_support import client_of
 from moc_server_ext.client import connect
 from moc_server_ext.client.client import Client
 from moc_server_ext.cluster import Cluster
@@ -172,8 +172,7 @@ def test_a_kernel_does_not_hold_it_up(serve):
         kernel = http.post("api/kernels", json={"name": "python3"}, headers=headers).raise_for_status().json()["id"]
     # One that is still starting would say on its own that it was interrupted.
     file = server.storage.parent / "home/.local/share/jupyter/runtime" / f"kernel-{kernel}.json"
-    client = BlockingKernelClient(connection_file=str(file))
-    client.load_connection_file()
+    client = client_of(file)
     client.start_channels()
     client.wait_for_ready(timeout=60)
     client.stop_channels()
