@@ -174,7 +174,7 @@ class JupyterServer:
         # The rest is read on the side, so that a full pipe never stops the server.
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stdout or ()))
         self._reader.start()
-        self.http = httpx.Client(trust_env=False, timeout=30, verify=False, follow_redirects=True)
+        self.http = httpx.Client(trust_env=False, timeout=60, verify=False, follow_redirects=True)
         self._headers = {"Authorization": f"token {token}"} if token else {}
 
     @property
@@ -231,8 +231,8 @@ class JupyterServer:
 
     def _ended(self) -> None:
         self.http.close()
-        self.process.wait(30)
-        self._reader.join(30)
+        self.process.wait(60)
+        self._reader.join(60)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

@@ -49,7 +49,7 @@ class MocServer:
     def interrupt(self) -> int:
         """End it as Ctrl-C would and give its exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
 
 def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[Any] | None = None) -> None:

@@ -48,12 +48,12 @@ def test_a_started_call_is_seen_running_and_is_cancelled_by_mouse_and_by_keyboar
         page.screenshot(path=str(tmp_path / "running.png"), clip={"x": 0, "y": 0, "width": 1280, "height": 600})
 
         by_mouse.get_by_role("button", name="Cancel call of spin").click()
-        by_mouse.get_by_role("status").get_by_text("cancelled").wait_for(timeout=30_000)
+        by_mouse.get_by_role("status").get_by_text("cancelled").wait_for(timeout=60_000)
         by_keyboard.get_by_role("status").get_by_text("running").wait_for()
         by_keyboard.get_by_role("button", name="Cancel call of spin").press("Enter")
-        by_keyboard.get_by_role("status").get_by_text("cancelled").wait_for(timeout=30_000)
+        by_keyboard.get_by_role("status").get_by_text("cancelled").wait_for(timeout=60_000)
         # What is saved is not the widget, and whoever pressed the button can go on with the keyboard.
-        page.wait_for_function("() => document.querySelectorAll('.moc-call').length === 0", timeout=30_000)
+        page.wait_for_function("() => document.querySelectorAll('.moc-call').length === 0", timeout=60_000)
         assert by_keyboard.evaluate("cell => cell.contains(document.activeElement)")
         assert page.locator(".moc-call-cancel").count() == 0
         page.screenshot(path=str(tmp_path / "cancelled.png"), clip={"x": 0, "y": 0, "width": 1280, "height": 600})

@@ -139,7 +139,7 @@ def test_coroutines_cancelled_at_any_moment_leave_no_guest(moc: Cluster) -> None
             for outcome in await asyncio.gather(*calls, return_exceptions=True):
                 assert isinstance(outcome, asyncio.CancelledError)
         # The guests end on their threads, soon after their coroutines.
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while any(live(moc).values()) and time.monotonic() < end:
             await asyncio.sleep(0.01)
         assert (await moc.call(direct("add", "1", "2"))).result == 3
@@ -170,7 +170,7 @@ def test_closing_while_all_threads_call_ends_all_of_them(moc: Cluster) -> None:
     closer = threading.Thread(target=close)
     closer.start()
     in_threads(work)
-    closer.join(30)
+    closer.join(60)
     assert not closer.is_alive()
     assert not any(live(moc).values())
 
@@ -209,8 +209,7 @@ signal.signal(signal.SIGINT, on_interrupt)
 thread = threading.Thread(target=interrupt)
 thread.start()
 chance = random.Random(2)
-end = time.monotonic() + 4
-while time.monotonic() < end:
+while hits < 300:
     try:
         armed = True
         moc.call_sync(chance.choice(requests))
@@ -224,7 +223,7 @@ over = True
 thread.join()
 orchestrator = moc._orchestrator
 guests = sum(each.ticker._running for each in orchestrator.engine._machines.values())
-print(hits > 100, orchestrator.admission.running, len(orchestrator._live), guests, moc.call_sync(requests[1]).result)
+print(orchestrator.admission.running, len(orchestrator._live), guests, moc.call_sync(requests[1]).result)
 moc.close()
 """
 
@@ -235,4 +234,4 @@ def test_ctrl_c_at_any_moment_loses_no_place_and_no_guest(moc: Cluster, tmp_path
     ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert ended.returncode == 0, ended.stderr
     # An exception in a finaliser, which only the library's own have, is printed by Python and passed over.
-    assert ended.stdout.split() == ["True", "0", "0", "0", "3"]
+    assert ended.stdout.split() == ["0", "0", "0", "3"]

@@ -187,7 +187,7 @@ class RunningGateway:
         context = ssl.create_default_context(cafile=self.ca_file)
         port = int(self.url.rpartition(":")[2])
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as stream,
         ):
             yield stream
@@ -237,14 +237,14 @@ def serving(
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         context = ssl.create_default_context(cafile=started[0].ca_file)
-        with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
+        with httpx.Client(verify=context, trust_env=False, timeout=60) as http:
             yield RunningGateway(started[0].url, started[0].ca_file, platform, http, workers)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         workers.close()
 
 
@@ -311,7 +311,7 @@ class Server:
     def stop(self, signum: int = signal.SIGINT) -> tuple[int, str]:
         """End it and give the exit code and what it printed from now on."""
         self.process.send_signal(signum)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=60)
         return self.process.returncode, rest
 
 
@@ -355,7 +355,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             server.output.append(line.rstrip("\n"))
             if line.strip().startswith(ready):
                 return server
-        process.wait(10)
+        process.wait(60)
         return server
 
     yield start
@@ -364,7 +364,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             process.kill()
         if process.stdout is not None:
             process.stdout.close()
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def connect_to(server) -> Client:
 
 
 def jupyter(server) -> httpx.Client:
-    return httpx.Client(base_url=server.endpoint["jupyter_url"], trust_env=False, timeout=30)
+    return httpx.Client(base_url=server.endpoint["jupyter_url"], trust_env=False, timeout=60)
 
 
 def token_of(server) -> str:
@@ -160,7 +160,7 @@ def test_a_signal_ends_it_cleanly_although_a_guest_computes(serve, stored, signu
     assert code == 0
     assert rest.splitlines()[0] == "moc: shutting down."
     assert "Traceback" not in rest
-    call.wait(30)
+    call.wait(60)
     with Cluster.open(stored) as cluster:
         assert len(cluster.functions.list()) == 3
 
@@ -273,7 +273,7 @@ def test_a_client_finds_a_killed_and_restarted_server_again(serve, stored):
         moc.buffers["x"] = b"acknowledged"
         url = first.endpoint["url"]
         first.process.kill()
-        first.process.wait(10)
+        first.process.wait(60)
         with pytest.raises(ServerUnreachableError):
             moc.status()
         second = serve()
@@ -338,5 +338,5 @@ def test_the_gateway_listens_on_the_loopback_only(serve):
     addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in addresses - {"127.0.0.1", "127.0.1.1"}:
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection((address, port), timeout=5)
+            socket.create_connection((address, port), timeout=60)
     assert os.path.exists(server.storage)

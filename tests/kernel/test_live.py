@@ -10,7 +10,7 @@ from guests import guest
 from moc_server_ext.client import connect
 from support import start_server
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 def test_output_is_shown_while_the_guest_runs_and_an_interrupt_ends_it(live_kernel):

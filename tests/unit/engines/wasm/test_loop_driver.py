@@ -62,7 +62,7 @@ def waits():
         def run():
             module.threads.add(threading.current_thread().name)
             module.begun += 1
-            module.unblock.wait(30)
+            module.unblock.wait(60)
             return 8
 
         return Work(run)
@@ -330,7 +330,7 @@ class Turn:
         self._gate = gate
 
     def take(self):
-        self._gate.wait(30)
+        self._gate.wait(60)
         self._taken.append(self.caller)
         self._left -= 1
         return self._left > 0
