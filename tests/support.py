@@ -61,6 +61,13 @@ def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[Any] | None 
         time.sleep(0.01)
 
 
+def check_in_the_end(ask: Callable[[], Any], expected: Any) -> None:
+    """Check that the answer is `expected`, at last: for what gives up early when the machine is busy, as a Tab does."""
+    deadline = time.monotonic() + START_SECONDS
+    while (answer := ask()) != expected:
+        assert time.monotonic() < deadline, answer
+
+
 def clean_environment(**more: str) -> dict[str, str]:
     """Give this process's environment without what would lead moc or Jupyter elsewhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MOC_", "JPY_", "JUPYTER_"))}

@@ -326,14 +326,14 @@ def server_environment(tmp_path: Path, **extra: str) -> dict[str, str]:
 Serve = Callable[..., Any]
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start servers; all that still run are killed at the end."""
+@contextmanager
+def servers(directory: Path) -> Iterator[Serve]:
+    """Give what starts servers below a directory; all that still run are killed at the end."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(
         *options: str,
-        storage: Path = tmp_path / "served",
+        storage: Path = directory / "served",
         environment: Mapping[str, str] | None = None,
         ready: str = "Try",
     ) -> Server:
@@ -345,8 +345,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=server_environment(tmp_path, **(environment or {})),
-            cwd=tmp_path,
+            env=server_environment(directory, **(environment or {})),
+            cwd=directory,
         )
         processes.append(process)
         server = Server(process, storage)
@@ -365,6 +365,19 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         if process.stdout is not None:
             process.stdout.close()
         process.wait(60)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    with servers(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Give what starts a server for all tests of a module, which leave it as it is."""
+    with servers(tmp_path_factory.mktemp("module")) as start:
+        yield start
 
 
 @contextmanager

@@ -51,18 +51,28 @@ ENDLESS = '(module (memory (export "memory") 1) (func (export "_start") (loop (b
 TRAPS = '(module (memory (export "memory") 1) (func $deep (unreachable)) (func (export "_start") (call $deep)))'
 
 
-@pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A storage with functions in it, closed again."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with Cluster.open(tmp_path / "served") as cluster:
+def put_functions(storage: Path) -> Path:
+    with Cluster.open(storage, cache_directory=storage.parent / "cache") as cluster:
         for name, text in {"uppercase": UPPERCASE, "endless": ENDLESS, "traps": TRAPS}.items():
             cluster.functions.put(name, wat_to_wasm(text))
-    return tmp_path / "served"
+    return storage
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A storage with functions in it, closed again."""
+    return put_functions(tmp_path / "served")
+
+
+@pytest.fixture(scope="module")
+def server(serve_for_all, tmp_path_factory: pytest.TempPathFactory):
+    """A server with functions, for those tests that change nothing of it."""
+    return serve_for_all(storage=put_functions(tmp_path_factory.mktemp("shared") / "served"))
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch):
+def _clean(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("MOC_URL", "MOC_TOKEN", "MOC_ENDPOINT_FILE", "MOC_STORAGE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -82,10 +92,9 @@ def token_of(server) -> str:
 # -- the printed block ------------------------------------------------------------------------------------------------
 
 
-def test_the_printed_curl_line_works_when_it_is_pasted(serve, stored):
+def test_the_printed_curl_line_works_when_it_is_pasted(server):
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    server = serve()
     line = server.line("Try")
     assert "functions/uppercase/call -d hello" in line
     answer = subprocess.run(["bash", "-c", f"{line} --silent --show-error"], capture_output=True, timeout=60)
@@ -110,8 +119,7 @@ def test_nothing_but_the_block_and_one_last_line_is_printed(serve):
     assert (code, rest) == (0, "moc: shutting down.\n")
 
 
-def test_the_printed_jupyter_address_is_logged_in(serve):
-    server = serve()
+def test_the_printed_jupyter_address_is_logged_in(server):
     with jupyter(server) as http:
         assert http.get("api/contents").status_code == 403
         assert http.get("api/contents", params={"token": token_of(server)}).status_code == 200
@@ -249,8 +257,7 @@ def test_what_is_not_there_is_named(serve, tmp_path):
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_client_finds_the_server_and_does_what_it_can(serve, stored):
-    server = serve()
+def test_a_client_finds_the_server_and_does_what_it_can(server):
     with connect_to(server) as moc:
         assert moc.origin == f"server {server.endpoint['url']}"
         assert moc.functions["uppercase"](b"abc") == b"ABC"
@@ -261,10 +268,9 @@ def test_a_client_finds_the_server_and_does_what_it_can(serve, stored):
         assert bytes(moc.buffers["x"]) == b"stored"
 
 
-def test_a_second_owner_is_refused_while_the_server_runs(serve, stored):
-    serve()
+def test_a_second_owner_is_refused_while_the_server_runs(server):
     with pytest.raises(LockedStorageError):
-        Cluster.open(stored)
+        Cluster.open(server.storage)
 
 
 def test_a_client_finds_a_killed_and_restarted_server_again(serve, stored):
@@ -297,16 +303,14 @@ def test_a_client_takes_up_a_new_token(serve, stored):
         assert moc.functions["uppercase"](b"again") == b"AGAIN"
 
 
-def test_a_wrong_token_is_told(serve):
-    server = serve()
+def test_a_wrong_token_is_told(server):
     endpoint = server.endpoint
     with connect(endpoint["url"], "wrong", ca_file=endpoint["ca_file"]) as moc, pytest.raises(UnauthorizedError):
         moc.status()
 
 
-def test_a_server_without_its_certificate_is_not_trusted(serve, monkeypatch, tmp_path):
+def test_a_server_without_its_certificate_is_not_trusted(server, monkeypatch, tmp_path):
     monkeypatch.setenv("MOC_STORAGE", str(tmp_path / "elsewhere"))
-    server = serve()
     with (
         connect(server.endpoint["url"], server.endpoint["token"]) as moc,
         pytest.raises(ServerUnreachableError, match="certificate"),
@@ -314,26 +318,23 @@ def test_a_server_without_its_certificate_is_not_trusted(serve, monkeypatch, tmp
         moc.status()
 
 
-def test_the_environment_of_a_kernel_leads_to_the_server(serve, stored, monkeypatch):
-    server = serve()
+def test_the_environment_of_a_kernel_leads_to_the_server(server, monkeypatch):
     monkeypatch.setenv("MOC_ENDPOINT_FILE", str(server.storage / "endpoint.json"))
     with connect() as moc:
         assert moc.functions["uppercase"](b"abc") == b"ABC"
     monkeypatch.delenv("MOC_ENDPOINT_FILE")
-    monkeypatch.setenv("MOC_STORAGE", str(stored))
+    monkeypatch.setenv("MOC_STORAGE", str(server.storage))
     with connect() as moc:
         assert moc.origin.startswith("server")
 
 
-def test_a_jupyter_url_serves_the_same_platform(serve, stored):
-    server = serve()
+def test_a_jupyter_url_serves_the_same_platform(server):
     with connect(server.endpoint["jupyter_url"], token_of(server)) as moc:
         assert moc.functions["uppercase"](b"abc") == b"ABC"
         assert json.dumps(moc.status()["instance_id"])
 
 
-def test_the_gateway_listens_on_the_loopback_only(serve):
-    server = serve()
+def test_the_gateway_listens_on_the_loopback_only(server):
     port = httpx.URL(server.endpoint["url"]).port
     addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in addresses - {"127.0.0.1", "127.0.1.1"}:
