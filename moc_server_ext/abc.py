@@ -144,6 +144,28 @@ class KeyValues(Protocol):
         ...
 
 
+class Hierarchy(Protocol):
+    """All that is stored, as one Zarr v3 hierarchy, read-only: blobs, buffers and key-values by Zarr key."""
+
+    def list(self, prefix: str = "", *, limit: int = 1000, after: str | None = None) -> Sequence[str]:
+        """List up to `limit` keys that begin with `prefix` and come after `after`, in bytewise order."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Tell the size of a key's value in bytes; None if there is no such key."""
+        ...
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> bytes | None:
+        """Read bytes ``[start, stop)`` of a key's value, cut off at the end; None if there is no such key.
+
+        Raises
+        ------
+        CorruptStorageError
+            The value is damaged, or is a chunk that was stored and is not there: a fill value would be a lie.
+        """
+        ...
+
+
 class Calls(Protocol):
     """Calls that run, and the last ones that ended. Those that guests make and the tasks of runs are not among them."""
 

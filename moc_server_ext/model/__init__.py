@@ -1,4 +1,4 @@
-"""The facts of the platform as frozen dataclasses: what a function, a call, a buffer and a run *are*.
+"""The facts of the platform as frozen dataclasses: what a function, a call, a buffer, an array and a run *are*.
 
 Nothing here acts. ``parse_*`` turn text from outside into these objects, so that the inside works with valid ones only.
 ``to_json``/``from_json`` are the shapes of the web API.
@@ -6,6 +6,16 @@ Nothing here acts. ``parse_*`` turn text from outside into these objects, so tha
 
 from __future__ import annotations
 
+from .arrays import (
+    CHUNK_BYTES,
+    ArraySpec,
+    array_headers,
+    default_chunks,
+    parse_array,
+    parse_array_headers,
+    parse_dtype,
+    parse_shape,
+)
 from .calls import (
     Activity,
     CallRecord,
@@ -34,12 +44,14 @@ from .words import (
 )
 
 __all__ = [
+    "CHUNK_BYTES",
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
     "GRANT_KINDS",
     "PREFIX_KINDS",
     "WASM_CONTENT_TYPE",
     "Activity",
+    "ArraySpec",
     "BlobRecord",
     "BufferRecord",
     "CallRecord",
@@ -58,13 +70,19 @@ __all__ = [
     "RunRecord",
     "RunState",
     "Signature",
+    "array_headers",
+    "default_chunks",
     "is_content_type",
+    "parse_array",
+    "parse_array_headers",
     "parse_blob_id",
     "parse_content_type",
+    "parse_dtype",
     "parse_grants",
     "parse_limits",
     "parse_mode",
     "parse_name",
+    "parse_shape",
     "parse_size",
     "result_from_json",
     "result_to_json",

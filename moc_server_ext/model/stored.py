@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
+
+from .arrays import ArraySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +29,23 @@ class BlobRecord:
 
 @dataclass(frozen=True, slots=True)
 class BufferRecord:
-    """A stored, named buffer.
+    """A stored, named buffer: bytes, an array, or a group of arrays.
 
     Parameters
     ----------
     size
-        Bytes of the body.
+        Bytes of the body. The body of an array is its elements in C order, little-endian; that of a group is its main
+        array's. A group without a main array has none, and its size is that of all its arrays.
     headers
         Lower-case header names and their values, such as those that a call wrote.
     created_at
         Seconds since the epoch, UTC.
+    array
+        What the body is an array of; None for bytes, and for a group without a main array.
+    arrays
+        The arrays of a group by their paths in it; empty for all else.
+    origin
+        What made it, as far as somebody said: ``call_id`` and ``function``, or ``run_id``.
     """
 
     name: str
@@ -44,6 +53,9 @@ class BufferRecord:
     content_type: str
     headers: Mapping[str, str]
     created_at: float
+    array: ArraySpec | None = None
+    arrays: Mapping[str, ArraySpec] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Give the shape of one element of ``GET buffers``."""
@@ -53,9 +65,22 @@ class BufferRecord:
             "content_type": self.content_type,
             "headers": dict(self.headers),
             "created_at": self.created_at,
+            "array": None if self.array is None else self.array.to_json(),
+            "arrays": {path: each.to_json() for path, each in self.arrays.items()},
+            "origin": dict(self.origin),
         }
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` gave."""
-        return cls(body["name"], body["size"], body["content_type"], dict(body.get("headers", {})), body["created_at"])
+        array = body.get("array")
+        return cls(
+            body["name"],
+            body["size"],
+            body["content_type"],
+            dict(body.get("headers", {})),
+            body["created_at"],
+            None if array is None else ArraySpec.from_json(array),
+            {path: ArraySpec.from_json(each) for path, each in body.get("arrays", {}).items()},
+            dict(body.get("origin", {})),
+        )

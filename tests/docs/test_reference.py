@@ -148,6 +148,7 @@ def test_every_shape_has_the_fields_that_are_sent(page, code):
         "FUNCTION": model.FunctionRecord("name", "id", 1, "type", model.Declaration(), {}, 0.0),
         "BLOB": model.BlobRecord("id", 1, "type"),
         "BUFFER": model.BufferRecord("name", 1, "type", {}, 0.0),
+        "ARRAY": model.parse_array("int8", [1]),
         "CALL": model.CallResult("id", 1, None, b""),
         "CALLRECORD": model.CallRecord("id", "f", model.Mode.POSIX, "me", model.CallState.DONE, 0.0),
         "RUN": model.RunRecord("id", model.MapReduce("source", "map"), model.RunState.DONE, "map", 0, 0),

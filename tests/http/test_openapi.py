@@ -119,6 +119,7 @@ def test_every_code_and_status_of_an_error_is_in_it():
     [
         ("Function", model.FunctionRecord("name", "0" * 64, 1, "type", model.Declaration(), {}, 0.0)),
         ("Blob", model.BlobRecord("0" * 64, 1, "type")),
+        ("Array", model.parse_array("float32", [2, 3])),
         ("Buffer", model.BufferRecord("name", 1, "type", {}, 0.0)),
         ("Call", model.CallResult("id", 1, None, b"")),
         ("CallRecord", model.CallRecord("id", "f", model.Mode.POSIX, "me", model.CallState.DONE, 0.0)),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ... import errors
 from ...model import GRANT_KINDS, CallState, Limits, MapReduce, Mode, RunState
+from ...model.arrays import DIMENSIONS_MAX, ITEM_BYTES
 
 Schema = Mapping[str, Any]
 
@@ -100,8 +101,26 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "Functions": _list("functions", "Function"),
     "Blob": _object({"blob_id": BLOB_ID, "size": _COUNT, "content_type": _TEXT}),
+    "Array": _object(
+        {
+            "dtype": {"enum": sorted(ITEM_BYTES)},
+            "shape": {"type": "array", "items": _COUNT, "maxItems": DIMENSIONS_MAX},
+            "chunks": {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": DIMENSIONS_MAX},
+            "dimension_names": {"anyOf": [{"type": "null"}, {"type": "array", "items": _TEXT_OR_NULL}]},
+            "attributes": {"type": "object"},
+        }
+    ),
     "Buffer": _object(
-        {"name": _TEXT, "size": _COUNT, "content_type": _TEXT, "headers": _ref("Headers"), "created_at": _TIME}
+        {
+            "name": _TEXT,
+            "size": _COUNT,
+            "content_type": _TEXT,
+            "headers": _ref("Headers"),
+            "created_at": _TIME,
+            "array": {"anyOf": [{"type": "null"}, _ref("Array")]},
+            "arrays": {"type": "object", "additionalProperties": _ref("Array")},
+            "origin": _ref("Headers"),
+        }
     ),
     "Buffers": _list("buffers", "Buffer"),
     "Key": _object({"key": {**_TEXT, "description": "To look at."}, "base64": {**BASE64, "description": "Exact."}}),

@@ -1,0 +1,1 @@
+"""Arrays over stored chunks: which bytes a selection needs, and Zarr's own way to read them."""
