@@ -200,7 +200,7 @@ def test_an_unknown_entry_point_is_answered_with_the_exports(door):
 @pytest.mark.parametrize(
     ("name", "limit", "parts"),
     [
-        ("spin", "timeout_seconds=0.3", ("timeout_seconds = 0.3", "--limit timeout_seconds=", "around")),
+        ("spin", "timeout_seconds=1", ("timeout_seconds = 1", "--limit timeout_seconds=", "around")),
         ("flood", "output_bytes=100000", ("output_bytes = 100,000", "--limit output_bytes=")),
     ],
 )

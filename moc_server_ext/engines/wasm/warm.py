@@ -15,8 +15,8 @@ from ...abc import CallServices
 from ...buffers.exchange import ExchangeBuffer
 from ...errors import ConflictError
 from ...guest_api.context import CallContext
+from ...interrupts import DeferredInterrupt
 from ...model import CallResult, Invocation, Number
-from .interrupts import DeferredInterrupt
 from .prepared import Export, Prepared
 from .synchronous import SynchronousGuest
 

@@ -158,7 +158,7 @@ def test_a_waiting_guest_ends_when_its_call_is_cancelled(bench, waits, wat):
 def test_a_waiting_guest_ends_with_its_time(bench, waits, wat):
     async def scenario():
         waits.event = asyncio.Event()
-        context = bench.context(bench.invocation(wat, limits=Limits(timeout_seconds=0.02)))
+        context = bench.context(bench.invocation(wat, limits=Limits(timeout_seconds=0.2)))
         with pytest.raises(LimitExceededError, match="timeout_seconds") as caught:
             await bench.drive(context)
         assert caught.value.backtrace
