@@ -10,12 +10,13 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
     ├── ConflictError        AddressInUse
-    ├── InvalidInputError    InvalidModule, InvalidArguments, CompileFailed, UnknownLanguage, InvalidUrl, Usage,
-    │                        BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, MethodNotAllowed
+    ├── InvalidInputError    InvalidModule, InvalidArguments, ArrayRequired, CompileFailed, UnknownLanguage, InvalidUrl,
+    │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
-    ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, GuestExit
+    ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, ArrayResult,
+    │                        GuestExit (GuestStatus)
     ├── PlanError            TaskFailed
     ├── UnavailableError     Overloaded (MemoryBudget), HandedOver, OutboundRequest, MissingExtra,
     │                        ServerUnreachable (ConnectionLost, UntrustedEndpoint)
@@ -32,6 +33,8 @@ __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
     "AnswerTooLargeError",
+    "ArrayRequiredError",
+    "ArrayResultError",
     "BlobNotFoundError",
     "BodyTooLargeError",
     "BufferNotFoundError",
@@ -46,6 +49,7 @@ __all__ = [
     "FunctionNotFoundError",
     "GuestError",
     "GuestExitError",
+    "GuestStatusError",
     "HandedOverError",
     "HostCallError",
     "HostNotAllowedError",
@@ -297,6 +301,22 @@ class InvalidArgumentsError(InvalidInputError):
             entry=entry,
             expected=list(expected),
             found=list(found),
+        )
+
+
+class ArrayRequiredError(InvalidInputError):
+    """An array function was called with an input that is no array. Nothing was started."""
+
+    code = "array_required"
+
+    def __init__(self, function: str, entry: str) -> None:
+        super().__init__(
+            f"{entry!r} of function {function!r} takes an array as its input, and this input is none. Give one: "
+            f"`moc.call({function!r}, input=array)`, `%moc call -i VARIABLE {function}`, "
+            f"`moc call --input-file FILE --dtype float32 --shape 120,180 {function}`, or over HTTP the headers "
+            "Moc-Dtype and Moc-Shape.",
+            function=function,
+            entry=entry,
         )
 
 
@@ -687,6 +707,45 @@ class GuestExitError(GuestError):
             f"Function {function!r} ended with exit code {exit_code}.",
             function=function,
             exit_code=exit_code,
+            stderr=stderr,
+        )
+
+
+class GuestStatusError(GuestExitError):
+    """An array function gave a number other than 0 back, or ended its program: there is no array."""
+
+    code = "guest_status"
+
+    def __init__(
+        self, function: str, entry: str, status: int, *, exited: bool = False, stderr: str = "", note: str = ""
+    ) -> None:
+        what = f"ended its program with exit code {status}" if exited else f"gave {status} back, where 0 is success"
+        GuestError.__init__(
+            self,
+            f"{entry!r} of function {function!r} {what}: there is no array.{' ' + note if note else ''}",
+            function=function,
+            entry=entry,
+            exit_code=status,
+            stderr=stderr,
+        )
+
+
+class ArrayResultError(GuestError):
+    """What an array function left as its result describes no array in its memory."""
+
+    code = "array_result"
+
+    def __init__(
+        self, function: str, entry: str, *, field: str, found: object, expected: str, stderr: str = ""
+    ) -> None:
+        super().__init__(
+            f"{entry!r} of function {function!r} gave no array back: the field {field!r} of its result is {found}, "
+            f"expected {expected}.",
+            function=function,
+            entry=entry,
+            field=field,
+            found=str(found),
+            expected=expected,
             stderr=stderr,
         )
 

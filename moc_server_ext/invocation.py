@@ -14,6 +14,8 @@ from typing import Final
 
 from .errors import EntryPointNotFoundError, InvalidArgumentsError, InvalidInputError
 from .model import Mode, Number, Signature, parse_limits
+from .model.arrays import parse_array_headers
+from .model.exports import ARRAY_PREFIX, entry_name, entry_names, is_array_export
 
 START: Final = "_start"
 
@@ -31,12 +33,17 @@ def choose_mode(requested: Mode | None, declared: Mode | None, exports: Mapping[
     return requested or declared or (Mode.POSIX if START in exports else Mode.DIRECT)
 
 
-def choose_entry(function: str, entry: str | None, exports: Mapping[str, Signature]) -> str:
-    """Choose the entry point.
+def choose_entry(function: str, entry: str | None, exports: Mapping[str, Signature], *, has_array: bool = False) -> str:
+    """Choose the entry point: the export to call.
 
     The one that was named; else ``_start``; else the export named like the function; else the only exported function,
     where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) does not count unless there
-    is nothing else.
+    is nothing else. Array functions go by their names without the prefix of their exports.
+
+    Parameters
+    ----------
+    has_array
+        Whether the input is an array: it goes to the array function where another export has the same name.
 
     Raises
     ------
@@ -44,20 +51,68 @@ def choose_entry(function: str, entry: str | None, exports: Mapping[str, Signatu
         The named one is not exported, or none is the obvious one. Lists the exports.
     """
     if entry is not None:
-        if entry in exports:
-            return entry
-        raise EntryPointNotFoundError(function, entry, exports=_offered(exports))
+        found = _export(entry, exports, has_array)
+        if found is None:
+            raise EntryPointNotFoundError(function, entry, exports=_offered(exports))
+        return found
     for obvious in (START, function):
-        if obvious in exports:
-            return obvious
+        found = _export(obvious, exports, has_array)
+        if found is not None:
+            return found
     candidates = _offered(exports)
-    if len(candidates) == 1:
-        return candidates[0]
-    raise EntryPointNotFoundError(function, None, exports=candidates)
+    found = _export(candidates[0], exports, has_array) if len(candidates) == 1 else None
+    if found is None:
+        raise EntryPointNotFoundError(function, None, exports=candidates)
+    return found
+
+
+def _export(name: str, exports: Mapping[str, Signature], has_array: bool) -> str | None:
+    """Give the export that `name` stands for."""
+    array = f"{ARRAY_PREFIX}{name}"
+    if array in exports and (has_array or name not in exports):
+        return array
+    return name if name in exports else None
+
+
+def choose_start(
+    function: str,
+    *,
+    requested: tuple[Mode | None, str | None],
+    declared: tuple[Mode | None, str | None],
+    exports: Mapping[str, Signature],
+    has_array: bool,
+) -> tuple[Mode, str]:
+    """Choose mode and export together; raises as :func:`choose_entry` and :func:`check_posix_entry` do.
+
+    Parameters
+    ----------
+    requested, declared
+        What the caller said, and what was said when the function was registered. An array function that is named is
+        called in direct mode, whatever else the module exports.
+    """
+    entry = choose_entry(function, requested[1] or declared[1], exports, has_array=has_array)
+    mode = requested[0] or declared[0]
+    if mode is None:
+        mode = Mode.DIRECT if is_array_export(entry) else choose_mode(None, None, exports)
+    if mode is Mode.POSIX:
+        check_posix_entry(function, entry, exports[entry])
+    return mode, entry
+
+
+def has_array(headers: Mapping[str, str]) -> bool:
+    """Tell whether an input with these lower-case headers is an array; InvalidInputError when they are wrong."""
+    return bool(headers) and parse_array_headers(headers) is not None
 
 
 def check_posix_entry(function: str, entry: str, signature: Signature) -> None:
-    """Refuse to start an export in posix mode that takes numbers."""
+    """Refuse to start an export in posix mode that takes numbers or an array."""
+    if is_array_export(entry):
+        raise InvalidInputError(
+            f"{entry_name(entry)!r} of function {function!r} takes an array, so it cannot start in posix mode. "
+            "Call it with --mode direct, or without a mode.",
+            function=function,
+            entry=entry_name(entry),
+        )
     if signature.params:
         raise InvalidInputError(
             f"{entry!r} of function {function!r} takes ({', '.join(signature.params)}), so it cannot start in posix "
@@ -123,9 +178,10 @@ def check_limits(limits: Mapping[str, Number]) -> dict[str, Number]:
 
 
 def _offered(exports: Mapping[str, Signature]) -> list[str]:
-    """The exports that a person may have meant; all of them when nothing else is left."""
-    own = [each for each in exports if each != "_initialize" and not each.startswith("__")]
-    return [each for each in own if each not in _ALLOCATORS] or own or list(exports)
+    """The names that a person may have meant; all of them when nothing else is left."""
+    names = entry_names(exports)
+    own = [each for each in names if each != "_initialize" and not each.startswith("__")]
+    return [each for each in own if each not in _ALLOCATORS] or own or names
 
 
 def _check_text(text: str, what: str) -> int:

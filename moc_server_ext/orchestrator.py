@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from .abc import Blobs, Buffers, CallServices, CallStreams, KeyValues
+from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, KeyValues
 from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
 from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
-from .errors import CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
+from .errors import ArrayRequiredError, CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
     check_arguments,
     check_env,
     check_limits,
-    check_posix_entry,
     check_text_size,
-    choose_entry,
-    choose_mode,
+    choose_start,
+    has_array,
     parse_numbers,
 )
 from .model import (
@@ -46,7 +46,10 @@ from .model import (
     Number,
     Signature,
 )
+from .model.exports import caller_signature, entry_name, is_array_export
 from .scope import CallScope
+
+Run = Callable[[CallContext], CallResult]
 
 _TARGETS_KEPT = 1024
 _CALLERS_KEPT = 64
@@ -54,10 +57,16 @@ _CLOSE_STEP_SECONDS = 0.05
 
 
 class WarmInstance(Protocol):
-    """An instance that serves several direct calls, one at a time."""
+    """An instance that serves several direct calls, one at a time; `is_worn` when the next had better get another."""
+
+    is_worn: bool
 
     def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
         """Call the entry point; after an error of the guest the instance is of no further use."""
+        ...
+
+    def run(self, context: CallContext) -> CallResult:
+        """Call the entry point, an array function, with the input and the numbers of `context`."""
         ...
 
     def close(self) -> None:
@@ -87,12 +96,21 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What a request resolves to before its own arguments: kept, so that resolving is one look-up for most calls."""
+    """What a request resolves to before its own arguments: kept, so that resolving is one look-up for most calls.
+
+    Parameters
+    ----------
+    signature
+        The numbers that a caller passes in direct mode.
+    takes_array
+        Whether its input must be an array.
+    """
 
     record: FunctionRecord | None
     template: Invocation
     signature: Signature
     load: Callable[[], bytes]
+    takes_array: bool = False
     by_caller: dict[str, Invocation] = field(default_factory=dict)
 
     def template_for(self, caller: str) -> Invocation:
@@ -140,7 +158,7 @@ class Orchestrator:
         self.engine = engine
         self.limits = limits
         self.network = network
-        self._targets: dict[tuple[str, Mode | None, str | None], _Target] = {}
+        self._targets: dict[tuple[str, Mode | None, str | None, bool], _Target] = {}
         self._live: set[CallContext] = set()
 
     # -- doors --------------------------------------------------------------------------------------------------------
@@ -179,9 +197,14 @@ class Orchestrator:
             if output is not None:
                 output.bound(invocation.limits.output_bytes, beyond_limit(invocation, "output_bytes"))
             with await self.admission.admit(request.caller) as place:
+                source = (
+                    input if isinstance(input, Channel) else ExchangeBuffer(request.input if input is None else input)
+                )
+                if request.input_headers:
+                    source.headers.update(request.input_headers)
                 context = CallContext(
                     invocation,
-                    input if isinstance(input, Channel) else ExchangeBuffer(request.input if input is None else input),
+                    source,
                     output,
                     services=self,
                     live=isinstance(input, Channel) or output is not None,
@@ -201,11 +224,13 @@ class Orchestrator:
         return PreparedCall(self, self._seal(target, request, numbers_follow=True), target)
 
     def run_resolved(
-        self, invocation: Invocation, load: Callable[[], bytes], input: bytes, scope: CallScope | None
+        self, invocation: Invocation, input: ExchangeBuffer, scope: CallScope | None, run: Run
     ) -> CallResult:
-        """Run what was resolved before, without queueing."""
+        """Run what was resolved before, without queueing, by whatever runs a context."""
         self.admission.check_open()
-        return self._run(CallContext(invocation, ExchangeBuffer(input), services=self), load, scope)
+        context = CallContext(invocation, input, services=self)
+        with _Living(self._live, context, scope):
+            return run(context)
 
     # -- for guests ---------------------------------------------------------------------------------------------------
 
@@ -259,24 +284,28 @@ class Orchestrator:
             limit = invocation.limits.output_bytes
             output = SinkBuffer(streams.output, limit_bytes=limit, exceeded=beyond_limit(invocation, "output_bytes"))
         source = ExchangeBuffer(request.input) if streams.source is None else SourceBuffer(streams.source)
+        source.headers.update(request.input_headers)
         return CallContext(invocation, source, output, services=self, listener=streams.stderr, call_id=request.call_id)
 
     def _target(self, request: CallRequest) -> _Target:
         """Look up what a request names."""
         name = request.function
-        key = (name, request.mode, request.entry)
+        is_array = has_array(request.input_headers)
+        key = (name, request.mode, request.entry, is_array)
         target = self._targets.get(key)
         record = self.functions.find(name)
         # A blob never changes, so that a target without a record is always right; one with a record is right as long
         # as the name points to that record.
         if target is None or target.record is not record:
-            target = self._find_target(name, record, request.mode, request.entry)
+            target = self._find_target(name, record, (request.mode, request.entry), is_array)
             if len(self._targets) >= _TARGETS_KEPT:
                 self._targets.clear()
             self._targets[key] = target
         return target
 
-    def _find_target(self, name: str, record: FunctionRecord | None, mode: Mode | None, entry: str | None) -> _Target:
+    def _find_target(
+        self, name: str, record: FunctionRecord | None, requested: tuple[Mode | None, str | None], is_array: bool
+    ) -> _Target:
         if record is not None:
             label, blob_id, exports, declaration = name, record.blob_id, record.exports, record.declaration
         elif BLOB_ID.fullmatch(name):
@@ -285,10 +314,8 @@ class Orchestrator:
             exports = self.engine.inspect(label, self.blobs.read(blob_id)).exports
         else:
             raise self.functions.not_found(name)
-        mode = choose_mode(mode, declaration.mode, exports)
-        entry = choose_entry(label, entry or declaration.entry, exports)
-        if mode is Mode.POSIX:
-            check_posix_entry(label, entry, exports[entry])
+        declared = declaration.mode, declaration.entry
+        mode, entry = choose_start(label, requested=requested, declared=declared, exports=exports, has_array=is_array)
         template = Invocation(
             function=label,
             blob_id=blob_id,
@@ -299,7 +326,8 @@ class Orchestrator:
             reusable=declaration.reusable,
             deterministic=declaration.deterministic,
         )
-        return _Target(record, template, exports[entry], lambda: self.blobs.read(blob_id))
+        numbers = caller_signature(entry, exports[entry])
+        return _Target(record, template, numbers, lambda: self.blobs.read(blob_id), is_array_export(entry))
 
     @staticmethod
     def _seal(target: _Target, request: CallRequest, *, numbers_follow: bool = False) -> Invocation:
@@ -313,8 +341,11 @@ class Orchestrator:
             check_text_size(check_env(env) + check_arguments(arguments))
         else:
             check_text_size(check_env(env))
-            if arguments or not numbers_follow:
-                numbers = parse_numbers(template.function, template.entry, target.signature, arguments)
+            # What the headers say was checked when the target was looked up.
+            if target.takes_array and not numbers_follow and "moc-dtype" not in request.input_headers:
+                raise ArrayRequiredError(template.function, entry_name(template.entry))
+            if arguments or target.takes_array or not numbers_follow:
+                numbers = parse_numbers(template.function, entry_name(template.entry), target.signature, arguments)
             else:
                 numbers = ()
             arguments = ()
@@ -386,11 +417,15 @@ class PreparedCall:
     ) -> None:
         self.close()
 
-    def run(self, input: bytes = b"", *, scope: CallScope | None = None) -> CallResult:
-        """Run once in a fresh instance, with `input` as input buffer 0.
+    def run(
+        self, input: Bytes = b"", *, input_headers: Mapping[str, str] | None = None, scope: CallScope | None = None
+    ) -> CallResult:
+        """Run once with `input` as input buffer 0: in a fresh instance, or a reusable array function in a warm one.
 
         Parameters
         ----------
+        input_headers
+            Headers of the input by lower-case name; an array function needs those of an array.
         scope
             Ends the call when it is cancelled.
 
@@ -401,7 +436,10 @@ class PreparedCall:
         GuestError
             The guest failed.
         """
-        return self._orchestrator.run_resolved(self.invocation, self._target.load, input, scope)
+        buffer = ExchangeBuffer(input)
+        buffer.headers.update(input_headers or {})
+        run = self._run_warm if self._warm and self._target.takes_array else self._run_fresh
+        return self._orchestrator.run_resolved(self.invocation, buffer, scope, run)
 
     def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
         """Call a direct function; a reusable one in an instance that is kept warm between calls.
@@ -415,24 +453,42 @@ class PreparedCall:
         GuestError
             The guest failed.
         """
-        orchestrator, invocation = self._orchestrator, self.invocation
+        if self._target.takes_array:
+            raise ArrayRequiredError(self.invocation.function, entry_name(self.invocation.entry))
         if not self._warm:
-            return orchestrator.run_resolved(self._with_numbers(numbers), self._target.load, b"", None).result
+            invocation = self._with_numbers(numbers)
+            return self._orchestrator.run_resolved(invocation, ExchangeBuffer(b""), None, self._run_fresh).result
+        with self._instance() as instance:
+            return instance.call(*numbers)
+
+    def _run_fresh(self, context: CallContext) -> CallResult:
+        return self._orchestrator.engine.run(context, self._target.load)
+
+    def _run_warm(self, context: CallContext) -> CallResult:
+        with self._instance() as instance:
+            return instance.run(context)
+
+    @contextmanager
+    def _instance(self) -> Iterator[WarmInstance]:
+        """Lend a warm instance, which is given back unless its guest failed."""
+        orchestrator = self._orchestrator
         try:
             instance = self._idle.pop()
         except IndexError:
             orchestrator.admission.check_open()
-            instance = orchestrator.engine.warm(invocation, self._target.load, orchestrator)
+            instance = orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
         try:
-            result = instance.call(*numbers)
+            yield instance
         except InvalidArgumentsError:
             self._idle.append(instance)
             raise
         except BaseException:
             instance.close()
             raise
-        self._idle.append(instance)
-        return result
+        if instance.is_worn:
+            instance.close()
+        else:
+            self._idle.append(instance)
 
     def _with_numbers(self, numbers: tuple[Number, ...]) -> Invocation:
         invocation = self.invocation
@@ -440,7 +496,7 @@ class PreparedCall:
             raise InvalidInputError(
                 f"Function {invocation.function!r} was prepared in posix mode, which takes no numbers."
             )
-        checked = parse_numbers(invocation.function, invocation.entry, self._target.signature, numbers)
+        checked = parse_numbers(invocation.function, entry_name(invocation.entry), self._target.signature, numbers)
         return replace(invocation, numbers=checked)
 
     def close(self) -> None:

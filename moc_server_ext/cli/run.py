@@ -14,24 +14,27 @@ from ..errors import InvalidInputError, LimitExceededError, MocError
 from ..invocation import (
     check_arguments,
     check_env,
-    check_posix_entry,
     check_text_size,
-    choose_entry,
-    choose_mode,
+    choose_start,
+    has_array,
     parse_numbers,
 )
 from ..model import Grants, Invocation, Limits, Mode, Number
+from ..model.exports import caller_signature, entry_name
 from ..verbs.commands import Verb
 from ..verbs.compiling import module_of
 from ..verbs.completion import file_names
 from ..verbs.options import (
     allow_host_option,
+    dtype_option,
     entry_option,
     env_option,
+    input_array_headers,
     input_file_option,
     limit_option,
     mode_option,
     read_source,
+    shape_option,
 )
 from ..verbs.outcome import CallOutcome
 from .host import TerminalHost
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 @entry_option
 @env_option
 @input_file_option
+@dtype_option
+@shape_option
 @allow_host_option
 @limit_option("Set a limit, in either direction; waiting for stdin counts as time.")
 @click.argument("file", shell_complete=file_names)
@@ -62,6 +67,8 @@ def run(
     entry: str | None,
     env: Mapping[str, str],
     input_file: str | None,
+    dtype: str | None,
+    shape: tuple[int, ...] | None,
     allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallOutcome:
@@ -74,7 +81,9 @@ def run(
     module = module_of(host, file).content
     content = None if input_file is None else read_source(host, input_file)
     name = PurePath(file).stem
-    return CallOutcome(_run(host, name, module, arguments, mode, entry, env, content, allowed_hosts, limits), name)
+    headers = input_array_headers(dtype, shape)
+    result = _run(host, name, module, arguments, mode, entry, env, content, headers, allowed_hosts, limits)
+    return CallOutcome(result, name)
 
 
 def _run(
@@ -86,6 +95,7 @@ def _run(
     entry: str | None,
     env: Mapping[str, str],
     content: bytes | None,
+    headers: Mapping[str, str],
     allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallResult:
@@ -103,8 +113,11 @@ def _run(
     engine = WasmEngine([CORE, PREVIEW1, UNSTABLE], cache_directory=default_cache_directory())
     try:
         interface = engine.inspect(name, module)
-        invocation = _resolve(name, module, interface, arguments, mode, entry, env, allowed_hosts, limits)
+        invocation = _resolve(
+            name, module, interface, arguments, mode, entry, env, allowed_hosts, limits, has_array(headers)
+        )
         source = StdinBuffer() if content is None else ExchangeBuffer(content)
+        source.headers.update(headers)
         if host.settings.json:
             return engine.run(CallContext(invocation, source, network=Network()), lambda: module)
         stdout = StreamBuffer(sys.stdout.buffer)
@@ -133,17 +146,18 @@ def _resolve(
     env: Mapping[str, str],
     allowed_hosts: Grants,
     limits: dict[str, Number],
+    is_array: bool,
 ) -> Invocation:
-    chosen = choose_mode(mode, None, interface.exports)
-    start = choose_entry(name, entry, interface.exports)
-    signature = interface.exports[start]
+    chosen, start = choose_start(
+        name, requested=(mode, entry), declared=(None, None), exports=interface.exports, has_array=is_array
+    )
+    signature = caller_signature(start, interface.exports[start])
     numbers: tuple[Number, ...] = ()
     size = check_env(env)
     if chosen is Mode.POSIX:
-        check_posix_entry(name, start, signature)
         size += check_arguments(arguments)
     else:
-        numbers, arguments = parse_numbers(name, start, signature, arguments), ()
+        numbers, arguments = parse_numbers(name, entry_name(start), signature, arguments), ()
     check_text_size(size)
     return Invocation(
         function=name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GuestExitError, InvalidInputError
 from ..model import BufferRecord, CallResult, FunctionRecord, Number
+from ..model.exports import describe_exports
 from .inspection import SignatureOfInstances, describe_function
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class FunctionHandle:
         return describe_function(self._record)
 
     def __repr__(self) -> str:
-        exports = ", ".join(f"{name}{signature}" for name, signature in sorted(self._record.exports.items()))
+        exports = ", ".join(describe_exports(self._record.exports))
         return f"<function {self.name!r}: {exports or 'no exports'}>"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..errors import EntryPointNotFoundError
 from ..invocation import choose_entry, choose_mode
 from ..model import FunctionRecord, Mode
+from ..model.exports import caller_signature, describe_exports, entry_name, is_array_export
 
 _ID_CHARACTERS = 12
 _NUMBERS = {"i32": int, "i64": int, "f32": float, "f64": float}
@@ -38,14 +39,17 @@ def _positional(record: FunctionRecord) -> list[inspect.Parameter]:
     if choose_mode(None, declared.mode, record.exports) is Mode.DIRECT:
         entry = _entry(record)
         if entry is not None:
-            return [
+            kinds = caller_signature(entry, record.exports[entry]).params
+            numbers = [
                 inspect.Parameter(
                     f"{kind}_{number}",
                     inspect.Parameter.POSITIONAL_ONLY,
                     annotation=_NUMBERS.get(kind, inspect.Parameter.empty),
                 )
-                for number, kind in enumerate(record.exports[entry].params, 1)
+                for number, kind in enumerate(kinds, 1)
             ]
+            array = inspect.Parameter("array", inspect.Parameter.POSITIONAL_ONLY)
+            return [array, *numbers] if is_array_export(entry) else numbers
     return [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)]
 
 
@@ -64,7 +68,7 @@ def describe_function(record: FunctionRecord) -> str:
     entry = _entry(record)
     facts = [
         ("mode", mode if declared.mode else f"{mode} (from its exports)"),
-        ("entry point", "named at the call" if entry is None else entry),
+        ("entry point", "named at the call" if entry is None else entry_name(entry)),
         ("grants", ", ".join(sorted(declared.grants.permissions)) or "none"),
         ("allowed hosts", ", ".join(sorted(declared.grants.allowed_hosts))),
         ("limits", ", ".join(f"{name}={value:,}" for name, value in declared.limits.items())),
@@ -87,4 +91,4 @@ def describe_functions(records: Sequence[FunctionRecord]) -> str:
 
 
 def _exports(record: FunctionRecord) -> list[str]:
-    return [f"    {name}{signature}" for name, signature in sorted(record.exports.items())] or ["    no exports"]
+    return [f"    {each}" for each in describe_exports(record.exports)] or ["    no exports"]

@@ -24,6 +24,7 @@ from typing import Final, NoReturn
 from ..abc import Compiled
 from ..errors import CompileFailedError, InvalidInputError
 from ..model import WASM_CONTENT_TYPE
+from .bindings import INCLUDE_DIRECTORY
 from .diagnostics import clean, quote
 from .objects import function_symbols, without_custom_sections
 from .process import run_compiler
@@ -36,9 +37,6 @@ _LINK_PREFIXES: Final = ("-Wl,", "-l", "-L", "-z", "-Xlinker", "-nostdlib", "-no
 _LINK_FLAGS_WITH_A_VALUE: Final = frozenset(("-l", "-L", "-z", "-Xlinker"))
 # The compilers' own default is 16 MiB, which each guest of a call tree would have to pay for.
 _STACK_BYTES: Final = 1 << 20
-
-# `#include <moc/core.h>`: the guest API, for every source.
-_HEADERS: Final = Path(__file__).parent.absolute() / "include"
 
 BUILDING_LIBRARIES: Final = "building the C library for WebAssembly, once; about half a minute"
 
@@ -155,7 +153,7 @@ class _Build:
             "-fno-color-diagnostics",
             *flags,
             # Last, so that a header of the person's own with the same name wins.
-            f"-I{_HEADERS}",
+            f"-I{INCLUDE_DIRECTORY}",
             "-c",
             str(source_file),
             "-o",

@@ -7,10 +7,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from ..errors import InvalidInputError
+from .arrays import ArraySpec, parse_array_headers
 from .limits import Grants, Limits
 from .words import Mode, Number
+
+if TYPE_CHECKING:
+    import numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,9 @@ class CallRequest:
         Who asks, for fairness and for keeping warm instances apart. Set by the door, never by the request.
     call_id
         Unguessable; chosen by a door that tells it before the call ends. Empty leaves it to the platform.
+    input_headers
+        Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
+        ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
     """
 
     function: str
@@ -38,10 +46,11 @@ class CallRequest:
     mode: Mode | None = None
     entry: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    input: bytes = b""
+    input: bytes | bytearray | memoryview = b""
     limits: Mapping[str, Number] = field(default_factory=dict)
     caller: str = "local"
     call_id: str = ""
+    input_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,9 @@ class CallResult:
     output
         The bytes of the output buffer.
     output_headers
-        Lower-case headers that the guest set on its output buffer.
+        Lower-case headers that the guest set on its output buffer. What they say is the guest's word.
+    function
+        Name of what ran.
     stderr
         What the guest wrote to stderr (and logged), as bytes.
     duration_us
@@ -101,6 +112,37 @@ class CallResult:
     stderr: bytes = b""
     duration_us: int = 0
     output_headers: Mapping[str, str] = field(default_factory=dict)
+    function: str = ""
+
+    @property
+    def array(self) -> ArraySpec | None:
+        """The array that the output is, by headers ``moc-dtype`` and ``moc-shape`` that fit its bytes; else None."""
+        try:
+            array = parse_array_headers(self.output_headers)
+        except InvalidInputError:
+            return None
+        return array if array is not None and array.nbytes == len(self.output) else None
+
+    def to_numpy(self) -> numpy.ndarray[Any, Any]:
+        """Give the output as a NumPy array, which shares its bytes and so cannot be written.
+
+        Raises
+        ------
+        InvalidInputError
+            The output is no array; see :attr:`array`.
+        """
+        array = self.array
+        if array is None:
+            said = {name: value for name, value in self.output_headers.items() if name in ("moc-dtype", "moc-shape")}
+            raise InvalidInputError(
+                f"The output of function {self.function!r} is no array: it has {len(self.output):,} bytes, and its "
+                f"headers say {said or 'nothing of a data type and a shape'}.",
+                function=self.function,
+            )
+        import numpy
+
+        dtype = numpy.dtype(array.dtype).newbyteorder("<")
+        return numpy.frombuffer(self.output, dtype).reshape(array.shape)
 
     @property
     def duration(self) -> float:
@@ -111,6 +153,7 @@ class CallResult:
         """Give the shape of a call answered as ``application/json``."""
         return {
             "call_id": self.call_id,
+            "function": self.function,
             "result": result_to_json(self.result),
             "exit_code": self.exit_code,
             "output": base64.b64encode(self.output).decode(),
@@ -130,6 +173,7 @@ class CallResult:
             stderr=body["stderr"].encode(),
             duration_us=body["duration_us"],
             output_headers=dict(body.get("output_headers", {})),
+            function=body.get("function", ""),
         )
 
 

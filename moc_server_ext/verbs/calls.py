@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import click
 
+from ..abc import Bytes
 from ..model import CallRequest, CallResult, Mode, Number
 from .commands import Verb
 from .completion import function_names
 from .host import Host
 from .options import (
+    dtype_option,
     entry_option,
     env_option,
+    input_array_headers,
     input_file_option,
     limit_option,
     mode_option,
@@ -23,11 +26,12 @@ from .options import (
     output_file_option,
     parts_of,
     read_source,
-    variable_bytes,
+    shape_option,
     variable_in_option,
     variable_out_option,
 )
 from .outcome import CallOutcome, StartedOutcome
+from .variables import variable_input
 
 
 @click.command(
@@ -40,6 +44,8 @@ from .outcome import CallOutcome, StartedOutcome
 @env_option
 @click.option("--input", "text", metavar="TEXT", help="The guest's stdin, as text. Without any input it is empty.")
 @input_file_option
+@dtype_option
+@shape_option
 @variable_in_option
 @output_file_option
 @variable_out_option
@@ -58,6 +64,8 @@ def call(
     limits: Mapping[str, Number],
     text: str | None,
     input_file: str | None,
+    dtype: str | None,
+    shape: tuple[int, ...] | None,
     variable_in: str | None = None,
     output_file: str | None = None,
     variable_out: str | None = None,
@@ -70,11 +78,22 @@ def call(
     guest's exit code becomes this command's. Standard input is read only with --input-file -.
     """
     only_one({"--input": text, "--input-file": input_file, "-i": variable_in, "the cell": host.cell})
-    content = _input(host, text=text, variable_in=variable_in)
-    request = CallRequest(name, tuple(arguments), mode=mode, entry=entry, env=env, input=content, limits=limits)
+    content, headers = _input(host, text=text, variable_in=variable_in)
+    headers.update(input_array_headers(dtype, shape))
+    request = CallRequest(
+        name,
+        tuple(arguments),
+        mode=mode,
+        entry=entry,
+        env=env,
+        input=content,
+        input_headers=headers,
+        limits=limits,
+    )
     if noblock:
-        if input_file is not None:
-            request = replace(request, input=read_source(host, input_file))
+        # The variable may change while the call goes on.
+        own = bytes(content) if input_file is None else read_source(host, input_file)
+        request = replace(request, input=own)
         handle = host.client.begin(request)
         if variable_out is not None:
             host.assign(variable_out, handle)
@@ -91,14 +110,16 @@ def call(
     return replace(outcome, kept_in=output_file or variable_out)
 
 
-def _input(host: Host, *, text: str | None, variable_in: str | None) -> bytes:
+def _input(host: Host, *, text: str | None, variable_in: str | None) -> tuple[Bytes, dict[str, str]]:
     if variable_in is not None:
-        return variable_bytes(host, variable_in)
+        return variable_input(host, variable_in)
     if host.cell is not None:
-        return host.cell.encode()
-    return (text or "").encode(errors="surrogateescape")
+        return host.cell.encode(), {}
+    return (text or "").encode(errors="surrogateescape"), {}
 
 
 def _value(result: CallResult) -> object:
+    if result.result is not None:
+        return result.result
     # A direct call that gives no number may still have written to its output buffer.
-    return result.output if result.result is None else result.result
+    return result.output if result.array is None else result.to_numpy()

@@ -14,7 +14,7 @@ from ..abc import Compiled, Compiler
 from ..errors import InvalidInputError
 from ..model import WASM_CONTENT_TYPE, Declaration
 from .commands import Verb, usage_error
-from .completion import file_names, function_names
+from .completion import file_names, function_names, language_names, module_names
 from .describe import how_to_call
 from .host import Host
 from .options import declaration_options, read_source
@@ -103,6 +103,27 @@ def compile_file(host: Host, file: str, output: str | None, flags: tuple[str, ..
         {"file": target, "size": size, "content_type": compiled.content_type, "diagnostics": compiled.diagnostics},
         diagnostics=compiled.diagnostics,
     )
+
+
+@click.command("guest-api", cls=Verb, example=["moc guest-api core c", "moc guest-api core c -o core.h"])
+@click.option("-o", "--output", metavar="FILE", shell_complete=file_names, help="Write it into FILE.")
+@click.argument("module", shell_complete=module_names)
+@click.argument("language", metavar="LANG", shell_complete=language_names)
+@click.pass_obj
+def guest_api(host: Host, module: str, language: str, output: str | None) -> MessageOutcome:
+    """Print the declarations of what guests may import, for their own language.
+
+    MODULE is an import module of the guest API, such as core. What moc compiles finds them by itself; other compilers
+    need the file. The header for C is for C++ as well.
+    """
+    from ..compilers.bindings import bindings
+
+    text = bindings(module, language)
+    facts = {"module": module, "language": language.lower()}
+    if output is None:
+        return MessageOutcome(text.removesuffix("\n"), {**facts, "text": text})
+    host.write_file(output, text.encode())
+    return MessageOutcome(f"{output}: {format_size(len(text.encode()))}", {**facts, "file": output})
 
 
 def cell_verb(language: str, title: str) -> Verb:

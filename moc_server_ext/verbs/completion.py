@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Protocol
 import click
 from click.shell_completion import CompletionItem
 
+from ..compilers.bindings import LANGUAGES, MODULES
 from ..errors import MocError
 from ..model import Limits, Mode
+from ..model.arrays import ITEM_BYTES
+from ..model.exports import describe_export, entry_name
 from ..model.limits import GRANT_KINDS
 from .describe import entry_points, how_to_call
 
@@ -112,7 +115,11 @@ def _entry_points(platform: Platform, place: _Place) -> Iterable[tuple[str, str]
     """Give the exports of the function that the line names, on either side of the cursor; of all when it names none."""
     name = _whole_line(place).params.get("name")
     named = [each for each in platform.functions.list() if name is None or each.name == name]
-    found = {entry: f"{entry}{each.exports[entry]}" for each in named for entry in entry_points(each)}
+    found = {
+        entry_name(export): describe_export(export, each.exports[export])
+        for each in named
+        for export in entry_points(each)
+    }
     return sorted(found.items())
 
 
@@ -145,6 +152,9 @@ def _words(kind: str, words: Sequence[str]) -> Completer:
 
 mode_words = _words("choice", [each.value for each in Mode])
 grant_words = _words("choice", GRANT_KINDS)
+dtype_words = _words("choice", list(ITEM_BYTES))
+module_names = _words("module", MODULES)
+language_names = _words("language", LANGUAGES)
 limit_words = _words("limit", [f"{each.name}=" for each in fields(Limits)])
 
 
@@ -178,7 +188,7 @@ def _variables(fits: Callable[[object], bool]) -> Completer:
 def _has_bytes(value: object) -> bool:
     if isinstance(value, type):
         return False
-    if isinstance(value, str | bytes) or hasattr(type(value), "__bytes__"):
+    if isinstance(value, str | bytes) or hasattr(type(value), "__bytes__") or hasattr(type(value), "__array__"):
         return True
     try:
         memoryview(value).release()  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..model import WASM_CONTENT_TYPE, Declaration
+from ..model.exports import describe_export
 from .commands import Verb, VerbGroup
 from .compiling import module_of
 from .completion import file_names, function_names
@@ -86,7 +87,7 @@ def show(host: Host, name: str) -> MessageOutcome:
         ("deterministic", "yes" if declared.deterministic else "no"),
     ]
     lines = [f"{label + ':':<15}{visible(value)}" for label, value in facts]
-    lines += ["exports:", *(f"  {visible(export)}{signature}" for export, signature in record.exports.items())]
+    lines += ["exports:", *(f"  {visible(describe_export(*each))}" for each in record.exports.items())]
     return MessageOutcome("\n".join(lines), record.to_json())
 
 

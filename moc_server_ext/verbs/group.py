@@ -34,6 +34,7 @@ def build_group(face: Face) -> VerbGroup:
         plans.mapreduce,
         plans.runs,
         compiling.compile_file,
+        compiling.guest_api,
         *(compiling.cell_verb(language, title) for language, title in compiling.CELL_LANGUAGES),
         status.connect,
         status.status,

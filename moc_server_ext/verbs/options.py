@@ -10,9 +10,22 @@ from typing import Any, BinaryIO, Final, TypeVar
 import click
 
 from ..errors import InvalidInputError
-from ..model import Declaration, Grants, Mode, Number, parse_grants, parse_limits, parse_mode
+from ..model import (
+    Declaration,
+    Grants,
+    Mode,
+    Number,
+    array_headers,
+    parse_array,
+    parse_dtype,
+    parse_grants,
+    parse_limits,
+    parse_mode,
+    parse_shape,
+)
 from .commands import FacedOption, parsed_by, usage_error
 from .completion import (
+    dtype_words,
     entry_names,
     file_names,
     grant_words,
@@ -67,6 +80,19 @@ input_file_option = click.option(
     metavar="FILE|-",
     shell_complete=file_names,
     help="A file whose content is the guest's stdin; - reads this command's stdin.",
+)
+dtype_option = click.option(
+    "--dtype",
+    metavar="TYPE",
+    shell_complete=dtype_words,
+    callback=parsed_by(parse_dtype),
+    help="The input is an array of this type, such as float32: its elements in C order, little-endian. With --shape.",
+)
+shape_option = click.option(
+    "--shape",
+    metavar="N,N…",
+    callback=parsed_by(parse_shape),
+    help="The shape of the array that the input is, such as 120,180.",
 )
 output_file_option = click.option(
     "--output-file",
@@ -167,6 +193,16 @@ def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(decorators):
         decorate(with_declaration)
     return with_declaration
+
+
+def input_array_headers(dtype: str | None, shape: tuple[int, ...] | None) -> dict[str, str]:
+    """Give the headers that ``--dtype`` and ``--shape`` stand for; UsageError when only one of them was given."""
+    if dtype is None and shape is None:
+        return {}
+    if dtype is None or shape is None:
+        raise usage_error("--dtype and --shape say only together what array the input is")
+    headers = array_headers(parse_array(dtype, shape))
+    return {name: headers[name] for name in ("moc-dtype", "moc-shape")}
 
 
 def only_one(given: Mapping[str, object]) -> str | None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import numpy
 import pytest
 
 from moc_server_ext import compilers
@@ -52,7 +53,7 @@ def test_the_python_examples_run(page, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_the_c_example_compiles_and_greets(page, tmp_path):
-    (source,) = blocks(page("reference/guests.md").text, "c")
+    source, _ = blocks(page("reference/guests.md").text, "c")
     module = compilers.compiler_for("c").compile(source, filename="greet.c", flags=["-Wall", "-Werror"])
     assert module.diagnostics == ""
     with Cluster.open(tmp_path / "storage") as cluster:
@@ -60,6 +61,18 @@ def test_the_c_example_compiles_and_greets(page, tmp_path):
         result = cluster.call_sync(CallRequest("greet"))
     assert result.output == b"hello\n"
     assert result.result == len(result.output)
+
+
+@pytest.mark.timeout(400)
+def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
+    _, source = blocks(page("reference/guests.md").text, "c")
+    module = compilers.compiler_for("c").compile(source, filename="scale.c", flags=["-Wall", "-Werror"])
+    array = numpy.arange(6, dtype="float32").reshape(2, 3)
+    headers = {"moc-dtype": "float32", "moc-shape": "[2,3]"}
+    with Cluster.open(tmp_path / "storage") as cluster:
+        cluster.functions.put("scale", module.content)
+        result = cluster.call_sync(CallRequest("scale", ("2.5",), input=array.tobytes(), input_headers=headers))
+    assert result.to_numpy().tolist() == (array * 2.5).tolist()
 
 
 def test_the_curl_examples_work(page, moc_server):

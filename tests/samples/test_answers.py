@@ -9,12 +9,15 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable
 from pydoc_data.topics import topics
+from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moc_server_ext.cluster import Cluster
+from moc_server_ext.errors import GuestStatusError
 from moc_server_ext.model import CallRequest, CallResult
 
 WORD = re.compile(rb"[a-z0-9]+")
@@ -164,6 +167,98 @@ def test_help_is_an_answer(call: Call):
     assert result.output.startswith(b"usage: cowsay")
 
 
+# -- arrays -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def call_array(cluster: Cluster) -> Callable[..., Any]:
+    def call_array(name: str, array: Any, *numbers: object, **limits: int) -> Any:
+        headers = {"moc-dtype": array.dtype.name, "moc-shape": str(list(array.shape))}
+        request = CallRequest(
+            name, arguments=tuple(map(str, numbers)), input=array.tobytes(), input_headers=headers, limits=limits
+        )
+        return cluster.call_sync(request).to_numpy()
+
+    return call_array
+
+
+def box_blur(array: Any, radius: int) -> Any:
+    """Blur as the sample says, with NumPy: the slow way."""
+    for axis in (-2, -1):
+        windows = [
+            array.take(range(max(0, at - radius), min(array.shape[axis], at + radius + 1)), axis)
+            .mean(axis, dtype="float64", keepdims=True)
+            .astype(array.dtype)
+            for at in range(array.shape[axis])
+        ]
+        array = numpy.concatenate(windows, axis) if windows else array
+    return array
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(7, 9), (1, 1), (3, 5, 8), (2, 3, 4, 5), (40, 1), (1, 40)])
+@pytest.mark.parametrize("radius", [0, 1, 3, 2**31 - 1])
+def test_blur_gives_what_numpy_gives(call_array, dtype, shape, radius):
+    image = numpy.random.default_rng(4).normal(280, 20, shape).astype(dtype)
+    blurred = call_array("blur", image, radius)
+    assert (blurred.dtype, blurred.shape) == (image.dtype, image.shape)
+    numpy.testing.assert_allclose(blurred, box_blur(image, radius), rtol=2e-7 if dtype == "float32" else 1e-14)
+    if radius == 0:
+        numpy.testing.assert_array_equal(blurred, image)
+
+
+def test_blur_spreads_what_is_no_number_no_further_than_its_radius(call_array):
+    image = numpy.ones((9, 9))
+    image[4, 4] = numpy.nan
+    assert numpy.isnan(call_array("blur", image, 1)).sum() == 9
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 3, 4), (2, 0, 0)])
+def test_blur_and_mean_of_nothing(call_array, shape):
+    empty = numpy.zeros(shape)
+    assert call_array("blur", empty, 2).shape == shape
+    with numpy.errstate(invalid="ignore"):
+        numpy.testing.assert_array_equal(call_array("mean", empty, 0), empty.sum(0) / shape[0] if shape[0] else
+                                         numpy.full(shape[1:], numpy.nan))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
+)
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
+def test_mean_leaves_an_axis_out(call_array, dtype, axis):
+    array = numpy.random.default_rng(4).integers(0, 100, (3, 4, 5)).astype(dtype)
+    found = call_array("mean", array, axis)
+    numpy.testing.assert_allclose(found, array.mean(axis, dtype="float64"), rtol=1e-14)
+
+
+def test_mean_of_one_axis_is_one_number(call_array):
+    assert call_array("mean", numpy.arange(5.0), 0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "number", "message"),
+    [
+        ("blur", numpy.zeros(5, "float32"), 1, "expected an array of at least 2 axes"),
+        ("blur", numpy.zeros((2, 2), "int32"), 1, "expected an array of float32 or float64"),
+        ("blur", numpy.zeros((2, 2)), -1, "expected a radius of 0 or more"),
+        ("mean", numpy.zeros((2, 2), "complex64"), 0, "expected an array of integers, float32 or float64"),
+        ("mean", numpy.zeros((2, 2)), 2, "the array has no such axis"),
+        ("mean", numpy.zeros(()), 0, "the array has no such axis"),
+    ],
+)
+def test_blur_and_mean_say_what_they_expect(call_array, name, array, number, message):
+    with pytest.raises(GuestStatusError, match="there is no array") as caught:
+        call_array(name, array, number)
+    assert caught.value.stderr == f"{name}: {message}\n"
+
+
+def test_blur_without_room_for_its_result_says_so(call_array):
+    with pytest.raises(GuestStatusError, match="may have run out of memory") as caught:
+        call_array("blur", numpy.zeros((1024, 1024)), 1, memory_bytes=10 << 20)
+    assert "see the limit memory_bytes" in caught.value.stderr
+
+
 # -- word count -------------------------------------------------------------------------------------------------------
 
 
@@ -241,4 +336,4 @@ def test_the_word_count_built_natively_gives_the_same_bytes(call: Call, text: by
 def test_modes_are_chosen_by_what_the_samples_export(cluster: Cluster, manifest):
     for sample in manifest["samples"]:
         exports = cluster.functions.get(sample["name"]).exports
-        assert ("_start" in exports) == (sample["name"] != "api-demo")
+        assert ("_start" in exports) == (sample["name"] not in ("api-demo", "blur", "mean"))

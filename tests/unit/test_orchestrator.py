@@ -89,6 +89,8 @@ class ScriptedEngine:
 class WarmScript:
     """A warm instance that adds its numbers."""
 
+    is_worn = False
+
     def __init__(self, engine: ScriptedEngine, invocation: Invocation) -> None:
         self._engine = engine
         self._invocation = invocation

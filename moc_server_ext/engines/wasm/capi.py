@@ -91,6 +91,7 @@ export_get: Final = _quick("instance_export_get", c_bool, c_void_p, c_void_p, c_
 caller_export_get: Final = _quick("caller_export_get", c_bool, c_void_p, c_char_p, c_size_t, c_void_p)
 memory_data: Final = _quick("memory_data", c_void_p, c_void_p, c_void_p)
 memory_data_size: Final = _quick("memory_data_size", c_size_t, c_void_p, c_void_p)
+memory_grow: Final = _long("memory_grow", c_void_p, c_void_p, c_void_p, c_uint64, c_void_p)
 
 func_call_async: Final = _quick(
     "func_call_async", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p

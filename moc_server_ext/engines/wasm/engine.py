@@ -30,6 +30,7 @@ from .machine import Machine
 from .modules import Modules
 from .prepared import Export, Prepared
 from .profiles import ProfileName
+from .results import finished
 from .run_queue import RunQueue
 from .tree import Load
 from .values import check_numbers
@@ -133,7 +134,11 @@ class WasmEngine:
         prepared = self._modules.get(invocation.function, invocation.blob_id, load)
         entry = prepared.entry(invocation.function, invocation.entry)
         if prepared.waits or (prepared.waits_live and invocation.grants.allowed_hosts):
-            return FreshInstances(lambda numbers: self._run_numbers(invocation, numbers, load, services))
+
+            def context(numbers: tuple[Number, ...]) -> CallContext:
+                return CallContext(replace(invocation, numbers=numbers), ExchangeBuffer(b""), services=services)
+
+            return FreshInstances(lambda each: self.run(each, load), context)
         return WarmGuest(prepared, invocation, entry, services)
 
     def close(self) -> None:
@@ -147,12 +152,6 @@ class WasmEngine:
             self._machines.clear()
         for machine in machines:
             machine.ticker.close()
-
-    def _run_numbers(
-        self, invocation: Invocation, numbers: tuple[Number, ...], load: Load, services: CallServices | None
-    ) -> CallResult:
-        context = CallContext(replace(invocation, numbers=numbers), ExchangeBuffer(b""), services=services)
-        return self.run(context, load)
 
     def _resolve(self, context: CallContext, load: Load) -> tuple[Prepared, Export]:
         invocation = context.invocation
@@ -170,23 +169,13 @@ class WasmEngine:
     @staticmethod
     def _finish(guest: CoroutineGuest) -> CallResult:
         context = guest.context
-        output = context.output
-        output.close()
         result, exit_code = guest.result, guest.exit_code
         if context.invocation.mode is Mode.POSIX:
             if exit_code is None:
                 # `main` without the libc's start code gives its exit code back.
                 exit_code = result & 0xFF if isinstance(result, int) else 0
             result = None
-        return CallResult(
-            call_id=context.call_id,
-            result=result,
-            exit_code=exit_code,
-            output=output.getvalue(),
-            stderr=bytes(context.stderr),
-            duration_us=(time.perf_counter_ns() - guest.began_ns) // 1000,
-            output_headers=output.headers,
-        )
+        return finished(context, result=result, exit_code=exit_code, began_ns=guest.began_ns)
 
     def _machine(self, profile: ProfileName) -> Machine:
         with self._lock:
@@ -198,5 +187,5 @@ class WasmEngine:
 
 def _entry(prepared: Prepared, invocation: Invocation) -> Export:
     entry = prepared.entry(invocation.function, invocation.entry)
-    check_numbers(invocation.function, invocation.entry, entry.signature, invocation.numbers)
+    check_numbers(invocation.function, entry.shown_name, entry.numbers, invocation.numbers)
     return entry

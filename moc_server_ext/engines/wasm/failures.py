@@ -82,13 +82,18 @@ def _own_failure(
     reason = root_cause(text)
     if "exceeds table limits" in text or "resource limit exceeded" in text:
         return InvalidModuleError(function, f"{reason}.")
-    note = ""
-    if memory_bytes * 4 >= memory_limit * 3:
-        note = (
-            f"It held {memory_bytes:,} bytes of its limit memory_bytes = {memory_limit:,}, so it may have run out of "
-            "memory; --limit memory_bytes=… sets that limit, below the server's own."
-        )
+    note = memory_note(memory_bytes, memory_limit)
     return TrapError(function, reason, backtrace=backtrace, stderr=stderr_tail(context), note=note)
+
+
+def memory_note(memory_bytes: int, memory_limit: int) -> str:
+    """Say that a guest may have run out of memory, if it held most of what it might; else nothing."""
+    if memory_bytes * 4 < memory_limit * 3:
+        return ""
+    return (
+        f"It held {memory_bytes:,} bytes of its limit memory_bytes = {memory_limit:,}, so it may have run out of "
+        "memory; --limit memory_bytes=… sets that limit, below the server's own."
+    )
 
 
 def stderr_tail(context: CallContext) -> str:

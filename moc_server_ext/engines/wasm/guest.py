@@ -111,16 +111,7 @@ class Guest:
 
     def bind(self, caller: int) -> None:
         """Find the guest's memory, for its host functions."""
-        item = self._at + MEMORY_ITEM
-        if capi.caller_export_get(caller, b"memory", 6, self._at + MEMORY) and (
-            self._slots.memory.kind == capi.EXTERN_MEMORY
-        ):
-            base = capi.memory_data(self._context_pointer, item) or 0
-            self._memory = LinearMemory(base, partial(capi.memory_data_size, self._context_pointer, item))
-        else:
-            self._memory = LinearMemory()
-        self.context.memory = self._memory
-        self.bound = True
+        self._bind(bool(capi.caller_export_get(caller, b"memory", 6, self._at + MEMORY)))
 
     def fail(self, cause: BaseException, host_function: str) -> int:
         """Note why a host function ends the call, and make the trap that does so."""
@@ -151,6 +142,17 @@ class Guest:
         capi.store_u8(kind, capi.EPOCH_CONTINUE if is_fresh else capi.EPOCH_YIELD)
         return 0
 
+    def _bind(self, is_found: bool) -> LinearMemory:
+        if is_found and self._slots.memory.kind == capi.EXTERN_MEMORY:
+            item = self._at + MEMORY_ITEM
+            base = capi.memory_data(self._context_pointer, item) or 0
+            memory = LinearMemory(base, partial(capi.memory_data_size, self._context_pointer, item))
+        else:
+            memory = LinearMemory()
+        self._memory = self.context.memory = memory
+        self.bound = True
+        return memory
+
     # -- outside ------------------------------------------------------------------------------------------------------
 
     @property
@@ -161,6 +163,21 @@ class Guest:
             return 0
         others = (self.prepared.memories - 1) * (self.memory_bytes // self.prepared.memories)
         return length + others
+
+    def own_memory(self) -> LinearMemory:
+        """Give the guest's memory to the host, between two calls of the instance."""
+        if self._memory is not None:
+            return self._memory
+        at = self._at
+        return self._bind(capi.export_get(self._context_pointer, at + INSTANCE, b"memory", 6, at + MEMORY))
+
+    def grow(self, pages: int) -> bool:
+        """Add pages to the guest's memory, between two calls of the instance; False when it can have no more."""
+        before = ctypes.c_uint64()
+        error = capi.memory_grow(self._context_pointer, self._at + MEMORY_ITEM, pages, ctypes.addressof(before))
+        if error:
+            capi.take_error(error)
+        return not error
 
     def _note_memory(self) -> None:
         """Measure the memory of a guest that is about to be suspended."""
@@ -284,17 +301,22 @@ class CoroutineGuest(Guest):
         self._slice_ticks = slice_ticks
         self._slice_began = time.monotonic()
         try:
-            while capi.future_poll(self._future):
-                capi.future_delete(self._future)
-                self._future = 0
-                self._check()
-                if self.exit_code is not None or not self._next():
-                    return True
+            while not self._future or capi.future_poll(self._future):
+                if self._future:
+                    capi.future_delete(self._future)
+                    self._future = 0
+                    self._check()
+                    if self.exit_code is not None:
+                        return True
+                began = self._next()
+                if not began:
+                    return began is False
             return False
         finally:
             current.guest = before
 
-    def _next(self) -> bool:
+    def _next(self) -> bool | None:
+        """Begin the instance's next call: True. False when there is none; None to be asked again at a later poll."""
         if self._wanted is not None and not self._calls:
             self.result = self._wanted.values.get(ctypes.addressof(self._values))
             return False

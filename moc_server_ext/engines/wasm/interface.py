@@ -12,6 +12,7 @@ from wasmtime import _bindings
 from ...errors import InvalidModuleError, MissingImportError, nearest, oxford
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import ModuleInterface, Signature
+from ...model.exports import ARRAY_PREFIXES, array_type_error, is_array_export
 
 _TYPE_NAMES: Final = ("i32", "i64", "f32", "f64", "v128")
 # An interface is kept in memory and listed with its function; a module of some megabytes could have a million entries.
@@ -30,7 +31,8 @@ def read_interface(function: str, module: wasmtime.Module) -> ModuleInterface:
     Raises
     ------
     InvalidModuleError
-        There are more than 10,000 of them, or their names take more than 1 MiB.
+        There are more than 10,000 of them, or their names take more than 1 MiB. An export is declared an array function
+        and cannot be one.
     """
     imports, exports = module.imports, module.exports
     entries = len(imports) + len(exports)
@@ -44,11 +46,31 @@ def read_interface(function: str, module: wasmtime.Module) -> ModuleInterface:
             function,
             f"the names of its imports and exports are {size:,} characters, and at most {MAX_NAME_BYTES:,} are taken.",
         )
-    return ModuleInterface(
+    interface = ModuleInterface(
         imports=tuple((each.module, each.name or "", _signature(each.type)) for each in imports),
         exports={each.name: signature for each in exports if (signature := _signature(each.type)) is not None},
         exports_memory=any(each.name == "memory" and isinstance(each.type, wasmtime.MemoryType) for each in exports),
     )
+    _check_array_functions(function, interface)
+    return interface
+
+
+def _check_array_functions(function: str, interface: ModuleInterface) -> None:
+    """Refuse what would only fail when it is called."""
+    for name, signature in interface.exports.items():
+        if not name.startswith(ARRAY_PREFIXES):
+            continue
+        shown = repr(name[:64])
+        if not is_array_export(name):
+            raise InvalidModuleError(
+                function, f"it exports {shown}, and this moc knows array functions of chunk/1 only."
+            )
+        if reason := array_type_error(signature):
+            raise InvalidModuleError(function, f"it exports {shown}, but {reason}.")
+        if not interface.exports_memory:
+            raise InvalidModuleError(
+                function, f"it exports {shown}, but no memory named 'memory' in which arrays could be passed."
+            )
 
 
 def _signature(type_: Any) -> Signature | None:

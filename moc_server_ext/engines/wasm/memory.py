@@ -31,8 +31,59 @@ _view_at: Final = _python_api(
 )
 
 
+class _View(ctypes.Structure):
+    """``Py_buffer`` (part of the stable ABI)."""
+
+    _fields_ = (
+        ("address", ctypes.c_void_p), ("owner", ctypes.c_void_p), ("length", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t), ("readonly", ctypes.c_int), ("ndim", ctypes.c_int),
+        ("format", ctypes.c_void_p), ("shape", ctypes.c_void_p), ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p), ("internal", ctypes.c_void_p),
+    )  # fmt: skip
+
+
+_get_view: Final = _python_api("PyObject_GetBuffer", ctypes.c_int, ctypes.py_object, ctypes.c_void_p, ctypes.c_int)
+_release_view: Final = _python_api("PyBuffer_Release", None, ctypes.c_void_p)
+_bytes_address: Final = _python_api("PyBytes_AsString", ctypes.c_void_p, ctypes.py_object)
+
+
 def _no_length() -> int:
     return 0
+
+
+class FilledBytes:
+    """A ``bytes`` object that is filled a piece at a time; nobody else may see it before it is whole.
+
+    Attributes
+    ----------
+    filled
+        How many bytes of it are there.
+    """
+
+    __slots__ = ("_address", "_size", "_value", "filled")
+
+    def __init__(self, size: int) -> None:
+        # The memory is the system's own until it is touched: each page costs its fault when it is filled, and not here.
+        self._value: bytes = _bytes_at(None, size)
+        self._address = _bytes_address(self._value)
+        self._size = size
+        self.filled = 0
+
+    @property
+    def left(self) -> int:
+        """How many bytes are missing."""
+        return self._size - self.filled
+
+    @property
+    def value(self) -> bytes:
+        """The bytes, once they are whole."""
+        return self._value
+
+    def append(self, address: int, length: int) -> None:
+        """Copy `length` bytes, of those that are missing, from an address, without the interpreter's lock."""
+        if length:
+            ctypes.memmove(self._address + self.filled, address, length)
+            self.filled += length
 
 
 class LinearMemory:
@@ -106,6 +157,20 @@ class LinearMemory:
             ctypes.memmove(at, content, length)
         elif length:
             _view_at(at, length, _WRITABLE)[:] = content
+
+    def fill(self, pointer: int, content: memoryview) -> None:
+        """Copy `content`, which is contiguous, in, without holding the interpreter's lock meanwhile."""
+        at, view = self._address(pointer, content.nbytes), _View()
+        _get_view(content, ctypes.addressof(view), 0)
+        try:
+            ctypes.memmove(at, view.address, view.length)
+        finally:
+            _release_view(ctypes.addressof(view))
+
+    def copy_out(self, pointer: int, target: FilledBytes, length: int) -> None:
+        """Append `length` bytes to `target`, without holding the interpreter's lock meanwhile."""
+        if length:
+            target.append(self._address(pointer, length), length)
 
     def read_u32(self, pointer: int) -> int:
         """Read a little-endian number of 4 bytes."""

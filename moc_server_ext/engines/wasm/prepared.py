@@ -13,6 +13,7 @@ import wasmtime
 from ...errors import EntryPointNotFoundError, InvalidInputError
 from ...guest_api.registry import GuestModule
 from ...model import ModuleInterface, Signature
+from ...model.exports import caller_signature, entry_name, is_array_export
 from . import capi
 from .disk_cache import Artifact
 from .interface import read_interface, resolve_imports
@@ -25,10 +26,27 @@ _WASI_PREFIX: Final = "wasi_"
 
 @dataclass(frozen=True)
 class Export:
-    """An exported function that can be called with numbers."""
+    """An exported function that can be called with numbers.
+
+    Parameters
+    ----------
+    takes_array
+        Whether pointers to an array and to a result go around the numbers.
+    """
 
     name: bytes
     signature: Signature
+    takes_array: bool = False
+
+    @property
+    def shown_name(self) -> str:
+        """What callers call it."""
+        return entry_name(self.name.decode())
+
+    @cached_property
+    def numbers(self) -> Signature:
+        """What callers pass."""
+        return caller_signature(self.name.decode(), self.signature)
 
     @cached_property
     def values(self) -> Numbers:
@@ -110,7 +128,7 @@ class Prepared:
                     "only i32, i64, f32 and f64 can be passed.",
                     entry=name,
                 )
-            found = self._exports[name] = Export(name.encode(), signature)
+            found = self._exports[name] = Export(name.encode(), signature, is_array_export(name))
         return found
 
 

@@ -13,6 +13,7 @@ from ...errors import MocError, OverloadedError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting, Work
 from ...model import CallResult
+from .array_calls import ArrayGuest
 from .guest import SLICE_TICKS, CoroutineGuest
 from .prepared import Export, Prepared
 
@@ -136,7 +137,8 @@ class CallTree:
             self._guests.pop().close()
 
     def _push(self, context: CallContext, prepared: Prepared, entry: Export, memory_bytes: int) -> None:
-        self._guests.append(CoroutineGuest(prepared, context, memory_bytes, entry, context.invocation.numbers))
+        guest = ArrayGuest if entry.takes_array else CoroutineGuest
+        self._guests.append(guest(prepared, context, memory_bytes, entry, context.invocation.numbers))
 
     def _hand_back(self, call: NestedCall, outcome: CallResult | Exception) -> None:
         guest = self._guests[-1]

@@ -17,12 +17,22 @@ from ...errors import ConflictError
 from ...guest_api.context import CallContext
 from ...interrupts import DeferredInterrupt
 from ...model import CallResult, Invocation, Number
+from .array_calls import ArrayCall, Region
 from .prepared import Export, Prepared
+from .results import finished
 from .synchronous import SynchronousGuest
 
 
 class WarmInstance(Protocol):
-    """Answers direct calls; a context manager. Belongs to one thread at a time."""
+    """Answers direct calls; a context manager. Belongs to one thread at a time.
+
+    Attributes
+    ----------
+    is_worn
+        Whether its array calls have left it with so much memory that the next call had better get a fresh one.
+    """
+
+    is_worn: bool
 
     def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
         """Call the export once.
@@ -33,6 +43,16 @@ class WarmInstance(Protocol):
             Count or types are wrong. The instance stays usable.
         TrapError, LimitExceededError
             The guest failed. The instance is retired: further calls raise ConflictError.
+        """
+        ...
+
+    def run(self, context: CallContext) -> CallResult:
+        """Call the export, an array function, with the input and the numbers of `context`.
+
+        Raises
+        ------
+        MocError
+            The guest failed, or was given no array. The instance is retired.
         """
         ...
 
@@ -77,7 +97,9 @@ class WarmGuest(_Closing):
         self._services = services
         self._ticker = prepared.machine.ticker
         self._layout = entry.raw
-        self._entry_name = entry.name.decode()
+        self._entry = entry
+        self._region = Region()
+        self.is_worn = False
         self._space = self._layout.allocate()
         self._interrupt = DeferredInterrupt()
         context = self._context()
@@ -97,13 +119,43 @@ class WarmGuest(_Closing):
         if guest is None:
             raise ConflictError("The warm instance is gone: it was closed, or its guest failed. Make a new one.")
         layout, space = self._layout, self._space
-        layout.put(space, self._invocation.function, self._entry_name, numbers)
+        layout.put(space, self._invocation.function, self._entry.shown_name, numbers)
         if self._imports_any:
             guest.renew(self._context())
         guest.exit_code = None
         guest.deadline = time.monotonic() + self._timeout
         self._inside(guest.call, space, layout.slots)
         return layout.get(space) if guest.exit_code is None else None
+
+    def run(self, context: CallContext) -> CallResult:
+        """Call the export, an array function; see :class:`WarmInstance`."""
+        guest = self._guest
+        if guest is None:
+            raise ConflictError("The warm instance is gone: it was closed, or its guest failed. Make a new one.")
+        began_ns = time.perf_counter_ns()
+        guest.renew(context)
+        guest.exit_code = None
+        guest.deadline = context.deadline
+        try:
+            self._pass_array(guest, context)
+        except BaseException:
+            self.close()
+            raise
+        # Guests cannot give memory back, and few use again what they took for a result.
+        self.is_worn = 2 * guest.memory_held > guest.memory_bytes
+        return finished(context, result=None, exit_code=None, began_ns=began_ns)
+
+    def _pass_array(self, guest: SynchronousGuest, context: CallContext) -> None:
+        layout, space, entry = self._layout, self._space, self._entry
+        call = ArrayCall(context, entry)
+        call.place(guest, self._region)
+        while not call.fill():
+            pass
+        layout.put(space, context.invocation.function, entry.shown_name, call.arguments(context.invocation.numbers))
+        self._inside(guest.call, space, layout.slots)
+        call.check(layout.get(space), guest.exit_code)
+        while not call.take():
+            pass
 
     def close(self) -> None:
         """Let go of the instance; idempotent."""
@@ -134,12 +186,23 @@ class FreshInstances(_Closing):
     Parameters
     ----------
     run
-        Runs the module once with these numbers.
+        Runs the module once.
+    context
+        Makes a context of these numbers.
     """
 
-    def __init__(self, run: Callable[[tuple[Number, ...]], CallResult]) -> None:
+    is_worn = False
+
+    def __init__(
+        self, run: Callable[[CallContext], CallResult], context: Callable[[tuple[Number, ...]], CallContext]
+    ) -> None:
         self._run = run
+        self._context = context
 
     def call(self, *numbers: Number) -> Number | tuple[Number, ...] | None:
         """Call the export once; see :class:`WarmInstance`."""
-        return self._run(numbers).result
+        return self._run(self._context(numbers)).result
+
+    def run(self, context: CallContext) -> CallResult:
+        """Call the export, an array function; see :class:`WarmInstance`."""
+        return self._run(context)

@@ -85,7 +85,8 @@ def call_function(
     call.memory.check(file_name_ptr, file_name_length)
     source = call.buffer(input_id) if input_id else None
     sink = call.buffer(output_id) if output_id else None
-    request = CallRequest(function=name, arguments=arguments, mode=mode, entry=entry or None)
+    headers = {} if source is None else source.headers
+    request = CallRequest(function=name, arguments=arguments, mode=mode, entry=entry or None, input_headers=headers)
     child: CallContext | None = None
 
     def prepare() -> CallContext:

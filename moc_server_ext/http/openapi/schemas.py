@@ -130,6 +130,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Call": _object(
         {
             "call_id": _TEXT,
+            "function": _TEXT,
             "result": _ref("Result"),
             "exit_code": {"type": ["integer", "null"]},
             "output": BASE64,

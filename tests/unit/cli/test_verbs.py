@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from array_guests import array_function
 from support import ROOT
 from web import answer, web_server
 
@@ -106,6 +107,22 @@ def test_run_needs_no_storage_and_leaves_none(moc, posix, environment):
     done = moc("run", posix("echo", ECHO), input=BINARY)
     assert (done.returncode, done.stdout, done.stderr) == (0, BINARY, b"careful\n")
     assert not os.path.exists(environment["MOC_STORAGE"])
+
+
+def test_run_and_call_take_an_array_from_a_file_or_from_stdin(moc, tmp_path):
+    (tmp_path / "same.wasm").write_bytes(array_function())
+    (tmp_path / "in.raw").write_bytes(BINARY[:24])
+    array = ("--dtype", "float32", "--shape", "2,3")
+    moc("push", "same", "same.wasm")
+    for verb in (("call", *array, "--input-file"), ("run", *array, "--input-file")):
+        name = "same" if verb[0] == "call" else "same.wasm"
+        assert moc(*verb, "in.raw", name).stdout == BINARY[:24]
+        assert moc(*verb, "-", name, input=BINARY[:24]).stdout == BINARY[:24]
+    body = json.loads(moc("--json", "run", *array, "--input-file", "in.raw", "same.wasm").stdout)
+    assert body["output_headers"] == {"moc-dtype": "float32", "moc-shape": "[2,3]"}
+    refused = moc("run", "same.wasm")
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert b"moc: error[array_required]: 'same' of function 'same' takes an array" in refused.stderr
 
 
 def test_run_takes_input_from_a_file_and_gives_json(moc, posix, tmp_path):

@@ -11,6 +11,7 @@ from moc_server_ext.client.inspection import call_signature, describe_function, 
 from moc_server_ext.model import Declaration, FunctionRecord, Grants, Mode, Signature
 
 I32 = Signature(("i32", "f64"), ("i32",))
+ARRAY = Signature(("i32", "f64", "i32"), ("i32",))
 OPTIONS = "*, input=None, mode=None, entry=None, env=None, limits=None)"
 
 
@@ -26,11 +27,19 @@ def record(exports, name="f", **declared) -> FunctionRecord:
         (record({"g": I32, "h": Signature(("v128",))}, entry="h"), f"(v128_1, /, {OPTIONS}"),
         (record({"g": I32, "h": I32}), f"(*arguments, {OPTIONS[3:]}"),
         (record({"_start": Signature()}), f"(*arguments, {OPTIONS[3:]}"),
+        (record({"chunk/1:f": ARRAY}), f"(array, f64_1: float, /, {OPTIONS}"),
         (record({}), f"(*arguments, {OPTIONS[3:]}"),
     ],
 )
 def test_the_signature_is_that_of_a_call_without_options(function, signature):
     assert str(call_signature(function)) == signature
+
+
+def test_an_array_function_is_described_by_what_it_takes(moc):
+    blur = record({"chunk/1:f": ARRAY, "add": I32})
+    assert describe_function(blur).splitlines()[2:4] == ["    add(i32, f64) -> (i32)", "    f(array, f64) -> array"]
+    assert "entry point:   f" in describe_function(blur)
+    assert repr(FunctionHandle(moc, blur)) == "<function 'f': add(i32, f64) -> (i32), f(array, f64) -> array>"
 
 
 def test_every_option_of_the_signature_is_one_of_a_call():

@@ -9,7 +9,11 @@ import pytest
 import wasmtime
 
 from moc_server_ext import compilers
+from moc_server_ext.cluster import Cluster
+from moc_server_ext.engines.wasm.array_layout import ARRAY_BYTES, DTYPE_CODES
 from moc_server_ext.guest_api.core import CORE
+from moc_server_ext.model import CallRequest
+from moc_server_ext.model.arrays import DIMENSIONS_MAX, ITEM_BYTES
 
 HEADER = (Path(compilers.__file__).parent / "include" / "moc" / "core.h").read_text()
 NAMES = sorted(re.findall(r'^MOC_CORE\("(\w+)"\)', HEADER, re.MULTILINE))
@@ -40,3 +44,133 @@ def test_the_header_compiles_without_warnings_and_leaves_no_macro_behind(c):
         flags=["-Wall", "-Wextra", "-Wpedantic", "-std=c99"],
     )
     assert compiled.diagnostics == ""
+
+
+# -- array functions --------------------------------------------------------------------------------------------------
+
+ARRAYS = """
+#include <moc/core.h>
+MOC_CHUNK(twice)
+int32_t twice(const struct moc_array *array, double factor, struct moc_array *result) {
+    const float *from = moc_float32(array);
+    float *to = (float *)moc_like(result, array);
+    if (!from) return moc_fail("expected float32");
+    if (!to) return moc_fail("no memory");
+    for (uint32_t i = 0; i < moc_elements(array); i++) to[i] = (float)(from[i] * factor);
+    return 0;
+}
+"""
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["-std=c99"],
+        ["-std=c17", "-ffreestanding"],
+        ["-x", "c++", "-std=c++17"],
+        ["-x", "c++", "-std=c++17", "-ffreestanding", "-fno-exceptions"],
+    ],
+)
+@pytest.mark.timeout(400)
+def test_an_array_function_is_exported_by_its_declaration_alone(c, exports, flags):
+    compiled = c.compile(ARRAYS, filename="cell", flags=[*STRICT, *flags])
+    assert compiled.diagnostics == ""
+    assert sorted({*exports(compiled.content)} - {"_initialize"}) == ["chunk/1:twice", "memory"]
+
+
+def test_the_numbers_of_the_header_are_those_of_the_host():
+    found = {name.lower(): int(code, 16) for name, code in re.findall(r"MOC_(\w+) = (0x[0-9a-f]+)", HEADER)}
+    assert found == DTYPE_CODES
+    assert f"#define MOC_MAX_DIMENSIONS {DIMENSIONS_MAX}\n" in HEADER
+
+
+def test_the_structure_of_the_header_is_that_of_the_host(compile_c, call):
+    sizes = f"""#include <moc/core.h>
+    int size(void) {{ return sizeof(struct moc_array); }}
+    int item_sizes(void) {{ return {" + ".join(f"moc_item_size(MOC_{name.upper()})" for name in DTYPE_CODES)}; }}"""
+    module = compile_c(sizes, "-ffreestanding")
+    assert call(module, "size") == ARRAY_BYTES
+    assert call(module, "item_sizes") == sum(ITEM_BYTES.values())
+
+
+ALLOCATING = """
+#include <moc/core.h>
+static uintptr_t last;
+static int is_zero(const unsigned char *at, size_t size) { while (size) if (at[--size]) return 0; return 1; }
+/* 1: aligned, zero, apart from the one before, which stays as it was filled. 0: no room. */
+int take(int size) {
+    unsigned char *at = moc_allocate((size_t)size);
+    if (!at) return 0;
+    if ((uintptr_t)at % 16 || !is_zero(at, (size_t)size)) return -1;
+    for (int i = 0; i < size; i++) at[i] = 1;
+    uintptr_t before = last;
+    last = (uintptr_t)at;
+    return before ? (int)(last - before) : 1;
+}
+int pages(void) { return (int)__builtin_wasm_memory_size(0); }
+int make(int ndim, int first, int second) {
+    struct moc_array result;
+    uint32_t shape[MOC_MAX_DIMENSIONS + 1] = {(uint32_t)first, (uint32_t)second};
+    for (int i = 2; i < ndim; i++) shape[i] = 1;
+    return moc_make(&result, MOC_FLOAT64, (uint32_t)ndim, shape) != NULL;
+}
+"""
+
+
+@pytest.mark.timeout(400)
+def test_memory_of_the_header_is_aligned_zero_and_packed(compile_c, engine):
+    store = wasmtime.Store(engine)
+    store.set_limits(memory_size=8 << 20)
+    module = wasmtime.Module(engine, compile_c(ALLOCATING, "-ffreestanding"))
+    instance = wasmtime.Instance(store, module, []).exports(store)
+
+    def run(name: str, *numbers: int) -> int:
+        return instance[name](store, *numbers)
+
+    assert run("take", 1) == 1
+    pages = run("pages")
+    # What one page has room for, one after the other; then another page, right behind it.
+    assert [run("take", size) for size in (16, 17, 0, 60_000, 5_000)] == [16, 16, 32, 16, 60_000]
+    assert run("pages") == pages
+    assert run("take", 3 << 20) == 5_008
+    assert [run("take", size) for size in (16 << 20, 1 << 31, -1, -17)] == [0, 0, 0, 0]
+    assert run("take", 100) > 0
+
+
+@pytest.mark.parametrize(
+    ("ndim", "first", "second", "is_made"),
+    [(0, 0, 0, 1), (2, 3, 5, 1), (2, 0, -1, 1), (32, 2, 2, 1), (33, 1, 1, 0), (2, -1, -1, 0), (2, 1 << 16, 1 << 13, 0)],
+)
+def test_a_result_is_made_or_refused(compile_c, call, ndim, first, second, is_made):
+    assert call(compile_c(ALLOCATING, "-ffreestanding"), "make", ndim, first, second) == is_made
+
+
+WITH_MALLOC = """
+#include <moc/core.h>
+#include <stdlib.h>
+#include <string.h>
+MOC_CHUNK(mixed)
+int32_t mixed(const struct moc_array *array, struct moc_array *result) {
+    uint32_t elements = moc_elements(array);
+    uint8_t *to = moc_like(result, array);
+    /* Many blocks of all sizes, all written: whoever took the array's memory as its own would spoil it. */
+    for (uint32_t i = 1; i < 200; i++) {
+        void *block = malloc(i * 1000);
+        if (!block) return moc_fail("malloc");
+        memset(block, 255, i * 1000);
+        if (i % 3 == 0) free(block);
+    }
+    memcpy(to, array->bytes, elements);
+    return 0;
+}
+"""
+
+
+@pytest.mark.timeout(400)
+def test_malloc_and_the_hosts_array_keep_out_of_each_others_way(compile_c, tmp_path):
+    content = bytes(range(256)) * 4096
+    with Cluster.open(tmp_path / "storage", cache_directory=tmp_path / "modules") as moc:
+        moc.functions.put("mixed", compile_c(WITH_MALLOC))
+        headers = {"moc-dtype": "uint8", "moc-shape": f"[{len(content)}]"}
+        assert moc.call_sync(CallRequest("mixed", input=content, input_headers=headers)).output == content

@@ -31,6 +31,41 @@ def test_call_takes_its_input_from_where_it_was_said(options, content, moc, host
     assert platform.requests[0].input == content
 
 
+def test_call_says_what_array_its_input_is(moc, host, platform):
+    host.files["raw"] = bytes(24)
+    moc("call", "--input-file", "raw", "--dtype", "<f4", "--shape", "2,3", "f")
+    assert platform.requests[0].input_headers == {"moc-dtype": "float32", "moc-shape": "[2,3]"}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--dtype", "float32"), "--dtype and --shape say only together"),
+        (("--shape", "3"), "--dtype and --shape say only together"),
+        (("--dtype", "float33", "--shape", "3"), "'float33' is no data type of arrays"),
+        (("--dtype", "int8", "--shape", "2;3"), "is no shape"),
+    ],
+)
+def test_a_call_refuses_what_describes_no_array(moc, options, reason):
+    with pytest.raises(UsageError, match=reason):
+        moc("call", *options, "f")
+
+
+def test_guest_api_gives_the_header_and_writes_it(moc, host):
+    text = moc("guest-api", "core", "C").to_text()
+    assert text.startswith("/*\n * The guest API of moc")
+    assert "MOC_CHUNK" in text
+    said = moc("guest-api", "core", "c", "-o", "core.h").to_text()
+    assert host.files["core.h"].decode().removesuffix("\n") == text
+    assert said.startswith("core.h: ")
+
+
+@pytest.mark.parametrize("words", [("core", "cobol"), ("wasi_snapshot_preview1", "c")])
+def test_guest_api_lists_what_there_is(moc, words):
+    with pytest.raises(InvalidInputError, match="There is `moc guest-api core c`"):
+        moc("guest-api", *words)
+
+
 def test_two_inputs_of_a_call_are_a_usage_error(moc):
     with pytest.raises(UsageError, match="--input and --input-file exclude one another"):
         moc("call", "--input", "a", "--input-file", "b", "f")

@@ -11,6 +11,7 @@
 #ifndef MOC_CORE_H
 #define MOC_CORE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -88,6 +89,145 @@ int32_t call_function(const char *name, int32_t name_length, const char *start_f
 /* Send a GET request and wait for the whole answer: its body, in a new buffer, whose headers are the answer's, with the
    status code among them as x-moc-status-code. */
 MOC_CORE("get_url") int32_t get_url(const char *url, int32_t url_length);
+
+/* -- array functions, interface chunk/1 ----------------------------------------------------------------------------
+
+     MOC_CHUNK(twice)
+     int32_t twice(const struct moc_array *array, struct moc_array *result) {
+         const float *from = moc_float32(array);
+         float *to = (float *)moc_like(result, array);
+         if (!from) return moc_fail("expected an array of float32");
+         if (!to) return moc_fail("no memory for the result");
+         for (uint32_t i = 0; i < moc_elements(array); i++) to[i] = 2 * from[i];
+         return 0;
+     }
+
+   The function gets its input as an array in its own memory, any numbers (int32_t, int64_t, float, double), and a
+   structure in which it tells what its result is. It may change the input, and give it back as the result. What `result`
+   tells when 0 is returned is the call's output; another number is a failure, and there is no output. */
+
+/* Stands before the definition of an array function: exports it, by its name. */
+#define MOC_CHUNK(name) __attribute__((export_name("chunk/1:" #name)))
+
+#define MOC_MAX_DIMENSIONS 32
+
+/* Data types. The low byte is the size of an element. */
+enum moc_dtype {
+    MOC_BOOL = 0x101,
+    MOC_INT8 = 0x201,
+    MOC_INT16 = 0x202,
+    MOC_INT32 = 0x204,
+    MOC_INT64 = 0x208,
+    MOC_UINT8 = 0x301,
+    MOC_UINT16 = 0x302,
+    MOC_UINT32 = 0x304,
+    MOC_UINT64 = 0x308,
+    MOC_FLOAT16 = 0x402,
+    MOC_FLOAT32 = 0x404,
+    MOC_FLOAT64 = 0x408,
+    MOC_COMPLEX64 = 0x508,
+    MOC_COMPLEX128 = 0x510
+};
+
+/* An array: elements in C order (the last index is the fastest), little-endian. Those of the input are aligned to 16
+   bytes. An array without axes has one element. */
+struct moc_array {
+    void *bytes;
+    uint32_t dtype; /* enum moc_dtype */
+    uint32_t ndim;  /* 0 to MOC_MAX_DIMENSIONS */
+    uint32_t shape[MOC_MAX_DIMENSIONS];
+};
+
+/* The bytes of one element. */
+static inline uint32_t moc_item_size(uint32_t dtype) { return dtype & 0xff; }
+
+/* The number of elements of an array that lies in memory. */
+static inline uint32_t moc_elements(const struct moc_array *array) {
+    uint32_t elements = 1;
+    for (uint32_t axis = 0; axis < array->ndim; axis++) elements *= array->shape[axis];
+    return elements;
+}
+
+/* The elements of an array, or NULL when they are of another type. */
+static inline int8_t *moc_int8(const struct moc_array *array) {
+    return array->dtype == MOC_INT8 ? (int8_t *)array->bytes : NULL;
+}
+static inline int16_t *moc_int16(const struct moc_array *array) {
+    return array->dtype == MOC_INT16 ? (int16_t *)array->bytes : NULL;
+}
+static inline int32_t *moc_int32(const struct moc_array *array) {
+    return array->dtype == MOC_INT32 ? (int32_t *)array->bytes : NULL;
+}
+static inline int64_t *moc_int64(const struct moc_array *array) {
+    return array->dtype == MOC_INT64 ? (int64_t *)array->bytes : NULL;
+}
+static inline uint8_t *moc_uint8(const struct moc_array *array) {
+    return array->dtype == MOC_UINT8 ? (uint8_t *)array->bytes : NULL;
+}
+static inline uint16_t *moc_uint16(const struct moc_array *array) {
+    return array->dtype == MOC_UINT16 ? (uint16_t *)array->bytes : NULL;
+}
+static inline uint32_t *moc_uint32(const struct moc_array *array) {
+    return array->dtype == MOC_UINT32 ? (uint32_t *)array->bytes : NULL;
+}
+static inline uint64_t *moc_uint64(const struct moc_array *array) {
+    return array->dtype == MOC_UINT64 ? (uint64_t *)array->bytes : NULL;
+}
+static inline float *moc_float32(const struct moc_array *array) {
+    return array->dtype == MOC_FLOAT32 ? (float *)array->bytes : NULL;
+}
+static inline double *moc_float64(const struct moc_array *array) {
+    return array->dtype == MOC_FLOAT64 ? (double *)array->bytes : NULL;
+}
+
+/* Memory, aligned to 16 bytes and zero, without a C library: for results and for whatever else a call needs. It is not
+   given back: it lasts as long as the instance. NULL when there is no room. It gets along with malloc. */
+static inline void *moc_allocate(size_t size) {
+    static uintptr_t next, end;
+    size_t rounded = size ? (size + 15) & ~(size_t)15 : 16;
+    if (rounded < size) return NULL;
+    if (rounded > end - next) {
+        size_t pages = (rounded >> 16) + ((rounded & 0xffff) != 0);
+        size_t before = __builtin_wasm_memory_grow(0, pages);
+        if (before == (size_t)-1) return NULL;
+        /* Somebody else may have grown the memory since. */
+        if (before << 16 != end) next = before << 16;
+        end = (before + pages) << 16;
+    }
+    void *memory = (void *)next;
+    next += rounded;
+    return memory;
+}
+
+/* Make the result an array of this type and shape, in new memory: its elements, or NULL when there is no room. */
+static inline void *moc_make(struct moc_array *result, uint32_t dtype, uint32_t ndim, const uint32_t *shape) {
+    uint64_t size = moc_item_size(dtype);
+    uint32_t is_empty = 0;
+    if (ndim > MOC_MAX_DIMENSIONS) return NULL;
+    for (uint32_t axis = 0; axis < ndim; axis++) is_empty |= shape[axis] == 0;
+    for (uint32_t axis = 0; axis < ndim && !is_empty; axis++) {
+        size *= shape[axis];
+        if (size > (size_t)-1) return NULL;
+    }
+    result->bytes = moc_allocate(is_empty ? 0 : (size_t)size);
+    result->dtype = dtype;
+    result->ndim = ndim;
+    for (uint32_t axis = 0; axis < ndim; axis++) result->shape[axis] = shape[axis];
+    return result->bytes;
+}
+
+/* Make the result an array of the same type and shape as another one, in new memory: its elements, or NULL. */
+static inline void *moc_like(struct moc_array *result, const struct moc_array *array) {
+    return moc_make(result, array->dtype, array->ndim, array->shape);
+}
+
+/* Say why an array function fails, and give the number that it then returns: `return moc_fail("expected 2 axes");`. */
+static inline int32_t moc_fail(const char *reason) {
+    int32_t length = 0;
+    while (reason[length]) length++;
+    print_debug(reason, length);
+    return 1;
+}
 
 #undef MOC_CORE
 
