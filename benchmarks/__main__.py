@@ -1,7 +1,7 @@
 """Run benchmarks and print them; all of them also write ``docs/benchmarks.md``.
 
 ``python -m benchmarks [--quick] [NAME…]``: a name is a suite (``runtime``, ``doors``) or one scheme of it
-(``doors.overload``). ``--quick`` shortens the doors' schemes.
+(``doors.overload``). ``--quick`` shortens those of the doors and of arrays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPORT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 Finding = Comparison | Measurement
 
 _SIDE_BY_SIDE = ("runtime", "storage", "plans")
-_DOORS = ("calls", "mixed", "waiting", "magics", "overload", "fairness", "streams")
+_DOORS = ("calls", "mixed", "waiting", "magics", "overload", "fairness", "streams", "arrays")
 
 
 def _side_by_side(name: str) -> Callable[[bool], Sequence[Finding]]:
@@ -30,6 +30,12 @@ def _side_by_side(name: str) -> Callable[[bool], Sequence[Finding]]:
 
 def _door(name: str) -> Callable[[bool], Sequence[Finding]]:
     return lambda quick: import_module(f".doors.{name}", __package__).run(quick)
+
+
+def _arrays(quick: bool) -> Sequence[Finding]:
+    from . import arrays
+
+    return arrays.run(quick)
 
 
 def _jupyter(quick: bool) -> Sequence[Finding]:
@@ -41,6 +47,7 @@ def _jupyter(quick: bool) -> Sequence[Finding]:
 # Imported when they run: one scheme alone needs little of what all of them need.
 SCHEMES: Mapping[str, Callable[[bool], Sequence[Finding]]] = {
     **{name: _side_by_side(name) for name in _SIDE_BY_SIDE},
+    "arrays": _arrays,
     "jupyter": _jupyter,
     **{f"doors.{name}": _door(name) for name in _DOORS},
 }

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from .model import (
+    ArraySpec,
     BlobRecord,
     BufferRecord,
     CallRecord,
@@ -93,10 +94,31 @@ class Buffers(Protocol):
         content: Bytes | Iterable[Bytes],
         content_type: str = ...,
         headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
     ) -> BufferRecord:
         """Store `content`, bytes or the parts of them, under `name`, replacing what was there; durable on return.
 
-        Readers never see half of it. What the iterator of the parts raises goes on, and nothing was changed.
+        With `array`, the content is that array's elements in C order, little-endian, and exactly as large
+        (InvalidInputError); `origin` says what made it. Readers never see half of it. What the iterator of the parts
+        raises goes on, and nothing was changed.
+        """
+        ...
+
+    def append(self, name: str, content: Bytes | Iterable[Bytes], array: ArraySpec) -> BufferRecord:
+        """Make an array longer along its first axis, at once; durable on return.
+
+        `array` says what comes: its data type and all axes but the first are those of the buffer (InvalidInputError).
+        """
+        ...
+
+    def put_zarr(
+        self, name: str, entries: Iterable[tuple[str, bytes]], *, origin: Mapping[str, str] | None = None
+    ) -> BufferRecord:
+        """Store a whole Zarr v3 node, an array or a group, in place of what was there; durable on return.
+
+        `entries` are keys relative to the node and their values; what is no such node is refused (InvalidInputError).
         """
         ...
 
@@ -242,6 +264,8 @@ class Platform(Protocol):
     @property
     def kv(self) -> KeyValues: ...
     @property
+    def zarr(self) -> Hierarchy: ...
+    @property
     def calls(self) -> Calls: ...
     @property
     def runs(self) -> Runs: ...
@@ -272,6 +296,8 @@ class Receiver(Protocol[Record_co]):
 
         Raises
         ------
+        InvalidInputError
+            It is more than was announced. The receiving has ended, and nothing was changed.
         StorageFullError, ReadOnlyStorageError, StorageError
             The receiving has ended, and nothing is left of what came.
         """
@@ -324,17 +350,151 @@ class LocalBlobs(Blobs, Protocol):
         ...
 
 
+class ArrayWriter(Protocol):
+    """An array that is being written chunk by chunk; a context manager. Nothing of it is visible before its commit."""
+
+    @property
+    def array(self) -> ArraySpec:
+        """What is being written."""
+        ...
+
+    def write_chunk(self, index: Sequence[int], content: Bytes) -> None:
+        """Take one chunk, full or, at the array's edge, what counts of it; from any thread. It may come twice.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such chunk, or it has another size. Nothing of it was taken.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            Nothing is left of this chunk.
+        """
+        ...
+
+    def commit(self) -> BufferRecord:
+        """Store the array, of which each chunk was written (InvalidInputError), as a whole; durable on return."""
+        ...
+
+    def close(self) -> None:
+        """End it; without a commit nothing is left of what came. Idempotent."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class ChunkFile(Protocol):
+    """An immutable file that holds one chunk; its path is relative to the storage directory."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def crc32c(self) -> int: ...
+
+
+class ChunkFiles(Protocol):
+    """Where the chunks of one version of an array lie, for those who can read the storage directory themselves."""
+
+    @property
+    def etag(self) -> str:
+        """What tells this version from all others."""
+        ...
+
+    @property
+    def chunks(self) -> Mapping[str, ChunkFile | bytes]:
+        """Files, and small chunks themselves, by the chunks' keys."""
+        ...
+
+
 class LocalBuffers(Buffers, Protocol):
     """What the process that owns the storage can do with buffers besides."""
 
     def receive(
-        self, name: str, content_type: str = ..., headers: Mapping[str, str] | None = None
+        self,
+        name: str,
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
     ) -> Receiver[BufferRecord]:
-        """Begin to store content that comes in parts; InvalidInputError refuses the name or the headers at once."""
+        """Begin to store content that comes in parts; InvalidInputError refuses the name or the headers at once.
+
+        With `array`, the receiver refuses more bytes than that has when they come, and fewer at the commit.
+        """
+        ...
+
+    def write_array(
+        self,
+        name: str,
+        array: ArraySpec,
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
+        *,
+        origin: Mapping[str, str] | None = None,
+    ) -> ArrayWriter:
+        """Begin to write an array chunk by chunk; InvalidInputError refuses the name or the headers at once."""
+        ...
+
+    def adopt(
+        self,
+        name: str,
+        files: Mapping[str, str],
+        array: ArraySpec,
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
+        *,
+        origin: Mapping[str, str] | None = None,
+    ) -> BufferRecord:
+        """Store an array whose chunks another process on this machine has staged as files; `files` are their names."""
+        ...
+
+    def chunk_files(self, name: str) -> ChunkFiles:
+        """Tell where the chunks of an array lie; NoBytesError where they are not simply its elements."""
+        ...
+
+    def identify(self, name: str) -> tuple[BufferRecord, str]:
+        """Look a buffer up, with what tells this version of it from all others."""
+        ...
+
+    def open_identified(self, name: str) -> tuple[BufferRecord, str, Content]:
+        """Open a buffer, with what tells this version of it from all others; all three are of the same."""
+        ...
+
+    def glance(self, name: str) -> tuple[BufferRecord, str, Content] | None:
+        """Do as :meth:`open_identified`, if that takes no waiting; the content raises BlockingIOError where it would.
+
+        For an event loop's thread. None says nothing about whether there is such a buffer.
+        """
         ...
 
     def open(self, name: str) -> tuple[BufferRecord, Content]:
         """Open a buffer: record and bytes are of the same version. Raises as `read` does."""
+        ...
+
+
+class LocalHierarchy(Hierarchy, Protocol):
+    """What the process that owns the storage can do with the hierarchy besides."""
+
+    def open(self, key: str) -> tuple[str, Content] | None:
+        """Open the value of a key, with what tells it from all others that the key has had; None if there is none.
+
+        Raises as :meth:`Hierarchy.read` does.
+        """
+        ...
+
+    def consolidated(self, key: str) -> bytes | None:
+        """Give a metadata document; that of a group below ``buffers`` with all that is below it inline."""
+        ...
+
+    def glance(self, key: str) -> tuple[str, Content] | None:
+        """Do as :meth:`open`, if that takes no waiting; the content raises BlockingIOError where it would wait.
+
+        For an event loop's thread. None says nothing about whether there is such a key.
+        """
         ...
 
 

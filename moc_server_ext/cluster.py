@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Observer, Runs
+from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, LocalHierarchy, Observer, Runs
 from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Cluster:
     ----------
     storage
         The storage directory that this cluster owns.
-    functions, blobs, buffers, kv, calls, runs
+    functions, blobs, buffers, kv, zarr, calls, runs
         The nouns.
     """
 
@@ -180,6 +180,11 @@ class Cluster:
         return self._orchestrator.kv
 
     @property
+    def zarr(self) -> LocalHierarchy:
+        """All that is stored, as one Zarr hierarchy."""
+        return self.storage.zarr
+
+    @property
     def calls(self) -> Calls:
         """Calls that run, and the last ones that ended."""
         return self._orchestrator.calls
@@ -247,13 +252,13 @@ class Cluster:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)
 
-    def subscribe(self, observer: Observer, *, starts: bool = True) -> Callable[[], None]:
+    def subscribe(self, observer: Observer, *, starts: bool | Callable[[], bool] = True) -> Callable[[], None]:
         """Tell `observer` of calls and runs from now on; calling what is given back ends it, and is idempotent.
 
         Parameters
         ----------
         starts
-            Whether it is told when calls begin, too.
+            Whether it is told when calls begin, too; a function is asked each time, on whatever thread.
         """
         return self._observers.subscribe(observer, starts=starts)
 

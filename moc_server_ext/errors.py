@@ -9,9 +9,9 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     MocError
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
-    ├── ConflictError        AddressInUse
+    ├── ConflictError        AddressInUse, NoBytes
     ├── InvalidInputError    InvalidModule, InvalidArguments, ArrayRequired, CompileFailed, UnknownLanguage, InvalidUrl,
-    │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, MethodNotAllowed
+    │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, ReadOnlyKey, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
     ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
     ├── ExchangeBufferError
@@ -66,6 +66,7 @@ __all__ = [
     "MissingExtraError",
     "MissingImportError",
     "MocError",
+    "NoBytesError",
     "NotAStorageError",
     "NotFoundError",
     "NotGrantedError",
@@ -73,6 +74,7 @@ __all__ = [
     "OverloadedError",
     "PlanError",
     "RangeNotSatisfiableError",
+    "ReadOnlyKeyError",
     "ReadOnlyStorageError",
     "RunNotFoundError",
     "ServerUnreachableError",
@@ -266,6 +268,21 @@ class AddressInUseError(ConflictError):
         )
 
 
+class NoBytesError(ConflictError):
+    """The buffer is a group of arrays without a main one, or an array of a data type that moc does not know."""
+
+    code = "no_bytes"
+
+    def __init__(self, name: str, *, arrays: Sequence[str]) -> None:
+        what = f"it is a group of {', '.join(arrays)}" if arrays else "moc knows no data type for what it holds"
+        super().__init__(
+            f"Buffer {name!r} has no bytes to give as one: {what}. Open it as what it is, with to_xarray() or "
+            "to_zarr(), or read its parts below zarr/buffers.",
+            name=name,
+            arrays=list(arrays),
+        )
+
+
 class InvalidInputError(MocError):
     """A value from outside is not what it must be; nothing was changed."""
 
@@ -407,6 +424,19 @@ class RangeNotSatisfiableError(InvalidInputError):
 
     def __init__(self, size: int) -> None:
         super().__init__(f"The range begins behind the end: there are {size:,} bytes.", size=size)
+
+
+class ReadOnlyKeyError(InvalidInputError):
+    """A key of the Zarr hierarchy cannot be written: only those below ``buffers/NAME/`` can."""
+
+    code = "read_only_key"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"The Zarr key {key[:200]!r} cannot be written: only what is below 'buffers/NAME/' can. Open the store "
+            "with a path below 'buffers', or create the array there.",
+            key=key[:200],
+        )
 
 
 class MethodNotAllowedError(InvalidInputError):

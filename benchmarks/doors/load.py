@@ -63,7 +63,7 @@ class Sample:
     Attributes
     ----------
     latencies
-        Seconds, of the requests answered with 200: from when they were due to the last byte of the answer.
+        Seconds, of the requests answered with 200 or 206: from when they were due to the last byte of the answer.
     late
         Seconds by which requests left after they were due, although a connection was idle: the generator's own delay.
     refused
@@ -84,7 +84,7 @@ class Sample:
 
     @property
     def answered(self) -> int:
-        """How many were answered with 200."""
+        """How many were answered with 200 or 206."""
         return len(self.latencies)
 
     @property
@@ -97,7 +97,7 @@ class Sample:
         return 1000 * quantile(self.latencies, share)
 
     def check(self) -> Self:
-        """Raise if not every request was answered with 200."""
+        """Raise if not every request was answered with 200 or 206."""
         if self.refused or self.wrong or self.lost or not self.latencies:
             raise RuntimeError(
                 f"{self.answered} answered, {self.refused} refused, {self.lost} lost, {self.wrong} wrong: "
@@ -285,7 +285,7 @@ class Generator:
                 continue
             received = connection.received
             status = received[9:12]
-            if status == b"200":
+            if status in (b"200", b"206"):
                 sample.latencies.append(time.perf_counter() - connection.due)
             elif status in (b"429", b"503") and _RETRY_AFTER.search(received):
                 sample.refused += 1

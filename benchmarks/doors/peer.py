@@ -1,8 +1,9 @@
 """What the gateway is compared with: bare servers over the same TLS, each in a process of its own.
 
-``python -m benchmarks.doors.peer echo|ceiling CERT KEY`` prints its port and serves until it is killed. ``echo`` is
-Tornado with two handlers and nothing else: one gives the body back at its end, one part by part. ``ceiling`` answers
-every request with the same bytes as soon as its head is there: what the load generator can do at most.
+``python -m benchmarks.doors.peer echo|page|ceiling CERT KEY`` prints its port and serves until it is killed. ``echo``
+and ``page`` are Tornado with three handlers and nothing else: one gives the body back at its end, one part by part, one
+gives 4 KB from memory. ``ceiling`` answers every request with the same bytes as soon as its head is there: what the
+load generator can do at most.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tornado import httpserver, netutil, web
 from moc_server_ext.http.tls import Certificate, server_context
 
 _MAX_BODY_BYTES = 4 << 30
+_PAGE = bytes(range(256)) * 16
 
 
 class EchoHandler(web.RequestHandler):
@@ -43,6 +45,14 @@ class StreamingEchoHandler(web.RequestHandler):
         """End the answer."""
 
 
+class PageHandler(web.RequestHandler):
+    """Gives 4 KB that it has in memory."""
+
+    def get(self) -> None:
+        """Answer."""
+        self.write(_PAGE)
+
+
 class Ceiling(asyncio.Protocol):
     """Answers without reading more than where a request ends."""
 
@@ -67,7 +77,8 @@ async def _serve(kind: str, certificate: Certificate) -> None:
     else:
         sockets = netutil.bind_sockets(0, "127.0.0.1")
         application = web.Application(
-            [("/echo", EchoHandler), ("/stream", StreamingEchoHandler)], log_function=lambda handler: None
+            [("/echo", EchoHandler), ("/stream", StreamingEchoHandler), ("/page", PageHandler)],
+            log_function=lambda handler: None,
         )
         httpserver.HTTPServer(application, ssl_options=context).add_sockets(sockets)
         port = sockets[0].getsockname()[1]

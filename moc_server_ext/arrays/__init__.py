@@ -1,1 +1,5 @@
-"""Arrays over stored chunks: which bytes a selection needs, and Zarr's own way to read them."""
+"""Arrays in chunks: which parts of which chunks a selection needs, and how they become an array of NumPy.
+
+Where the chunks come from is a :class:`.reader.ChunkSource`'s: files, a storage, a server. NumPy and zarr are imported
+when something is read, and never by importing this package.
+"""

@@ -77,14 +77,14 @@ class HttpCall:
         """
         self._tell("")
         source = self._streams.source
-        body = Feed(source) if source is not None else bytes(self._request.input)
+        body = Feed(source) if source is not None else memoryview(self._request.input).cast("B")
         try:
             return self._until_taken(body)
         finally:
             if isinstance(body, Feed):
                 body.close()
 
-    def _until_taken(self, body: bytes | Feed) -> CallResult:
+    def _until_taken(self, body: memoryview | Feed) -> CallResult:
         deadline = time.monotonic() + OVERLOADED_SECONDS
         reread = False
         while True:
@@ -109,12 +109,14 @@ class HttpCall:
                 if not self._transport.find_again(address) or not _again(body):
                     raise
 
-    def _once(self, body: bytes | Feed) -> CallResult:
+    def _once(self, body: memoryview | Feed) -> CallResult:
         if self._cancelled.is_set():
             raise CancelledError(self._request.function)
         connections, address = self._transport.call_connections()
         headers = [("Host", connections.host), *self._transport.headers(address).items()]
-        headers += [("Accept", CONTENT_TYPE), ("Content-Type", DEFAULT_CONTENT_TYPE)]
+        told = self._request.input_headers
+        headers += [("Accept", CONTENT_TYPE), ("Content-Type", told.get("content-type", DEFAULT_CONTENT_TYPE))]
+        headers += [(name, told[name]) for name in ("moc-dtype", "moc-shape") if name in told]
         try:
             connection = connections.take()
         except NotConnectedError as error:
@@ -267,6 +269,6 @@ def _wait_seconds(error: OverloadedError) -> float:
     return seconds * (1 + secrets.randbelow(500) / 1000)
 
 
-def _again(body: bytes | Feed) -> bool:
+def _again(body: memoryview | Feed) -> bool:
     """Make the input ready to be sent once more; False when too much of it is gone."""
-    return isinstance(body, bytes) or body.rewind()
+    return not isinstance(body, Feed) or body.rewind()

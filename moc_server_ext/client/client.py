@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from ..abc import Platform
 from ..errors import InvalidInputError, PlanError, from_json
-from ..model import CallRequest, CallResult, MapReduce, Number, RunRecord, RunState, parse_limits, parse_mode
+from ..model import (
+    CallRequest,
+    CallResult,
+    MapReduce,
+    Number,
+    RunRecord,
+    RunState,
+    parse_limits,
+    parse_mode,
+    parse_name,
+)
 from ..plans.wait import wait
+from ..storage.zarr_layout import BUFFERS, node_name
+from .call_input import take_input
 from .started import CallHandle
-from .views import BuffersView, FunctionsView, KeyValuesView, to_bytes, to_text
+from .transport import API_PATH, Address
+from .views import BuffersView, FunctionsView, KeyValuesView, to_text
 
 
 class Client:
@@ -60,7 +75,8 @@ class Client:
         name
             A function's name, or a blob id.
         *arguments
-            Text or numbers: command-line arguments (posix), or the numbers of a direct call.
+            Text or numbers: command-line arguments (posix), or the numbers of a direct call. An array in the first
+            place is the input.
         env
             Environment variables of the guest; numbers become text.
         mode
@@ -68,7 +84,8 @@ class Client:
         entry
             The export to start.
         input
-            The guest's stdin: bytes, or text that is sent as UTF-8.
+            The guest's stdin: bytes, text that is sent as UTF-8, a stored buffer, an array or the result of another
+            call. The data type and the shape of an array go along.
         limits
             Limits of this call by name, such as ``{"timeout_seconds": 2}``; they only lower those of the function.
 
@@ -185,6 +202,66 @@ class Client:
             raise PlanError(f"The run has no output: it is {run.state.value}.", state=run.state.value)
         return self.platform.runs.output(run.run_id)
 
+    def zarr_store(self, path: str = "") -> Any:
+        """Give all that is stored as a store for zarr and xarray: blobs, buffers and key-values as one hierarchy.
+
+        In the process that owns the storage it can be written below ``buffers``; through a server it is read-only.
+        Reads see what is stored at their moment.
+
+        Parameters
+        ----------
+        path
+            The node that is the store's root, such as ``buffers``; empty is the whole hierarchy.
+        """
+        for owner in (self.platform, getattr(self.platform, "storage", None)):
+            own = getattr(owner, "zarr_store", None)
+            if own is not None:
+                return own(path)
+        from ..arrays.hierarchy_store import HierarchyStore
+
+        return HierarchyStore(self.platform.zarr, path)
+
+    def zarr_url(self, name: str | None = None) -> str:
+        """Give the address under which other programs open a buffer, or all buffers, by Zarr over HTTP.
+
+        They send the token as ``Authorization: Bearer TOKEN``, and trust the server's certificate (see
+        :meth:`zarr_options`).
+
+        Raises
+        ------
+        InvalidInputError
+            This process has the storage and serves it to nobody; `name` cannot be a name.
+        """
+        url = self._address().url
+        node = "" if name is None else "/" + node_name(parse_name(to_text(name), "buffer's name"))
+        return f"{url.rstrip('/')}{API_PATH}zarr/{quote(f'{BUFFERS}{node}')}"
+
+    def zarr_options(self) -> dict[str, Any]:
+        """Give what lets fsspec open :meth:`zarr_url`: the token and the certificate, as ``storage_options``.
+
+        It holds the token: whoever sees it can use the server.
+
+        Raises
+        ------
+        InvalidInputError
+            This process has the storage and serves it to nobody.
+        """
+        address = self._address()
+        options: dict[str, Any] = {}
+        if address.token:
+            options["client_kwargs"] = {"headers": {"Authorization": f"Bearer {address.token}"}}
+        if address.ca_file is not None:
+            options["ssl"] = ssl.create_default_context(cafile=address.ca_file)
+        return options
+
+    def _address(self) -> Address:
+        address: Address | None = getattr(self.platform, "address", None)
+        if address is None:
+            raise InvalidInputError(
+                "There is no address: the storage is open in this process only. Start a server with `moc serve`."
+            )
+        return address
+
     def status(self) -> dict[str, Any]:
         """Tell what runs."""
         return self.platform.status()
@@ -219,13 +296,15 @@ def _request(
     input: Any,
     limits: Mapping[str, Number] | None,
 ) -> CallRequest:
+    content, headers, arguments = take_input(input, arguments)
     return CallRequest(
         function=to_text(name),
         arguments=tuple(_argument(each) for each in arguments),
         mode=parse_mode(mode),
         entry=entry,
         env={to_text(variable): _argument(value) for variable, value in (env or {}).items()},
-        input=to_bytes(input),
+        input=content,
+        input_headers=headers,
         limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
     )
 

@@ -55,20 +55,28 @@ class Connection:
 
     # -- one request ----------------------------------------------------------------------------------------------
 
-    def begin(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | Feed) -> Answer:
+    def begin(
+        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | memoryview | Feed
+    ) -> Answer:
         """Send a request, as far as it goes until the head of the answer is there.
 
         BrokenConnectionError, or what the feed's source raises, leaves a connection that is of no further use.
         """
         import h11
 
-        size = ("Content-Length", str(len(body))) if isinstance(body, bytes) else ("Transfer-Encoding", "chunked")
+        size = (
+            ("Content-Length", str(len(body)))
+            if isinstance(body, bytes | memoryview)
+            else ("Transfer-Encoding", "chunked")
+        )
         try:
             head = self._protocol.send(h11.Request(method=method, target=target, headers=[*headers, size]))
         except h11.LocalProtocolError as error:
             raise InvalidInputError(f"The request cannot be written as HTTP: {error}.") from None
-        if isinstance(body, bytes):
-            rest = self._protocol.send_with_data_passthrough(h11.Data(data=body)) or []
+        if isinstance(body, bytes | memoryview):
+            # Any bytes-like object will do, as h11's documentation has it.
+            data = h11.Data(data=body)  # type: ignore[arg-type]
+            rest = self._protocol.send_with_data_passthrough(data) or []
             rest += self._protocol.send_with_data_passthrough(h11.EndOfMessage()) or []
             # One segment, and one record of TLS, for a small request.
             whole = [b"".join([head or b"", *rest])] if len(body) < _READ_BYTES else [head or b"", *rest]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import EntryPointNotFoundError
 from ..invocation import choose_entry, choose_mode
-from ..model import FunctionRecord, Mode
+from ..model import BufferRecord, FunctionRecord, Mode, format_size
 from ..model.exports import caller_signature, describe_exports, entry_name, is_array_export
 
 _ID_CHARACTERS = 12
@@ -88,6 +88,23 @@ def describe_functions(records: Sequence[FunctionRecord]) -> str:
         lines += [record.name, *_exports(record)]
     left = len(records) - _MOST
     return "\n".join([*lines, *([f"… and {left:,} more"] if left > 0 else [])])
+
+
+def describe_buffer(record: BufferRecord) -> str:
+    """Write what a buffer is in a few words, always the same for the same content."""
+    if record.array is not None:
+        what = f"{record.array.dtype} {record.array.shape}"
+        if record.arrays:
+            what += f" with {len(record.arrays) - 1} more in its group"
+    elif record.arrays:
+        what = f"group of {', '.join(sorted(record.arrays)[:_MOST])}"
+    else:
+        return f"<buffer {record.name!r}: {_count(record.size, 'byte')}, {record.content_type}>"
+    return f"<buffer {record.name!r}: {what}, {format_size(record.size)}>"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _exports(record: FunctionRecord) -> list[str]:

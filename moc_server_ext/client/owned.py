@@ -15,10 +15,24 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..abc import Blobs, Buffers, Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, Platform, Runs
+from ..abc import (
+    Blobs,
+    Buffers,
+    Calls,
+    CallStreams,
+    Functions,
+    Hierarchy,
+    KeyValues,
+    LocalBlobs,
+    LocalBuffers,
+    LocalHierarchy,
+    Platform,
+    Runs,
+)
 from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
 from ..model import CallRequest, CallResult, RunState
-from ..storage.endpoint import remove_endpoint
+from ..storage.endpoint import ENDPOINT_FILE, remove_endpoint
+from .following import address_of, trusted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +41,7 @@ if TYPE_CHECKING:
     from ..cluster import Cluster
     from ..scope import CallScope
     from .http import HttpPlatform
+    from .transport import Address
 
 _SETTLE_SECONDS = 2.0
 _FIND_SECONDS = 30.0
@@ -82,6 +97,7 @@ class _Face:
         self.blobs = cast(Blobs, _Noun(doorway, "blobs"))
         self.buffers = cast(Buffers, _Noun(doorway, "buffers"))
         self.kv = cast(KeyValues, _Noun(doorway, "kv"))
+        self.zarr: Hierarchy = cast(Hierarchy, _Noun(doorway, "zarr"))
         self.runs = cast(Runs, _Noun(doorway, "runs"))
         self.calls = cast(Calls, _Noun(doorway, "calls"))
 
@@ -101,6 +117,7 @@ class ServedFace(_Face):
         super().__init__(doorway)
         self.blobs: LocalBlobs = cast(LocalBlobs, _Noun(doorway, "blobs"))
         self.buffers: LocalBuffers = cast(LocalBuffers, _Noun(doorway, "buffers"))
+        self.zarr: LocalHierarchy = cast(LocalHierarchy, _Noun(doorway, "zarr"))
 
     async def call(
         self,
@@ -166,6 +183,22 @@ class OwnedPlatform(_Face):
             return f"the new owner of {self.path}"
         note = f" (other processes cannot use it: {self._unserved})" if self._unserved else ""
         return f"embedded on {self.path}{note}"
+
+    @property
+    def address(self) -> Address | None:
+        """Where others reach what is stored: this process, if it serves it, or the new owner."""
+        if self._owner is not None:
+            return self._owner.address
+        endpoint = trusted(self.path / ENDPOINT_FILE)
+        return None if endpoint is None or endpoint.pid != self._pid else address_of(endpoint)
+
+    def zarr_store(self, path: str) -> Any:
+        """Give the storage as a store of zarr, while this process owns it, and as the new owner shows it afterwards."""
+        if self._phase is _Phase.OWNING:
+            return self._cluster.storage.zarr_store(path)
+        from ..arrays.hierarchy_store import HierarchyStore
+
+        return HierarchyStore(self.zarr, path)
 
     def serve_with(self, stop: Callable[[], None]) -> None:
         """Take what ends the serving of this storage to others."""

@@ -13,7 +13,32 @@ from ..errors import InvalidInputError
 PART_BYTES = 256 << 10
 
 
-class FileParts:
+class SizedParts:
+    """Parts of which it is known how many bytes they have together.
+
+    Parameters
+    ----------
+    parts
+        If it is no iterator, it gives them once more each time that it is iterated.
+    size
+        None if that is not known after all.
+
+    Attributes
+    ----------
+    is_repeatable
+        Whether they can be iterated again.
+    """
+
+    def __init__(self, parts: Iterable[Bytes], size: int | None) -> None:
+        self._parts = parts
+        self.size = size
+        self.is_repeatable = not isinstance(parts, Iterator)
+
+    def __iter__(self) -> Iterator[Bytes]:
+        return iter(self._parts)
+
+
+class FileParts(SizedParts):
     """What follows in a binary file, in parts; iterate once.
 
     Parameters
@@ -28,11 +53,11 @@ class FileParts:
     """
 
     def __init__(self, file: Any, on_part: Callable[[int], None] | None = None) -> None:
+        super().__init__(self._read(), _rest_of(file))
         self._file = file
         self._on_part = on_part
-        self.size = _rest_of(file)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def _read(self) -> Iterator[bytes]:
         done = 0
         while self.size is None or done < self.size:
             part = self._file.read(PART_BYTES if self.size is None else min(PART_BYTES, self.size - done))
@@ -49,18 +74,25 @@ class FileParts:
 
 
 class OnceParts:
-    """Parts on their way into a request, which cannot be sent again once their iteration has begun."""
+    """Parts on their way into a request, which mostly cannot be sent again once their iteration has begun.
+
+    Attributes
+    ----------
+    begun
+        Whether something is gone that cannot be had again.
+    """
 
     def __init__(self, parts: Iterable[Bytes]) -> None:
         self._parts = parts
-        self.size: int | None = parts.size if isinstance(parts, FileParts) else None
+        self.size: int | None = parts.size if isinstance(parts, SizedParts) else None
+        self._is_repeatable = isinstance(parts, SizedParts) and parts.is_repeatable
         self.begun = False
 
-    def __iter__(self) -> Iterator[bytes]:
-        self.begun = True
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        self.begun = not self._is_repeatable
         for part in self._parts:
             if part:
-                yield bytes(part)
+                yield bytes(part) if isinstance(part, bytearray) else part
 
 
 def _rest_of(file: Any) -> int | None:

@@ -259,7 +259,7 @@ class Transport:
                 address.url.rstrip("/") + API_PATH + path,
                 params=list(query) or None,
                 headers=sent,
-                content=body,
+                content=body,  # type: ignore[arg-type]  # memoryviews too: h11 sends them
                 timeout=self._timeout(answer_seconds),
             )
             response = http.send(request, stream=True)

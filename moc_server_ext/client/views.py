@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..abc import Bytes
 from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError, MocError
-from ..model import (
-    DEFAULT_CONTENT_TYPE,
-    WASM_CONTENT_TYPE,
-    BufferRecord,
-    Declaration,
-    FunctionRecord,
-    parse_content_type,
-)
+from ..model import WASM_CONTENT_TYPE, BufferRecord, Declaration, FunctionRecord
+from .copying import given_of
 from .handles import BufferHandle, FunctionHandle
 from .http import hurried
 from .inspection import describe_functions
-from .parts import FileParts
+from .values import Labels, to_bytes, to_given
 
 if TYPE_CHECKING:
     from .client import Client
 
-_TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 _PAGE = 1000
 _GLANCE_SECONDS = 0.4
 # Inside of the classes, `list` is a method.
@@ -107,22 +99,40 @@ class BuffersView:
     def put(
         self,
         name: str,
-        content: Any,
+        value: Any,
         content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        chunks: Sequence[int] | None = None,
+        dims: Sequence[str | None] | None = None,
+        attributes: Mapping[str, Any] | None = None,
     ) -> BufferRecord:
-        """Store `content` under `name`, replacing what was there; durable on return.
+        """Store `value` under `name`, replacing what was there; durable on return.
 
         Parameters
         ----------
-        content
-            Bytes, text (as UTF-8), a file that is open in binary mode, or an iterator that gives bytes in parts. Of
-            the last two no more than a part is in memory at once; what they raise goes on, and nothing is stored.
+        value
+            Bytes, text (as UTF-8), a `pathlib.Path` of a file, a file that is open in binary mode, an iterator that
+            gives bytes in parts; an array of NumPy, or anything that gives one; an array or a group of zarr; a Dataset
+            or a DataArray of xarray; another buffer; the result of a call. Of files, iterators, and arrays that are
+            not in memory, no more than a part is in memory at once; what they raise goes on, and nothing is stored.
+        content_type, headers
+            In the place of those that the value brings along.
+        chunks, dims, attributes
+            For an array: the shape of its chunks (by default runs of about 8 MiB), a name for each axis, and what else
+            there is to say of it, as JSON.
+
+        Raises
+        ------
+        InvalidInputError
+            `value` cannot be stored, and the message says what to do instead. Nothing was changed.
         """
-        if content_type is None:
-            content_type = _TEXT_CONTENT_TYPE if isinstance(content, str) else DEFAULT_CONTENT_TYPE
-        content_type = parse_content_type(content_type)
-        return self._client.platform.buffers.put(to_text(name), to_content(content), content_type, headers)
+        labels = Labels(chunks, dims, attributes)
+        if isinstance(value, BufferHandle):
+            given = given_of(value._platform, value.name, labels, content_type=content_type, headers=headers)
+        else:
+            given = to_given(value, labels, content_type=content_type, headers=headers)
+        return given.store(self._client.platform.buffers, to_text(name))
 
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers, sorted by name."""
@@ -132,11 +142,8 @@ class BuffersView:
         self._client.platform.buffers.stat(to_text(name))  # A name that is not there fails here, not at the first read.
         return BufferHandle(self._client, name)
 
-    def __setitem__(self, name: str, content: Any) -> None:
-        if isinstance(content, BufferHandle):
-            self.put(name, content.parts(), content.content_type)
-        else:
-            self.put(name, content)
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.put(name, value)
 
     def __delitem__(self, name: str) -> None:
         self._client.platform.buffers.delete(to_text(name))
@@ -214,40 +221,6 @@ class KeyValuesView:
 
     def __repr__(self) -> str:
         return "<kv>"
-
-
-def to_bytes(content: Any) -> bytes:
-    """Give the bytes of text (UTF-8) or of a bytes-like object.
-
-    Raises
-    ------
-    InvalidInputError
-        `content` is neither. Arrays are refused too: their bytes alone would lose type and shape.
-    """
-    if isinstance(content, bytes):
-        return content
-    if isinstance(content, str):
-        return content.encode()
-    if isinstance(content, bytearray) or (isinstance(content, memoryview) and content.format == "B"):
-        return bytes(content)
-    hint = " Give the bytes of an array with array.tobytes()." if hasattr(content, "tobytes") else ""
-    raise InvalidInputError(f"Expected bytes or text, found {type(content).__name__}.{hint}")
-
-
-def to_content(content: Any) -> Bytes | Iterable[Bytes]:
-    """Give bytes, or the parts of a file or of an iterator, each of which must be bytes or text.
-
-    Raises
-    ------
-    InvalidInputError
-        `content` is none of these; for a part, while the parts are iterated.
-    """
-    if hasattr(content, "read"):
-        return FileParts(content)
-    if isinstance(content, FileParts):
-        return content
-    # An iterator, and not whatever has one: an array or a list of numbers is meant as something else.
-    return map(to_bytes, content) if isinstance(content, Iterator) else to_bytes(content)
 
 
 def to_text(name: Any) -> str:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import frames
-from ..errors import AnswerTooLargeError, MocError
+from ..errors import AnswerTooLargeError, InvalidInputError, MocError
 from ..frames import Frame
-from ..model import CallResult, result_to_json
+from ..model import CallResult, array_headers, parse_array_headers, result_to_json
 from .content import safe_content_type
 from .eager import start_now
 from .messages import JSON_CONTENT_TYPE, ApiResponse, json_response
@@ -75,11 +75,13 @@ class RawAnswer:
         while size <= HEAD_BYTES and (part := await call.next_part(PIECE_BYTES)):
             head.append(part)
             size += len(part)
-        headers = {"Moc-Call-Id": call.call_id}
         if size <= HEAD_BYTES:
             result = await call.result()
-            await reply.give(_raw_response(b"".join(head), result.output_headers, _result_headers(result)))
+            body = b"".join(head)
+            headers = _result_headers(result) | _array_headers(result.output_headers, len(body))
+            await reply.give(_raw_response(body, result.output_headers, headers))
             return
+        headers = {"Moc-Call-Id": call.call_id} | _array_headers(call.output.headers)
         reply.begin(_raw_response(b"", call.output.headers, headers))
         for part in head:
             await reply.send(part, running)
@@ -219,6 +221,19 @@ def _raw_response(body: bytes, output_headers: Mapping[str, str], headers: Mappi
 
 def _frames_response(body: bytes) -> ApiResponse:
     return ApiResponse(body=body, content_type=frames.CONTENT_TYPE)
+
+
+def _array_headers(output_headers: Mapping[str, str], size: int | None = None) -> dict[str, str]:
+    """Say what array the output is, as far as the guest's word is well-formed, and fits a `size` that is known."""
+    said = {name: output_headers[name] for name in ("moc-dtype", "moc-shape") if name in output_headers}
+    try:
+        array = parse_array_headers(said) if said else None
+    except InvalidInputError:
+        return {}
+    if array is None or size not in (None, array.nbytes):
+        return {}
+    told = array_headers(array)
+    return {"Moc-Dtype": told["moc-dtype"], "Moc-Shape": told["moc-shape"]}
 
 
 def _result_headers(result: CallResult) -> dict[str, str]:

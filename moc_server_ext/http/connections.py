@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tornado import httpserver
 from tornado.iostream import IOStream, SSLIOStream
@@ -25,6 +25,8 @@ _FEWEST_CONNECTIONS: Final = 64
 _FILES_FOR_OTHERS: Final = 512
 # A connection may idle for so much longer than it should, as a share of that.
 _SWEEP_SHARE: Final = 0.1
+# TLS gives no more at once; tornado would clear 64 KiB for each read.
+_RECORD_BYTES: Final = 16 << 10
 
 
 def usual_connections() -> int:
@@ -109,6 +111,34 @@ class Connections:
             self._sweep_later()
 
 
+class LastingStream(SSLIOStream):
+    """A connection that the event loop goes on listening to while its request is answered.
+
+    Most are answered at once, and tornado would take each out of the loop for that time and put it back. Where more
+    comes before the answer, it is taken out then: what is not read stays the client's.
+    """
+
+    _wakes_reader = False
+
+    @classmethod
+    def taking(cls, stream: SSLIOStream) -> Self:
+        """Make one of a connection that tornado has just accepted, in its place."""
+        plain = stream.socket
+        stream.io_loop.remove_handler(plain)
+        return cls(plain, max_buffer_size=stream.max_buffer_size, read_chunk_size=_RECORD_BYTES)
+
+    def reading(self) -> bool:
+        """Tell whether somebody reads, or did when the present event came."""
+        return self._wakes_reader or super().reading()
+
+    def _handle_events(self, fd: Any, events: int) -> None:
+        self._wakes_reader = super().reading()
+        try:
+            super()._handle_events(fd, events)
+        finally:
+            self._wakes_reader = False
+
+
 class BoundedServer(httpserver.HTTPServer):
     """An HTTP server that sheds connections which say nothing.
 
@@ -138,6 +168,8 @@ class BoundedServer(httpserver.HTTPServer):
         self, stream: IOStream, address: tuple[Any, ...]
     ) -> Awaitable[None] | None:
         """Serve a new connection."""
+        if isinstance(stream, SSLIOStream):
+            stream = LastingStream.taking(stream)
         if not self._bounded.add(stream):
             stream.close()
             return None

@@ -38,9 +38,7 @@ def request_content_type(request: ApiRequest, default: str = DEFAULT_CONTENT_TYP
         The header is there, and is no media type.
     """
     text = request.headers.get("content-type", "").strip()
-    if text in _MEANINGLESS_CONTENT_TYPES:
-        return default
-    return parse_content_type(text)
+    return default if text in _MEANINGLESS_CONTENT_TYPES else parse_content_type(text)
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:

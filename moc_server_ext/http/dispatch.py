@@ -15,8 +15,10 @@ from tornado import httputil
 
 from .eager import start_now
 from .handler import ApiMixin
+from .heads import parse_head
+from .plain import PlainRequest
 
-MakeHandler = Callable[[httputil.HTTPServerRequest], ApiMixin]
+MakeHandler = Callable[[PlainRequest], ApiMixin]
 
 
 class Dispatcher(httputil.HTTPServerConnectionDelegate):
@@ -33,15 +35,16 @@ class Dispatcher(httputil.HTTPServerConnectionDelegate):
 
     def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
         """Take the next request of a connection."""
-        return _Exchange(self._make, server_conn, request_conn)
+        # An instance's attribute in front of the method.
+        request_conn._parse_headers = parse_head  # type: ignore[attr-defined]
+        return _Exchange(self._make, request_conn)
 
 
 class _Exchange(httputil.HTTPMessageDelegate):
     """One request, told by its connection as it comes, and its handler."""
 
-    def __init__(self, make: MakeHandler, server: object, connection: httputil.HTTPConnection) -> None:
+    def __init__(self, make: MakeHandler, connection: httputil.HTTPConnection) -> None:
         self._make = make
-        self._server = server
         self._connection = connection
 
     def headers_received(
@@ -50,16 +53,7 @@ class _Exchange(httputil.HTTPMessageDelegate):
         """Make the handler, and let it decide what becomes of the body, before any of that is read."""
         # The connections of a server tell of requests only.
         line = cast(httputil.RequestStartLine, start_line)
-        path, _, query = line.path.partition("?")
-        request = httputil.HTTPServerRequest(
-            # Tornado would parse the query, and copy what it found; the handler does so by itself.
-            start_line=line._replace(path=path),
-            headers=headers,
-            connection=self._connection,
-            server_connection=self._server,
-        )
-        request.query = query
-        self._handler = self._make(request)
+        self._handler = self._make(PlainRequest(line, headers, self._connection))
         return self._begin(self._handler.prepare())
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:

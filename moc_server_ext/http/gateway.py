@@ -13,13 +13,14 @@ import socket
 import time
 from pathlib import Path
 
-from tornado import httputil, netutil, web
+from tornado import httputil, netutil
 
 from ..errors import AddressInUseError, InvalidInputError, MocError, NotFoundError, UnauthorizedError
 from .connections import HANDSHAKE_SECONDS, IDLE_SECONDS, BoundedServer, Connections, usual_connections
 from .dispatch import Dispatcher
 from .handler import Api, ApiMixin
 from .messages import Door
+from .plain import PlainHandler
 from .routes import API_PATH
 from .tls import Certificate, server_context
 
@@ -29,7 +30,7 @@ _MAX_HEADER_BYTES = 256 << 10
 _BACKLOG = 1024
 
 
-class GatewayHandler(ApiMixin, web.RequestHandler):
+class GatewayHandler(ApiMixin, PlainHandler):  # type: ignore[misc]  # the mixin's own base is tornado's
     """A request that must carry ``Authorization: Bearer TOKEN`` (or ``token TOKEN``)."""
 
     door = Door.GATEWAY
@@ -39,8 +40,6 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
         super().initialize(api)
         self._token = token
         self._connections = connections
-        # Which tornado's `Application` would set; nothing here is to be compressed.
-        self._transforms = []
         self._stream = self.request.connection.stream  # type: ignore[union-attr]
 
     def on_finish(self) -> None:
@@ -50,10 +49,8 @@ class GatewayHandler(ApiMixin, web.RequestHandler):
 
     def clear(self) -> None:
         """Begin the response: with the time that it is made at, and without telling which server this is."""
-        self._headers = httputil.HTTPHeaders()
+        super().clear()
         self._headers["Date"] = _date(int(time.time()))
-        self._write_buffer = []
-        self.set_status(200)
 
     async def authenticate(self) -> str:
         """Compare the token, in a time that does not depend on where it differs; the connection is in use from then."""
@@ -114,8 +111,7 @@ class Gateway:
         self.url = f"https://{_url_host(host)}:{self.port}"
         self.ca_file: Path = certificate.cert_file
         connections = Connections(max_connections or usual_connections(), idle_seconds)
-        application = web.Application(log_function=lambda handler: None)
-        make = functools.partial(GatewayHandler, application, api=api, token=token, connections=connections)
+        make = functools.partial(GatewayHandler, api=api, token=token, connections=connections)
         self._server = BoundedServer(
             Dispatcher(make),
             connections=connections,

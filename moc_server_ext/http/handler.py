@@ -36,6 +36,7 @@ from .bodies import BodySink, SilenceWatch, send_parts
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
 from .metrics import Metrics
 from .openapi.document import Documents
+from .plain import HEADER_VALUE
 from .reply import Reply
 from .routes import Operation, find_operation
 from .streaming import StreamedCall
@@ -51,7 +52,6 @@ _LOG = logging.getLogger("moc_server_ext.http")
 _DRAIN_UNKNOWN_BYTES = 1 << 20
 _DRAIN_KNOWN_BYTES = 64 << 20
 _ERROR_HEADER_MAX = 8 << 10
-_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _CLIENT_NAME = re.compile(r"[!-~]{1,64}", re.ASCII)
 
 
@@ -185,6 +185,7 @@ class ApiMixin(_Handler):
             headers=self.request.headers,
             caller=self._caller,
             hand_over=self.api.hand_over,
+            max_body_bytes=self.api.max_body_bytes,
         )
 
     def _client_name(self) -> str:
@@ -267,6 +268,11 @@ class ApiMixin(_Handler):
         request = replace(self._api_request, body=b"".join(self._parts))
         self._parts.clear()
         operation = cast(Operation, self._operation)
+        at_once = self._route.at_once.get(request.method)
+        answered = None if at_once is None else at_once(request)
+        if answered is not None:
+            self.respond(answered)
+            return
         work = (
             self.api.workers.run(functools.partial(operation, request))
             if self._sink is None
@@ -343,7 +349,7 @@ class ApiMixin(_Handler):
         if response.sandboxed:
             headers["Content-Security-Policy"] = "sandbox"
         for name, value in (*response.headers.items(), ("Content-Type", response.content_type)):
-            if not _HEADER_VALUE.fullmatch(value):
+            if not HEADER_VALUE.fullmatch(value):
                 raise ValueError(f"{value!r} cannot be the value of the header {name}")
             headers[name] = value
 

@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from ..abc import LocalBlobs, LocalBuffers, Platform, Receiver
+from ..abc import LocalBlobs, LocalBuffers, LocalHierarchy, Platform, Receiver
 from ..buffers.channel import Channel
 from ..errors import InvalidInputError
 from ..model import CallRequest, CallResult
@@ -21,6 +21,8 @@ from ..model import CallRequest, CallResult
 JSON_CONTENT_TYPE = "application/json"
 # Newer versions of Tornado take no more either.
 _QUERY_FIELDS_MAX = 1_000
+LIMIT_DEFAULT: Final = 1000
+LIMIT_MAX: Final = 10_000
 
 
 class ServedPlatform(Platform, Protocol):
@@ -37,6 +39,11 @@ class ServedPlatform(Platform, Protocol):
     @property
     def buffers(self) -> LocalBuffers:
         """Stored, named buffers."""
+        ...
+
+    @property
+    def zarr(self) -> LocalHierarchy:
+        """All that is stored, as one Zarr hierarchy."""
         ...
 
     async def call(
@@ -84,6 +91,8 @@ class ApiRequest:
         Who asks; see :attr:`.CallRequest.caller`.
     hand_over
         Closes the storage for another process, whose id it is given; None where the owner keeps it.
+    max_body_bytes
+        Largest body that a request may have, also once it is unpacked.
     """
 
     platform: ServedPlatform
@@ -98,6 +107,7 @@ class ApiRequest:
     received: Receiver[Any] | None = None
     caller: str = "local"
     hand_over: Callable[[int | None], None] | None = None
+    max_body_bytes: int = 0
 
     def commit_body(self) -> Any:
         """Store what was received, and give its record."""
@@ -134,13 +144,7 @@ class ApiRequest:
 
     def json_body(self) -> Mapping[str, Any]:
         """Read the body as a JSON object."""
-        try:
-            body = json.loads(self.body)
-        except (ValueError, RecursionError):
-            raise InvalidInputError("The request's body is not JSON in UTF-8.") from None
-        if not isinstance(body, dict):
-            raise InvalidInputError("The request's body is not a JSON object.")
-        return body
+        return parse_json_object(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,17 @@ def to_json_bytes(body: Any) -> bytes:
     return json.dumps(body, allow_nan=False).encode() + b"\n"
 
 
+def parse_json_object(text: bytes) -> Mapping[str, Any]:
+    """Read a body that is a JSON object."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInputError("The request's body is not JSON in UTF-8.") from None
+    if not isinstance(body, dict):
+        raise InvalidInputError("The request's body is not a JSON object.")
+    return body
+
+
 def parse_query(text: str) -> tuple[tuple[str, str], ...]:
     """Read a URL's query; a value that is no UTF-8 is refused."""
     try:
@@ -204,6 +219,18 @@ def parse_single(values: Sequence[str], name: str) -> str | None:
     if len(values) > 1:
         raise InvalidInputError(f"Query parameter {name!r} is given {len(values)} times; expected once.")
     return values[0] if values else None
+
+
+def parse_limit(values: Sequence[str]) -> int:
+    """Read ``limit``, how much of a list is given at most."""
+    text = parse_single(values, "limit")
+    if text is None:
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
+        raise InvalidInputError(
+            f"Query parameter 'limit' is a whole number from 1 to {LIMIT_MAX:,}, not {text[:32]!r}."
+        )
+    return int(text[:9])
 
 
 def parse_flag(values: Sequence[str], name: str) -> bool:

@@ -53,7 +53,7 @@ class Observation:
         self._refreshing = loop.create_task(self._refresh())
         self._emitter = EventEmitter(log, loop)
         self._emitter.register_schemas()
-        self._unsubscribe = self._cluster.subscribe(self._emitter)
+        self._unsubscribe = self._cluster.subscribe(self._emitter, starts=self._emitter.hears_starts)
 
     def stop(self) -> None:
         """End all of it; on the event loop, idempotent. Metrics go on counting, and can be read as text."""

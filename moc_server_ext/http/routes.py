@@ -11,11 +11,26 @@ from ..abc import Receiver
 from ..errors import MethodNotAllowedError, NotFoundError
 from ..model import CallRequest
 from .messages import ApiRequest, ApiResponse
-from .nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
+from .nouns import (
+    blobs,
+    buffers,
+    calls,
+    description,
+    functions,
+    handover,
+    keyvalues,
+    metrics,
+    runs,
+    status,
+    uploads,
+    zarr,
+)
 
 Operation = Callable[[ApiRequest], ApiResponse]
 CallOperation = Callable[[ApiRequest], CallRequest]
 """Reads the head of a request, at once and without waiting, into the call that its body goes to."""
+AtOnce = Callable[[ApiRequest], ApiResponse | None]
+"""Answers on the event loop, without waiting for a disk or anything else, or gives None: then the operation answers."""
 # Begins to store a body that comes in parts, before the first of them is taken.
 Begin = Callable[[ApiRequest], Receiver[Any]]
 
@@ -46,6 +61,10 @@ class Route:
         Whether its methods, but for reading, are a matter of calling functions, not of changing what is stored.
     receives
         By method: what a body goes into while it comes; others are handed to their operation as a whole.
+    tail
+        Whether the last segment of the pattern stands for all that follows, slashes included.
+    at_once
+        By method: a shorter way to the same answer, for what can be told without waiting for anything.
     """
 
     pattern: tuple[str, ...]
@@ -53,12 +72,15 @@ class Route:
     streamed: bool = False
     executes: bool = False
     receives: dict[str, Begin] = field(default_factory=dict)
+    tail: bool = False
+    at_once: dict[str, AtOnce] = field(default_factory=dict)
 
     def matches(self, segments: tuple[str, ...]) -> bool:
         """Tell whether this is the route of a path."""
-        if len(segments) != len(self.pattern):
+        if len(segments) != len(self.pattern) and not (self.tail and len(segments) > len(self.pattern)):
             return False
-        for expected, found in zip(self.pattern, segments, strict=True):
+        # What lies behind the first segment of a tail is its operation's to judge.
+        for expected, found in zip(self.pattern, segments, strict=False):
             # Equal for most; a segment in braces stands for any other that is not empty.
             if found != expected and not (found and expected[0] == "{"):
                 return False
@@ -71,12 +93,14 @@ def _route(
     streamed: bool = False,
     executes: bool = False,
     receives: dict[str, Begin] | None = None,
+    tail: bool = False,
+    at_once: dict[str, AtOnce] | None = None,
     **operations: Operation | CallOperation,
 ) -> Route:
     by_method = {method.upper(): operation for method, operation in operations.items()}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    return Route(tuple(path.split("/")), by_method, streamed, executes, receives or {})
+    return Route(tuple(path.split("/")), by_method, streamed, executes, receives or {}, tail, at_once or {})
 
 
 ROUTES: tuple[Route, ...] = (
@@ -99,22 +123,31 @@ ROUTES: tuple[Route, ...] = (
         get=buffers.get_buffer,
         put=buffers.put_buffer,
         delete=buffers.delete_buffer,
-        receives={"PUT": buffers.receive_buffer},
+        receives={"PUT": uploads.receive_buffer},
+        at_once={"GET": buffers.glance_at_buffer},
     ),
+    _route("buffers/{name}/append", post=buffers.append_buffer, receives={"POST": uploads.receive_appended}),
+    _route("buffers/{name}/chunks", get=buffers.get_buffer_chunks),
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
     _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),
     _route("runs", get=runs.list_runs, post=runs.post_run, executes=True),
     _route("runs/{id}", get=runs.get_run, delete=runs.delete_run, executes=True),
     _route("runs/{id}/output", get=runs.get_run_output),
+    _route("zarr", get=zarr.list_zarr_keys),
+    _route("zarr/{key}", get=zarr.get_zarr_value, tail=True, at_once={"GET": zarr.glance_at_zarr_value}),
     _route("handover", post=handover.post_handover),
 )
 
 
-# By noun and length, which leave one or two to look at.
+# By noun and length, which leave one or two to look at; those with a tail, which have no length, by noun alone.
 _BY_SHAPE: dict[tuple[str, int], list[Route]] = {}
+_WITH_TAIL: dict[str, list[Route]] = {}
 for _each in ROUTES:
-    _BY_SHAPE.setdefault((_each.pattern[0], len(_each.pattern)), []).append(_each)
+    if _each.tail:
+        _WITH_TAIL.setdefault(_each.pattern[0], []).append(_each)
+    else:
+        _BY_SHAPE.setdefault((_each.pattern[0], len(_each.pattern)), []).append(_each)
 
 
 def find_action(method: str, segments: tuple[str, ...]) -> Action:
@@ -134,7 +167,8 @@ def find_operation(method: str, segments: tuple[str, ...]) -> tuple[Route, Opera
     MethodNotAllowedError
         The path is there, but not for this method; the allowed ones are in ``details["allowed"]``.
     """
-    for route in _BY_SHAPE.get((segments[0], len(segments)), ()):
+    noun = segments[0]
+    for route in _BY_SHAPE.get((noun, len(segments))) or _WITH_TAIL.get(noun) or ():
         if route.matches(segments):
             operation = route.operations.get(method)
             if operation is None:

@@ -51,6 +51,8 @@ _NUMBERS: Final = re.compile(r"[0-9]{1,20}(?:[ \t]*,[ \t]*[0-9]{1,20})*[ \t]*,?"
 _DTYPE_HEADER: Final = "moc-dtype"
 _SHAPE_HEADER: Final = "moc-shape"
 _CHUNKS_HEADER: Final = "moc-chunks"
+_NAMES_HEADER: Final = "moc-dimension-names"
+_ATTRIBUTES_HEADER: Final = "moc-attributes"
 
 
 @dataclass(frozen=True)
@@ -264,8 +266,23 @@ def array_headers(array: ArraySpec) -> dict[str, str]:
     }
 
 
+def label_headers(array: ArraySpec) -> dict[str, str]:
+    """Give the headers that tell the names of an array's axes and its attributes; none if it has neither."""
+    headers: dict[str, str] = {}
+    if array.dimension_names is not None:
+        headers[_NAMES_HEADER] = json.dumps(array.dimension_names, separators=(",", ":"))
+    if array.attributes:
+        headers[_ATTRIBUTES_HEADER] = json.dumps(dict(array.attributes), allow_nan=False, separators=(",", ":"))
+    return headers
+
+
 def parse_array_headers(headers: Mapping[str, str]) -> ArraySpec | None:
-    """Read ``moc-dtype``, ``moc-shape`` and ``moc-chunks`` (lower-case); None if neither type nor shape is said.
+    """Read ``moc-dtype``, ``moc-shape``, ``moc-chunks`` and the labels; None if neither type nor shape is said.
+
+    Parameters
+    ----------
+    headers
+        By lower-case name.
 
     Raises
     ------
@@ -278,7 +295,28 @@ def parse_array_headers(headers: Mapping[str, str]) -> ArraySpec | None:
     if dtype is None or shape is None:
         missing = "Moc-Dtype" if dtype is None else "Moc-Shape"
         raise InvalidInputError(f"An array needs the headers Moc-Dtype and Moc-Shape; found none named {missing}.")
-    return parse_array(dtype.strip(), shape, headers.get(_CHUNKS_HEADER))
+    return parse_array(
+        dtype.strip(),
+        shape,
+        headers.get(_CHUNKS_HEADER),
+        dimension_names=_parse_json(headers, _NAMES_HEADER, list),
+        attributes=_parse_json(headers, _ATTRIBUTES_HEADER, dict),
+    )
+
+
+def _parse_json(headers: Mapping[str, str], name: str, kind: type) -> Any:
+    """Read a header that is a JSON list or object; None if it is not there."""
+    text = headers.get(name)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, kind):
+        what = "list" if kind is list else "object"
+        raise InvalidInputError(f"The header {name.title()} is not a JSON {what}: {text[:64]!r}.")
+    return found
 
 
 def _parse_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

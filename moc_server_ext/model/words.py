@@ -72,3 +72,15 @@ def parse_content_type(text: str) -> str:
     if not is_content_type(text):
         raise InvalidInputError(f"Content type {text[:128]!r} is no media type; expected TYPE/SUBTYPE.")
     return text
+
+
+def format_size(size: int) -> str:
+    """Write a number of bytes for people: ``17 bytes``, ``4.0 KiB``."""
+    if size < 1024:
+        return f"{size} byte{'' if size == 1 else 's'}"
+    value = float(size)
+    for unit in ("KiB", "MiB", "GiB"):
+        value /= 1024
+        if value < 1024 or unit == "GiB":
+            break
+    return f"{value:,.1f} {unit}"

@@ -1,32 +1,48 @@
-"""Stored buffers: named bytes with a content type and headers, replaced as a whole.
+"""Stored buffers: named bytes, arrays and groups of arrays, with a content type and headers.
 
-Each is an array ``buffers/<percent-encoded name>`` of the Zarr hierarchy; its attributes hold all but the bytes.
+Each is a node ``buffers/<percent-encoded name>`` of the Zarr hierarchy; its attributes hold all but the content. Here
+is the face of several modules: how buffers are written (:mod:`.buffer_writes`), grow (:mod:`.growing`), are written
+chunk by chunk (:mod:`.array_writer`), come as whole nodes (:mod:`.zarr_nodes`), and are read (:mod:`.versions`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
-from ..abc import Bytes
+from ..abc import Bytes, Content
 from ..errors import BufferNotFoundError, nearest
-from ..model import DEFAULT_CONTENT_TYPE, BufferRecord, parse_name
-from .arrays import ByteArrays
-from .content import OpenContent
-from .receiving import Received, StoredReceiver
-from .writes import WriteGroup, Writer
+from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, parse_name
+from .adopting import adopt_staged
+from .array_content import VersionContent, open_version
+from .array_writer import ArrayWriter
+from .buffer_writes import BufferWrites
+from .chunk_files import ChunkFiles, list_chunk_files
+from .glances import glance_at
+from .growing import Grower
+from .nodes import array_node_document, bytes_node_document
+from .receiving import StoredReceiver
+from .versions import Version, Versions
+from .writes import WriteGroup
+from .zarr_nodes import receive_node
 
 # Comparing names takes time, and a guest can ask for missing buffers in a loop.
 _SUGGESTED_AMONG: Final = 256
 
 
 class StoredBuffers:
-    """The buffers of one storage directory: :class:`moc_server_ext.abc.Buffers`. Thread-safe."""
+    """The buffers of one storage directory: :class:`moc_server_ext.abc.LocalBuffers`. Thread-safe."""
 
-    def __init__(self, arrays: ByteArrays, writer: Writer) -> None:
-        self._arrays = arrays
-        self._writer = writer
+    def __init__(self, versions: Versions, writes: BufferWrites, staging: Path) -> None:
+        self._versions = versions
+        self._writes = writes
+        self._staging = staging
+        self._grower = Grower(self.version, writes)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
 
     def put(
         self,
@@ -35,6 +51,8 @@ class StoredBuffers:
         content_type: str = DEFAULT_CONTENT_TYPE,
         headers: Mapping[str, str] | None = None,
         *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
         group: WriteGroup | None = None,
     ) -> BufferRecord:
         """Store `content` under `name`, replacing what was there; durable on return.
@@ -46,20 +64,26 @@ class StoredBuffers:
         content
             Bytes, or the parts that make them up, which are never in memory all together. What their iterator raises
             goes on; nothing was changed then.
+        array
+            What the content is an array of: its elements in C order, little-endian, exactly as many as it has.
+        origin
+            What made the buffer.
 
         Raises
         ------
         InvalidInputError
-            `name` cannot be a name, or the headers are too large. Nothing was changed.
+            `name` cannot be a name, the headers are too large, or the content is not as large as the array. Nothing
+            was changed.
         StorageFullError, ReadOnlyStorageError, StorageError
             The buffer is as it was before.
         """
-        if isinstance(content, bytes | bytearray | memoryview):
-            parse_name(name, "buffer's name")
-            return self._store(name, bytes(content), content_type, _lowered(headers), group)
-        with self.receive(name, content_type, headers, group=group) as receiver:
-            for part in content:
-                receiver.write(part)
+        is_bytes = isinstance(content, bytes | bytearray | memoryview)
+        if is_bytes and array is None:
+            facts = self._writes.new_facts(name, content_type, headers, origin)
+            return self._writes.store_bytes(name, self._writes.staged(name, content), facts, group)  # type: ignore[arg-type]
+        with self.receive(name, content_type, headers, array=array, origin=origin, group=group) as receiver:
+            for part in (content,) if is_bytes else content:
+                receiver.write(part)  # type: ignore[arg-type]
             return receiver.commit()
 
     def receive(
@@ -68,6 +92,8 @@ class StoredBuffers:
         content_type: str = DEFAULT_CONTENT_TYPE,
         headers: Mapping[str, str] | None = None,
         *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
         group: WriteGroup | None = None,
     ) -> StoredReceiver[BufferRecord]:
         """Begin to store content that comes in parts; nothing of it is visible before its commit.
@@ -75,29 +101,144 @@ class StoredBuffers:
         Raises
         ------
         InvalidInputError
-            `name` cannot be a name, or the headers are too large. Nothing was begun.
+            `name` cannot be a name, or the headers are too large. Nothing was begun. From the receiver's methods: the
+            content is not as large as `array`, and nothing was changed.
         StorageFullError, ReadOnlyStorageError, StorageError
             From the receiver's methods: the buffer is as it was before, and nothing is left of what came.
         """
-        headers = _lowered(headers)
-        self._arrays.check_attributes(parse_name(name, "buffer's name"), _attributes(content_type, headers, 0.0))
+        facts = self._writes.new_facts(name, content_type, headers, origin)
+        if array is None:
+            self._writes.check_document(name, bytes_node_document(0, facts))
+            return StoredReceiver(
+                self._writes.receive(name),
+                lambda received: self._writes.store_bytes(
+                    name, received, replace(facts, created_at=time.time()), group
+                ),
+            )
+        self._writes.check_document(name, array_node_document(array, replace(facts, whole=True)))
         return StoredReceiver(
-            self._writer.receive(f"buffer {name!r}"),
-            lambda received: self._store(name, received, content_type, headers, group),
+            self._writes.cutter(name, array),
+            lambda cutter: self._writes.store_array(
+                name, array, cutter.finish(), replace(facts, created_at=time.time()), group=group
+            ),
         )
 
-    def _store(
+    def write_array(
         self,
         name: str,
-        content: bytes | Received,
-        content_type: str,
-        headers: Mapping[str, str],
-        group: WriteGroup | None,
+        array: ArraySpec,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        origin: Mapping[str, str] | None = None,
+    ) -> ArrayWriter:
+        """Begin to write an array chunk by chunk, from any threads; all of it appears at the writer's commit.
+
+        Raises
+        ------
+        InvalidInputError
+            `name` cannot be a name, or the headers are too large. Nothing was begun.
+        """
+        facts = replace(self._writes.new_facts(name, content_type, headers, origin), whole=True)
+        self._writes.check_document(name, array_node_document(array, facts))
+        return ArrayWriter(
+            name,
+            array,
+            self._writes.objects,
+            self._writes.directory,
+            lambda chunks: self._writes.store_array(name, array, chunks, replace(facts, created_at=time.time())),
+        )
+
+    def append(self, name: str, content: Bytes | Iterable[Bytes], array: ArraySpec) -> BufferRecord:
+        """Make an array longer along its first axis; at once, and durable on return.
+
+        Parameters
+        ----------
+        content
+            The elements to add, in C order, little-endian: bytes, or the parts that make them up.
+        array
+            What they are: the data type and the other axes of the buffer's array. Its chunks are not looked at.
+
+        Raises
+        ------
+        BufferNotFoundError
+            There is none.
+        InvalidInputError
+            The buffer is no array whose chunks hold elements as they are, or what comes does not fit it.
+        ConflictError
+            The buffer was replaced meanwhile.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            As for all of them: the buffer is as it was before.
+        """
+        return self._grower.append(parse_name(name, "buffer's name"), content, array)
+
+    def put_zarr(
+        self, name: str, entries: Iterable[tuple[str, bytes]], *, origin: Mapping[str, str] | None = None
     ) -> BufferRecord:
-        record = BufferRecord(name, len(content), content_type, headers, time.time())
-        with self._writer.joined(group) as joined:
-            self._arrays.put(joined, name, content, _attributes(content_type, headers, record.created_at))
-        return record
+        """Store a whole Zarr v3 node, an array or a group, in place of what was there; durable on return.
+
+        Parameters
+        ----------
+        entries
+            Keys relative to the node (``zarr.json``, ``t2m/c/0/0``) and their values, in any order. What their
+            iterator raises goes on; nothing was changed then.
+
+        Raises
+        ------
+        InvalidInputError
+            `name` cannot be a name, or the entries are no Zarr v3 node. Nothing was changed.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            The buffer is as it was before.
+        """
+        facts = self._writes.new_facts(name, DEFAULT_CONTENT_TYPE, None, origin)
+        return self._writes.store_node(
+            name, receive_node(name, entries, facts, self._writes.objects, self._writes.directory)
+        )
+
+    def adopt(
+        self,
+        name: str,
+        files: Mapping[str, str],
+        array: ArraySpec,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        origin: Mapping[str, str] | None = None,
+    ) -> BufferRecord:
+        """Store an array whose chunks another process on this machine has written into the staging directory.
+
+        The files are taken over by renaming; whatever comes of it, none of them is left where it was.
+
+        Parameters
+        ----------
+        files
+            Names of the files (32 hex digits) by the keys of the chunks (``c/0``): one for each chunk, filled up to
+            its full shape.
+
+        Raises
+        ------
+        InvalidInputError
+            A chunk or a file is missing, a name is no such name, or a file is a link, no regular file, somebody
+            else's, or not of the size of a chunk. Nothing was changed.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            The buffer is as it was before.
+        """
+        facts = replace(self._writes.new_facts(name, content_type, headers, origin), whole=True)
+        self._writes.check_document(name, array_node_document(array, facts))
+        chunks = adopt_staged(files, array, self._staging, self._writes.objects, self._writes.directory)
+        return self._writes.store_array(name, array, chunks, facts)
+
+    def delete(self, name: str, *, group: WriteGroup | None = None) -> None:
+        """Remove a buffer with all that is below it; durable on return (with `group`: once that is committed).
+
+        Raises
+        ------
+        BufferNotFoundError
+            There is none. Nothing was changed, and nothing of the group is stored.
+        """
+        self._writes.delete(parse_name(name, "buffer's name"), lambda: self._not_found(name), group)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
 
     def stat(self, name: str) -> BufferRecord:
         """Look a buffer up without reading it.
@@ -107,71 +248,90 @@ class StoredBuffers:
         BufferNotFoundError, InvalidInputError
             There is none; the nearest names are in the error. `name` cannot be a name.
         """
-        found = self._arrays.find(parse_name(name, "buffer's name"))
-        if found is None:
-            raise self._not_found(name)
-        return _record(name, *found)
+        return self.version(name).record
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> bytes:
         """Read bytes ``[start, stop)``, cut off at the end; a buffer that is read whole is checked.
 
         Raises
         ------
-        BufferNotFoundError, CorruptStorageError, InvalidInputError
-            There is none; its bytes are damaged; `name` cannot be a name, or the range is negative.
+        BufferNotFoundError, CorruptStorageError, InvalidInputError, NoBytesError
+            There is none; its bytes are damaged; `name` cannot be a name, or the range is negative; it is a group
+            without a main array.
         """
-        return self._arrays.read(parse_name(name, "buffer's name"), start, stop, lambda: self._not_found(name))
+        return open_version(self.version(name)).read(start, stop)
 
     def parts(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Read bytes ``[start, stop)`` in parts, all of one version; a buffer that is read whole is checked.
 
         Raises
         ------
-        BufferNotFoundError, InvalidInputError
+        BufferNotFoundError, InvalidInputError, NoBytesError
             At once, as :meth:`read` does.
         CorruptStorageError
             While it is iterated, and before the last part is given.
         """
         return self.open(name)[1].parts(start, stop)
 
-    def open(self, name: str) -> tuple[BufferRecord, OpenContent]:
+    def open(self, name: str) -> tuple[BufferRecord, VersionContent]:
         """Open a buffer: its record and its bytes, of one version, which stays readable when it is replaced.
 
         Raises
         ------
-        BufferNotFoundError, CorruptStorageError, InvalidInputError
-            There is none; its bytes are missing; `name` cannot be a name.
+        BufferNotFoundError, CorruptStorageError, InvalidInputError, NoBytesError
+            There is none; its bytes are missing; `name` cannot be a name; it is a group without a main array.
         """
-        attributes, content = self._arrays.open(parse_name(name, "buffer's name"), lambda: self._not_found(name))
-        return _record(name, content.size, attributes), content
+        version = self.version(name)
+        return version.record, open_version(version)
 
-    def list(self) -> Sequence[BufferRecord]:
-        """List all buffers as of one moment, sorted by name."""
-        return sorted((_record(*each) for each in self._arrays.records()), key=lambda record: record.name)
-
-    def delete(self, name: str, *, group: WriteGroup | None = None) -> None:
-        """Remove a buffer; durable on return (with `group`: once that is committed).
+    def chunk_files(self, name: str) -> ChunkFiles:
+        """Tell where the chunks of an array lie, for those who can read the storage directory themselves.
 
         Raises
         ------
-        BufferNotFoundError
-            There is none. Nothing was changed, and nothing of the group is stored.
+        BufferNotFoundError, InvalidInputError, NoBytesError
+            There is none; `name` cannot be a name; the buffer's bytes are not in its chunks as they are.
         """
-        parse_name(name, "buffer's name")
-        with self._writer.joined(group) as joined:
-            self._arrays.delete(joined, name, lambda: self._not_found(name))
+        return list_chunk_files(self.version(name), self._writes.objects, self._writes.directory)
+
+    def list(self) -> Sequence[BufferRecord]:
+        """List all buffers as of one moment, sorted by name."""
+        return sorted(self._versions.records(), key=lambda record: record.name)
+
+    def identify(self, name: str) -> tuple[BufferRecord, str]:
+        """Look a buffer up, and give what tells this version of it from all others. Raises as :meth:`stat` does."""
+        version = self.version(name)
+        return version.record, version.etag
+
+    def open_identified(self, name: str) -> tuple[BufferRecord, str, VersionContent]:
+        """Do as :meth:`open`, and give what tells this version from all others."""
+        version = self.version(name)
+        return version.record, version.etag, open_version(version)
+
+    def glance(self, name: str) -> tuple[BufferRecord, str, Content] | None:
+        """Do as :meth:`open_identified`, if that takes no waiting; None says nothing about whether there is one.
+
+        The content's methods raise BlockingIOError where they would wait. For an event loop's thread.
+        """
+        version = self._versions.remembered(name)
+        if version is None or not version.is_known:
+            return None
+        content = glance_at(version)
+        return None if content is None else (version.record, version.etag, content)
+
+    def version(self, name: str) -> Version:
+        """Give the present version of a buffer.
+
+        Raises
+        ------
+        BufferNotFoundError, InvalidInputError
+            There is none; `name` cannot be a name.
+        """
+        # What is remembered was checked when it was stored.
+        found = self._versions.remembered(name) or self._versions.find(parse_name(name, "buffer's name"))
+        if found is None:
+            raise self._not_found(name)
+        return found
 
     def _not_found(self, name: str) -> BufferNotFoundError:
-        return BufferNotFoundError(name, nearest=nearest(name, self._arrays.names(_SUGGESTED_AMONG)))
-
-
-def _lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
-    return {key.lower(): value for key, value in (headers or {}).items()}
-
-
-def _attributes(content_type: str, headers: Mapping[str, str], created_at: float) -> dict[str, object]:
-    return {"content_type": content_type, "headers": headers, "created_at": created_at}
-
-
-def _record(name: str, size: int, attributes: Mapping[str, object]) -> BufferRecord:
-    return BufferRecord.from_json({**attributes, "name": name, "size": size})
+        return BufferNotFoundError(name, nearest=nearest(name, self._versions.names(_SUGGESTED_AMONG)))

@@ -13,10 +13,12 @@ import contextlib
 import errno
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import apsw
 
@@ -146,6 +148,25 @@ class Catalog:
         rows = self.rows(sql, bindings)
         return rows[0] if rows else None
 
+    def moment(self) -> Moment:
+        """Hold on to what is committed now: every look at the moment sees the same. Close it soon: the log waits."""
+        connection = self._borrow()
+        try:
+            connection.execute("BEGIN")
+        except apsw.Error as error:
+            self._give_back(connection)
+            raise self._failure(error, "the catalog", connection) from error
+        return Moment(self, connection)
+
+    def _end_moment(self, connection: apsw.Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except apsw.Error:
+            # Nothing was written; a connection that cannot even end a look is not used again.
+            connection.close()
+        else:
+            self._give_back(connection)
+
     def _borrow(self) -> apsw.Connection:
         self._check_open()
         try:
@@ -259,6 +280,40 @@ class Catalog:
         if isinstance(error, apsw.CorruptError | apsw.NotADBError):
             return CorruptStorageError(f"the catalog {str(self._path)!r}", str(error))
         return StorageError(f"The catalog {str(self._path)!r} failed for {what}: {error}.", what=what)
+
+
+class Moment:
+    """What was committed at one moment. Thread-safe; a context manager, and ended when it is dropped."""
+
+    def __init__(self, catalog: Catalog, connection: apsw.Connection) -> None:
+        self._catalog = catalog
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._end = weakref.finalize(self, catalog._end_moment, connection)
+        self._end.atexit = False
+
+    def rows(self, sql: str, bindings: Sequence[Any] = ()) -> list[Row]:
+        """Run one SELECT, and give all its rows."""
+        with self._lock:
+            if not self._end.alive:
+                raise StorageError("This look at the storage has ended; open it again.")
+            try:
+                return self._connection.execute(sql, bindings).fetchall()
+            except apsw.Error as error:
+                raise self._catalog._failure(error, "the catalog", self._connection) from error
+
+    def close(self) -> None:
+        """Let go of it; idempotent."""
+        with self._lock:
+            self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _configure(connection: apsw.Connection) -> None:

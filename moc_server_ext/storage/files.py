@@ -72,6 +72,10 @@ class NewFile:
         os.fsync(self._open_descriptor())
         self._close()
 
+    def close(self) -> None:
+        """Close it as it is: it need not outlive this process."""
+        self._close()
+
     def discard(self) -> None:
         """Close and remove it; idempotent."""
         with contextlib.suppress(OSError):

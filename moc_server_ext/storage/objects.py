@@ -11,19 +11,31 @@ import contextlib
 import os
 import re
 import secrets
+import threading
 import weakref
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from ..abc import Bytes
 from .files import NewFile, make_directory, remove, sync_directory
+from .pins import Pins
 
+_OPEN_FILES_MAX: Final = 64
 _OBJECT_ID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}")
 
 
 def random_object_id() -> str:
     """Make an id for bytes that are replaced; those of a blob are named by their SHA-256."""
     return secrets.token_hex(16)
+
+
+def neighbouring_object_ids() -> Callable[[], str]:
+    """Give what makes ids for the chunks of one array: they lie in one directory, which is synchronised once."""
+    directory = secrets.token_hex(1)
+    return lambda: directory + secrets.token_hex(15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,33 @@ class ObjectFile:
             position += len(parts[-1])
         return b"".join(parts)
 
+    def state(self) -> tuple[int, ...]:
+        """Give what differs when somebody has touched the file: an object is never changed by moc."""
+        found = os.fstat(self._descriptor)
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def read_into(self, target: memoryview, start: int) -> int:
+        """Read the bytes from `start` on into memory; give their number, fewer where the file ends earlier."""
+        position = 0
+        while position < len(target):
+            count = os.preadv(self._descriptor, [target[position:]], start + position)
+            if not count:
+                break
+            position += count
+        return position
+
+    def read_now(self, start: int, stop: int) -> bytes:
+        """Read bytes ``[start, stop)`` if the system has them in memory; BlockingIOError if not, or if nobody knows."""
+        content = bytearray(stop - start)
+        try:
+            found = os.preadv(self._descriptor, [content], start, os.RWF_NOWAIT)
+        except OSError as error:
+            # Not every file system can tell.
+            raise BlockingIOError from error
+        if found != len(content):
+            raise BlockingIOError
+        return bytes(content)
+
     def close(self) -> None:
         """Let go of it; idempotent. It must not be read afterwards."""
         self._close()
@@ -67,15 +106,20 @@ class Objects:
     names (it knows for what the object is).
     """
 
-    def __init__(self, directory: Path, staging: Path) -> None:
+    def __init__(self, directory: Path, staging: Path, foreign: Path) -> None:
         self._directory = directory
         self._staging = staging
+        self._foreign = foreign
+        self._open_files: OrderedDict[str, ObjectFile] = OrderedDict()
+        # Reentrant: a reader that is dropped while the lock is held lets go of objects in the same thread.
+        self._open_files_lock = threading.RLock()
+        self.pins = Pins(self.remove)
 
     def prepare(self) -> None:
         """Make the directories and empty the staging one; for the owner, before anything else."""
-        make_directory(self._directory)
-        make_directory(self._staging)
-        for path in self._staging.iterdir():
+        for directory in (self._directory, self._staging, self._foreign):
+            make_directory(directory)
+        for path in (*self._staging.iterdir(), *self._foreign.iterdir()):
             remove(path)
         # An owner that died may have made directories and not come to synchronise them.
         sync_directory(self._directory.parent)
@@ -85,7 +129,7 @@ class Objects:
         """Tell where an object lies."""
         return self._directory / object_id[:2] / object_id
 
-    def stage(self, object_id: str, content: bytes) -> StagedObject:
+    def stage(self, object_id: str, content: Bytes) -> StagedObject:
         """Write `content` aside and synchronise it; nothing is left on failure."""
         file = self.begin()
         try:
@@ -111,7 +155,8 @@ class Objects:
         changed: set[Path] = set()
         for each in staged:
             target = self.path(each.object_id)
-            make_directory(target.parent)
+            if target.parent not in changed:
+                make_directory(target.parent)
             os.rename(each.path, target)
             changed.add(target.parent)
         for directory in changed:
@@ -123,6 +168,8 @@ class Objects:
 
     def remove(self, object_id: str) -> None:
         """Remove an object that nothing refers to any more. One that stays behind costs room and nothing else."""
+        with self._open_files_lock:
+            self._open_files.pop(object_id, None)
         remove(self.path(object_id))
 
     def size(self, object_id: str) -> int | None:
@@ -141,6 +188,41 @@ class Objects:
             The object is not there: it was replaced since it was looked up, or it is lost.
         """
         return ObjectFile(self.path(object_id))
+
+    def open_shared(self, object_id: str) -> ObjectFile:
+        """Give an object that perhaps is open already, because others read it as well: not to be closed.
+
+        Raises
+        ------
+        FileNotFoundError
+            As :meth:`open` does.
+        """
+        with self._open_files_lock:
+            file = self._open_files.get(object_id)
+            if file is not None:
+                self._open_files.move_to_end(object_id)
+                return file
+        file = self.open(object_id)
+        with self._open_files_lock:
+            self._open_files[object_id] = file
+            # It is closed by the last who uses it.
+            evicted = self._open_files.popitem(last=False) if len(self._open_files) > _OPEN_FILES_MAX else None
+        del evicted
+        return file
+
+    def read_now(self, object_id: str, start: int, stop: int) -> bytes:
+        """Read bytes ``[start, stop)`` of an object that is open and in memory; BlockingIOError if it is not both."""
+        # Without the lock, which others may hold: to look for one file is one step of the interpreter.
+        file = self._open_files.get(object_id)
+        if file is None:
+            raise BlockingIOError
+        return file.read_now(start, stop)
+
+    def close(self) -> None:
+        """Let go of the files that are held open, and remove what was kept for readers."""
+        self.pins.close()
+        with self._open_files_lock:
+            self._open_files.clear()
 
     def sweep(self, referenced: set[str]) -> int:
         """Remove the objects outside of `referenced`, which an owner that died may have left; give their number."""

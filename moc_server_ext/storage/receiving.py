@@ -7,9 +7,10 @@ in :mod:`.writes`; what it becomes, the nouns know.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import google_crc32c
 
@@ -20,6 +21,31 @@ from .files import NewFile, failures
 from .objects import Objects, StagedObject
 
 Record = TypeVar("Record")
+
+
+class Sealable(Protocol):
+    """Content that lies aside, or will once it is sealed; ``len()`` is the number of its bytes."""
+
+    def __len__(self) -> int: ...
+
+    def seal(self, object_id: Callable[[], str]) -> tuple[StoredContent, StagedObject | None]:
+        """Make it durable aside; whoever called this owns the staged object, if there is one. Raises OSError."""
+        ...
+
+
+class Incoming(Protocol):
+    """What takes content in parts, and leaves nothing of it when it is discarded or cannot go on."""
+
+    def write(self, part: Bytes) -> None:
+        """Take the next part."""
+        ...
+
+    def discard(self) -> None:
+        """Forget what came and was not stored; idempotent."""
+        ...
+
+
+Content = TypeVar("Content", bound=Incoming)
 
 
 class Received:
@@ -38,7 +64,7 @@ class Received:
     def __len__(self) -> int:
         return self._size
 
-    def write(self, part: bytes) -> None:
+    def write(self, part: Bytes) -> None:
         """Take the next part.
 
         Raises
@@ -46,6 +72,7 @@ class Received:
         StorageFullError, ReadOnlyStorageError, StorageError
             Nothing is left of what came.
         """
+        part = bytes(part)
         try:
             with failures(self._what, self._directory):
                 self._take(part)
@@ -112,19 +139,18 @@ class StoredReceiver(Generic[Record]):
 
     def __init__(
         self,
-        received: Received,
-        store: Callable[[Received], Record],
-        observe: Callable[[bytes], object] | None = None,
+        received: Content,
+        store: Callable[[Content], Record],
+        observe: Callable[[Bytes], object] | None = None,
     ) -> None:
-        self._received = received
-        self._store = store
+        self._received: Incoming = received
+        self._store: Callable[[], Record] = partial(store, received)
         self._observe = observe
         self._ended = False
 
     def write(self, part: Bytes) -> None:
         """Take the next part; what fails ends the receiving."""
         self._check_open()
-        part = bytes(part)
         if self._observe is not None:
             self._observe(part)
         try:
@@ -138,7 +164,7 @@ class StoredReceiver(Generic[Record]):
         self._check_open()
         self._ended = True
         try:
-            return self._store(self._received)
+            return self._store()
         finally:
             self._received.discard()
 

@@ -8,26 +8,31 @@
     catalog.sqlite3        what there is
     objects/ab/<id>        immutable bytes too large for the catalog
     tmp/                   files on their way into objects/
+    staging/               chunks that another process on this machine writes for this one to take over
     reserve                room kept free, so that a full disk can be emptied
     token, authorization.header
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..errors import NotAStorageError, StorageError
 from .arrays import ByteArrays
 from .blobs import StoredBlobs
+from .buffer_writes import BufferWrites
 from .buffers import StoredBuffers
 from .catalog import Catalog
 from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
+from .exporting import export_hierarchy
 from .files import DIRECTORY_MODE, failures, make_directory
 from .keyvalue import StoredKeyValues
 from .names import NameTable
@@ -35,13 +40,20 @@ from .objects import Objects
 from .ownership import FORMAT, OwnerLock, check_directory, read_format, write_format
 from .reserve import Reserve
 from .table import ContentTable
+from .versions import Versions
 from .writes import WriteGroup, Writer
 from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES, METADATA, group_document
+from .zarr_session import ZarrSession
 from .zarr_view import ZarrView
+from .zarr_writes import ZarrKeys
+
+if TYPE_CHECKING:
+    from .zarr_store import StorageStore
 
 CATALOG_FILE: Final = "catalog.sqlite3"
 OBJECTS_DIRECTORY: Final = "objects"
-STAGING_DIRECTORY: Final = "tmp"
+TEMPORARY_DIRECTORY: Final = "tmp"
+STAGING_DIRECTORY: Final = "staging"
 RESERVE_FILE: Final = "reserve"
 
 
@@ -87,10 +99,13 @@ class Storage:
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
         self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
-        self.buffers = StoredBuffers(ByteArrays(BUFFERS, "buffer", self._entries), self._writer)
+        self._versions = Versions(self._entries, objects)
+        buffer_writes = BufferWrites(self._entries, objects, self._writer, self._versions, path)
+        self.buffers = StoredBuffers(self._versions, buffer_writes, path / STAGING_DIRECTORY)
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
-        self.zarr = ZarrView(self._entries, self._key_values, objects)
+        self.zarr = ZarrView(self._entries, self._key_values, objects, self._versions)
+        self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -124,7 +139,7 @@ class Storage:
         # Of an owner that died: it would lead clients to an address that answers no more, or to somebody else's.
         remove_endpoint(path)
         catalog_path = path / CATALOG_FILE
-        objects = Objects(path / OBJECTS_DIRECTORY, path / STAGING_DIRECTORY)
+        objects = Objects(path / OBJECTS_DIRECTORY, path / TEMPORARY_DIRECTORY, path / STAGING_DIRECTORY)
         reserve = Reserve(path / RESERVE_FILE)
         # SQLite needs some room to open the catalog, and a full disk can only be emptied by one who has opened it.
         reserve.release()
@@ -172,6 +187,47 @@ class Storage:
         """
         return self._writer.group()
 
+    def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
+        """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.
+
+        Each value that is set is durable then. Use it from any thread, but not from one that runs an event loop.
+
+        Parameters
+        ----------
+        path
+            Where the store has its root: empty for the whole hierarchy, ``buffers`` or ``buffers/NODE`` for a part.
+        """
+        from .zarr_store import StorageStore
+
+        return StorageStore(self._zarr_keys, path, read_only=read_only)
+
+    @contextlib.contextmanager
+    def zarr_group(self, path: str = "") -> Iterator[StorageStore]:
+        """Give such a store whose writes nobody else sees before the end of the block, when all of them appear at once.
+
+        A block that raises leaves nothing. The store may be used by several threads, all of which end in the block.
+
+        Raises
+        ------
+        MocError
+            From the end of the block: the error of the disk. Nothing of the group is visible.
+        """
+        from .zarr_store import StorageStore
+
+        session = ZarrSession(self._zarr_keys, self._writer)
+        try:
+            yield StorageStore(session, path)
+            session.commit()
+        finally:
+            session.abandon()
+
+    def export(self, directory: Path, *, progress: Callable[[int], None] | None = None) -> dict[str, int]:
+        """Write all of it into a new or empty directory, as plain Zarr files; durable on return.
+
+        Raises as :func:`~.exporting.export_hierarchy` does; nothing is left of an export that failed.
+        """
+        return export_hierarchy(self.zarr, directory, progress=progress)
+
     def status(self) -> dict[str, Any]:
         """Tell what is stored and how much room is left; sizes in bytes."""
         keys, key_value_bytes = self._key_values.totals()
@@ -181,8 +237,8 @@ class Storage:
             "path": str(self.path),
             "format": FORMAT,
             "instance_id": self.instance_id,
-            "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}"),
-            "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}"),
+            "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}", f"{BLOBS}/*/*/{METADATA}"),
+            "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}", f"{BUFFERS}/*/*/{METADATA}"),
             "keys": keys,
             "names": len(self.names.list()),
             "stored_bytes": entry_bytes + key_value_bytes,
@@ -199,6 +255,8 @@ class Storage:
         Waits for a write in progress; later calls on the parts raise StorageError.
         """
         self._catalog.close()
+        self._versions.forget_all()
+        self._objects.close()
         self._lock.release()
 
     def __enter__(self) -> Self:

@@ -6,15 +6,18 @@ Owns the SQL of those two tables. What a key means is known to the nouns above.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import apsw
+import google_crc32c
 
 from ..errors import MocError
 from .catalog import Catalog
 from .content import COLUMNS, OpenContent, StoredContent, open_content, read_content
 from .objects import Objects, random_object_id
-from .receiving import Received
+from .receiving import Sealable
 from .writes import WriteGroup
 
 Key = TypeVar("Key", str, bytes)
@@ -28,6 +31,16 @@ class ContentTable(Generic[Key]):
         self._objects = objects
         self._find = f"SELECT {COLUMNS} FROM {table} WHERE key = ?"  # noqa: S608 - the two literals above
         self._find_all = f"SELECT key, {COLUMNS} FROM {table} WHERE key >= ? AND key < ? AND key GLOB ? ORDER BY key"  # noqa: S608
+        self._facts_below = (
+            f"SELECT key, size, crc32c, object, CASE WHEN key GLOB ? THEN inline END FROM {table} "  # noqa: S608
+            "WHERE key >= ? AND key < ? ORDER BY key"
+        )
+        self._inline_below = f"SELECT key, inline FROM {table} WHERE key >= ? AND key < ? AND inline NOT NULL"  # noqa: S608
+        self._inline_of = f"SELECT inline FROM {table} WHERE key = ?"  # noqa: S608
+        self._objects_below = f"SELECT object FROM {table} WHERE key >= ? AND key < ? AND object NOT NULL"  # noqa: S608
+        self._delete_below = f"DELETE FROM {table} WHERE key >= ? AND key < ?"  # noqa: S608
+        self._exists_below = f"SELECT 1 FROM {table} WHERE key >= ? AND key < ? LIMIT 1"  # noqa: S608
+        self._size_below = f"SELECT coalesce(sum(size), 0) FROM {table} WHERE key >= ? AND key < ?"  # noqa: S608
         self._find_both = f"SELECT key, {COLUMNS} FROM {table} WHERE key IN (?, ?)"  # noqa: S608
         self._size = f"SELECT size FROM {table} WHERE key = ?"  # noqa: S608
         self._object = f"SELECT object FROM {table} WHERE key = ?"  # noqa: S608
@@ -38,7 +51,19 @@ class ContentTable(Generic[Key]):
         self._from_open = f"SELECT key FROM {table} WHERE key >= ? ORDER BY key LIMIT ?"  # noqa: S608
         self._after_open = f"SELECT key FROM {table} WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
         self._objects_of = f"SELECT object FROM {table} WHERE object IS NOT NULL"  # noqa: S608
-        self._count_like = f"SELECT count(*) FROM {table} WHERE key GLOB ?"  # noqa: S608
+        self._count_like = f"SELECT count(*) FROM {table} WHERE key GLOB ? AND key NOT GLOB ?"  # noqa: S608
+        self._keys_like = (
+            f"SELECT key FROM {table} WHERE key >= ? AND key < ? AND key GLOB ? AND key NOT GLOB ? LIMIT ?"  # noqa: S608
+        )
+        pair = f"SELECT key, size FROM {table} WHERE key"  # noqa: S608
+        self._sizes = {
+            (
+                after,
+                open_end,
+            ): f"{pair} {'>' if after else '>='} ?{'' if open_end else ' AND key < ?'} ORDER BY key LIMIT ?"
+            for after in (False, True)
+            for open_end in (False, True)
+        }
         self._count = f"SELECT count(*), coalesce(sum(size), 0) FROM {table}"  # noqa: S608
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -53,10 +78,67 @@ class ContentTable(Generic[Key]):
         rows = self._catalog.rows(self._find_all, (first, end, pattern))
         return [(row[0], StoredContent(*row[1:])) for row in rows]
 
+    def read_all(self, first: Key, end: Key, pattern: str) -> list[tuple[Key, bytes]]:
+        """Read what is stored under the keys of ``[first, end)`` that match a GLOB pattern, each of them checked.
+
+        As of one moment, while nobody removes the files of what is replaced: inside of :meth:`~.pins.Pins.looking`.
+        """
+        found = []
+        for key, stored in self.find_all(first, end, pattern):
+            lookup, what = partial(_same, stored), partial("Zarr key {!r}".format, key)
+            found.append((key, self.read(lookup, 0, None, what=what)))
+        return found
+
     def find_both(self, key: Key, other: Key) -> tuple[StoredContent | None, StoredContent | None]:
         """Look two keys up as of one moment."""
         found = {row[0]: StoredContent(*row[1:]) for row in self._catalog.rows(self._find_both, (key, other))}
         return found.get(key), found.get(other)
+
+    def find_as_writer(self, key: Key) -> StoredContent | None:
+        """Look a key up inside of a transaction, as the one writer."""
+        rows = self._catalog.writer_rows(self._find, (key,))
+        return StoredContent(*rows[0]) if rows else None
+
+    def look_below(
+        self, first: Key, end: Key, documents: str, inline_bytes_max: int
+    ) -> tuple[dict[Key, StoredContent], Callable[[Key], bytes] | None]:
+        """Look up the keys of ``[first, end)``, all as of one moment, in bytewise order.
+
+        Parameters
+        ----------
+        documents
+            GLOB pattern of those whose content in the catalog is wanted in any case.
+        inline_bytes_max
+            Up to how many bytes in all the content of the others comes along.
+
+        Returns
+        -------
+        dict, Callable or None
+            The rows; and, where content in the catalog was too much to come along (it is None in the rows, as is the
+            object), what gives that of one key as of the same moment.
+        """
+        moment = self._catalog.moment()
+        rows = moment.rows(self._facts_below, (documents, first, end))
+        found = {row[0]: StoredContent(*row[1:]) for row in rows}
+        missing = [each for each in found.values() if each.object_id is None and each.inline is None]
+        if not missing:
+            moment.close()
+            return found, None
+        if sum(each.size for each in missing) <= inline_bytes_max:
+            with moment:
+                for key, inline in moment.rows(self._inline_below, (first, end)):
+                    found[key] = replace(found[key], inline=inline)
+            return found, None
+        return found, lambda key: cast(bytes, moment.rows(self._inline_of, (key,))[0][0])
+
+    def exists_below(self, first: Key, end: Key) -> bool:
+        """Tell whether there is any key in ``[first, end)``."""
+        return self._catalog.row(self._exists_below, (first, end)) is not None
+
+    def size_below(self, first: Key, end: Key) -> int:
+        """Add up the sizes of what is in ``[first, end)``."""
+        row: Any = self._catalog.row(self._size_below, (first, end))
+        return cast(int, row[0])
 
     def size(self, key: Key) -> int | None:
         """Tell the size of the content of a key, without reading it."""
@@ -89,6 +171,15 @@ class ContentTable(Generic[Key]):
             rows = self._catalog.rows(self._after if after else self._from, (first, end, limit))
         return [row[0] for row in rows]
 
+    def keys_and_sizes(self, first: Key, end: Key | None, limit: int, *, after: bool = False) -> list[tuple[Key, int]]:
+        """List keys as :meth:`keys` does, with the sizes of what is stored there."""
+        bounds: tuple[Key, ...] = (first,) if end is None else (first, end)
+        return [(row[0], row[1]) for row in self._catalog.rows(self._sizes[after, end is None], (*bounds, limit))]
+
+    def keys_like(self, first: Key, end: Key, pattern: str, unlike: str, limit: int) -> list[Key]:
+        """List up to `limit` keys of ``[first, end)`` that match one GLOB pattern and not the other, in no order."""
+        return [row[0] for row in self._catalog.rows(self._keys_like, (first, end, pattern, unlike, limit))]
+
     def object_ids(self) -> set[str]:
         """List the object files that the table refers to."""
         return {row[0] for row in self._catalog.rows(self._objects_of)}
@@ -98,9 +189,9 @@ class ContentTable(Generic[Key]):
         row: Any = self._catalog.row(self._count)
         return row[0], row[1]
 
-    def count_like(self, pattern: str) -> int:
-        """Count the keys that match a GLOB pattern."""
-        row: Any = self._catalog.row(self._count_like, (pattern,))
+    def count_like(self, pattern: str, unlike: str) -> int:
+        """Count the keys that match one GLOB pattern and not the other."""
+        row: Any = self._catalog.row(self._count_like, (pattern, unlike))
         return cast(int, row[0])
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -109,7 +200,7 @@ class ContentTable(Generic[Key]):
         self,
         group: WriteGroup,
         key: Key,
-        content: bytes | Received,
+        content: bytes | Sealable,
         *,
         what: str,
         object_id: Callable[[], str] = random_object_id,
@@ -150,9 +241,28 @@ class ContentTable(Generic[Key]):
 
         group.then(what, operation, removes=True)
 
+    def delete_below(self, group: WriteGroup, first: Key, end: Key, *, what: str) -> None:
+        """Remove all keys of ``[first, end)`` as a part of `group`."""
+
+        def operation(connection: apsw.Connection) -> None:
+            for (object_id,) in connection.execute(self._objects_below, (first, end)).fetchall():
+                group.make_obsolete(str(object_id))
+            connection.execute(self._delete_below, (first, end))
+
+        group.then(what, operation, removes=True)
+
+    def put_inline(self, group: WriteGroup, connection: apsw.Connection, key: Key, content: bytes) -> None:
+        """Store `content` under `key` in the catalog, whatever its size; for operations of `group`."""
+        self._release(group, connection, key)
+        connection.execute(self._put, (key, len(content), google_crc32c.value(content), None, content))
+
     def _release(self, group: WriteGroup, connection: apsw.Connection, key: Key) -> bool:
         """Let the object file of `key` go with the commit; tell whether there is such a key."""
         rows = connection.execute(self._object, (key,)).fetchall()
         if rows and rows[0][0] is not None:
             group.make_obsolete(str(rows[0][0]))
         return bool(rows)
+
+
+def _same(stored: StoredContent) -> StoredContent:
+    return stored

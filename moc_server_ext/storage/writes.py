@@ -20,7 +20,7 @@ from .catalog import Catalog
 from .content import StoredContent
 from .files import failures
 from .objects import Objects, StagedObject, random_object_id
-from .receiving import Received
+from .receiving import Received, Sealable
 from .reserve import Reserve
 
 Operation = Callable[[apsw.Connection], None]
@@ -43,7 +43,7 @@ class WriteGroup:
 
     def stage(
         self,
-        content: bytes | Received,
+        content: bytes | Sealable,
         what: str,
         *,
         is_referenced: Callable[[str], bool],
@@ -68,7 +68,7 @@ class WriteGroup:
         self._check_open()
         staged = None
         with failures(what, self._directory):
-            if isinstance(content, Received):
+            if not isinstance(content, bytes):
                 stored, staged = content.seal(object_id)
             else:
                 stored = StoredContent.of(content, object_id)
@@ -116,8 +116,7 @@ class WriteGroup:
             self._commit(what)
         finally:
             self._discard()
-        for object_id in self._obsolete:
-            self._objects.remove(object_id)
+        self._objects.pins.retire(self._obsolete)
         self._reserve.restore()
 
     def abandon(self) -> None:

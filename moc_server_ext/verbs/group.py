@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import buffers, calls, compiling, doctor, functions, keyvalues, plans, status
+from . import buffers, calls, compiling, doctor, exporting, functions, keyvalues, plans, status
 from .commands import Face, VerbGroup
 
 _CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
@@ -31,6 +31,7 @@ def build_group(face: Face) -> VerbGroup:
         buffers.buffers,
         buffers.buffer,
         keyvalues.kv,
+        exporting.export_zarr,
         plans.mapreduce,
         plans.runs,
         compiling.compile_file,

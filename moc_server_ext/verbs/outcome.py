@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..model import CallResult, Number
+from ..model import format_size as format_size
 
 if TYPE_CHECKING:
     from ..client.started import CallHandle
@@ -257,18 +258,6 @@ class MessageOutcome(Outcome):
 def format_result(result: Number | tuple[Number, ...]) -> str:
     """Write the result of a direct call: several numbers are separated by spaces."""
     return " ".join(map(str, result)) if isinstance(result, tuple) else str(result)
-
-
-def format_size(size: int) -> str:
-    """Write a number of bytes for people: ``17 bytes``, ``4.0 KiB``."""
-    if size < 1024:
-        return f"{size} byte{'' if size == 1 else 's'}"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1024 or unit == "GiB":
-            break
-    return f"{value:,.1f} {unit}"
 
 
 def visible(text: str, *, keep: str = "") -> str:

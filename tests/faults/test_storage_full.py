@@ -21,9 +21,14 @@ import apsw
 import pytest
 
 from moc_server_ext.errors import StorageFullError
+from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
+from moc_server_ext.storage.zarr_layout import array_document
 
 LARGE = 100_000
+ARRAY = parse_array("uint8", [2, 3 * LARGE], [1, 3 * LARGE])
+GRIDDED = parse_array("uint8", [6, LARGE], [4, LARGE // 2])
+ZARR_NODE = [("c/0", b"new" * LARGE), ("zarr.json", array_document(3 * LARGE, {}))]
 
 
 def contents(storage: Storage) -> dict[str, Any]:
@@ -157,6 +162,17 @@ WRITES: dict[str, Callable[[Storage], object]] = {
     "small value": lambda storage: storage.kv.set(b"new", b"new"),
     "large value over a large one": lambda storage: storage.kv.set(b"old", b"new" * LARGE),
     "name": lambda storage: storage.names.register("old", b"new" * LARGE, "application/wasm", {}),
+    "array": lambda storage: storage.buffers.put("new", b"new" * 2 * LARGE, array=ARRAY),
+    "array in parts over a large buffer": lambda storage: storage.buffers.put(
+        "old", iter([b"n" * LARGE] * 6), array=ARRAY
+    ),
+    "array of another grid": lambda storage: storage.buffers.put("new", b"new" * 2 * LARGE, array=GRIDDED),
+    "array chunk by chunk": lambda storage: write_chunks(storage),
+    "more of an array": lambda storage: storage.buffers.append("array", b"m" * LARGE, parse_array("uint8", [1, LARGE])),
+    "Zarr node": lambda storage: storage.buffers.put_zarr("old", ZARR_NODE),
+    "Zarr value": lambda storage: storage.zarr_store()._writable.set("buffers/old/c/1", b"new" * LARGE),
+    "group of Zarr values": lambda storage: write_zarr_group(storage),
+    "removal of an array": lambda storage: storage.buffers.delete("array"),
     "removal of a buffer": lambda storage: storage.buffers.delete("old"),
     "removal of a key": lambda storage: storage.kv.delete(b"old"),
     "removal of a name": lambda storage: storage.names.delete("old"),
@@ -168,7 +184,31 @@ LARGE_WRITES = (
     *("large blob", "large buffer", "large buffer over a large one", "large value over a large one"),
     *("large blob in parts", "large buffer in parts over a large one"),
 )
-STAGED = {*LARGE_WRITES, "name", "group"}
+ARRAY_WRITES = (
+    *(
+        "array",
+        "array in parts over a large buffer",
+        "array of another grid",
+        "array chunk by chunk",
+        "more of an array",
+    ),
+    *("Zarr node", "Zarr value", "group of Zarr values"),
+)
+STAGED = {*LARGE_WRITES, *ARRAY_WRITES, "name", "group"}
+
+
+def write_chunks(storage: Storage) -> None:
+    with storage.buffers.write_array("old", ARRAY) as writer:
+        for row in range(2):
+            writer.write_chunk((row, 0), b"new" * LARGE)
+        writer.commit()
+
+
+def write_zarr_group(storage: Storage) -> None:
+    with storage.zarr_group("buffers") as store:
+        for number in range(3):
+            store._writable.set(f"buffers/new/c/{number}", b"new" * LARGE)
+        store._writable.delete_below("buffers/old/")
 
 
 def write_group(storage: Storage) -> None:
@@ -188,6 +228,7 @@ def test_a_full_disk_at_any_step_leaves_what_was_there_and_the_write_works_later
     with Storage.open(quick_disk / "made") as storage:
         storage.blobs.put(b"old" * LARGE, "text/plain")
         storage.buffers.put("old", b"old" * LARGE)
+        storage.buffers.put("array", b"a" * LARGE * 3, array=parse_array("uint8", [3, LARGE], [2, LARGE]))
         storage.kv.set(b"old", b"old" * LARGE)
         storage.kv.set(b"other", b"other")
         storage.names.register("old", b"old", "application/wasm", {"n": 1})

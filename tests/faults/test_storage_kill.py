@@ -16,12 +16,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
+from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
 from moc_server_ext.testing.blobs import in_parts
 
-KILLS = 50
+# Which writes there are; how often they are killed, and after how many seconds at most.
+KINDS = {"all": (range(7), 50, 0.08), "arrays": ((7, 8, 9), 12, 0.6)}
 LANES = 2  # storages at the same time, since a writer that starts keeps one processor busy
+ROWS, ROW = 4, 80_000
 SIZES = (0, 10, 3_000, 65_536, 65_537, 200_000)
+
+
+def array_content(number: int) -> bytes:
+    """Give the bytes of the array that write `number` stores."""
+    return hashlib.sha256(b"%d" % number).digest() * (ROWS * ROW // 32)
 
 
 def content_of(number: int) -> bytes:
@@ -42,9 +52,9 @@ class Model:
     def copy(self) -> Model:
         return Model(dict(self.kv), dict(self.buffers), dict(self.names), set(self.blobs))
 
-    def apply(self, number: int) -> None:
+    def apply(self, number: int, kinds: str) -> None:
         content = content_of(number)
-        match number % 7:
+        match kind_of(number, kinds):
             case 0:
                 self.kv[b"k%d" % (number % 5)] = content
             case 1:
@@ -65,12 +75,23 @@ class Model:
                     del self.buffers[name]
             case 6:
                 self.buffers["same"] = content
+            case 7:
+                self.buffers["array"] = array_content(number)
+            case 8:
+                self.buffers["array"] += bytes(ROW)
+            case 9:
+                self.buffers["gridded"] = array_content(number)
 
 
-def write(storage: Storage, number: int) -> None:
+def kind_of(number: int, kinds: str) -> int:
+    numbers = KINDS[kinds][0]
+    return numbers[number % len(numbers)]
+
+
+def write(storage: Storage, number: int, kinds: str) -> None:
     """Do to the storage what :meth:`Model.apply` does to the model."""
     content = content_of(number)
-    match number % 7:
+    match kind_of(number, kinds):
         case 0:
             storage.kv.set(b"k%d" % (number % 5), content)
         case 1:
@@ -92,6 +113,22 @@ def write(storage: Storage, number: int) -> None:
                     storage.buffers.delete(record.name, group=group)
         case 6:
             storage.buffers.put("same", in_parts(content))
+        case 7:
+            write_by_threads(storage, number)
+        case 8:
+            storage.buffers.append("array", bytes(ROW), parse_array("uint8", [1, ROW]))
+        case 9:
+            array = parse_array("uint8", [ROWS, ROW], [3, ROW // 2 + 1])
+            storage.buffers.put("gridded", array_content(number), array=array)
+
+
+def write_by_threads(storage: Storage, number: int) -> None:
+    content = array_content(number)
+    with storage.buffers.write_array("array", parse_array("uint8", [ROWS, ROW], [1, ROW])) as writer:
+        with ThreadPoolExecutor(3) as pool:
+            rows = [content[at : at + ROW] for at in range(0, len(content), ROW)]
+            list(pool.map(writer.write_chunk, [(row, 0) for row in range(ROWS)], rows))
+        writer.commit()
 
 
 def found(storage: Storage) -> Model:
@@ -111,53 +148,61 @@ def found(storage: Storage) -> Model:
     )  # fmt: skip
 
 
-def test_nothing_acknowledged_is_lost_and_nothing_is_half_there_after_50_kills(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", KINDS)
+def test_nothing_acknowledged_is_lost_and_nothing_is_half_there_after_many_kills(tmp_path: Path, kinds: str) -> None:
+    kills = KINDS[kinds][1]
     with ThreadPoolExecutor(LANES) as lanes:
-        writing_rounds = sum(lanes.map(kill_again_and_again, [tmp_path / f"storage{lane}" for lane in range(LANES)]))
-    assert writing_rounds > KILLS // 2
+        paths = [tmp_path / f"storage{lane}" for lane in range(LANES)]
+        writing_rounds = sum(lanes.map(kill_again_and_again, paths, [kinds] * LANES))
+    assert writing_rounds > kills // 2
 
 
-def kill_again_and_again(path: Path) -> int:
+def kill_again_and_again(path: Path, kinds: str) -> int:
     """Kill the writers of one storage, one after the other, look at it each time, and count those that wrote."""
+    _, kills, seconds = KINDS[kinds]
     chance = random.Random()
     model, next_number, writing_rounds = Model(), 0, 0
-    for _ in range(KILLS // LANES):
+    for _ in range(kills // LANES):
         child = subprocess.Popen(
-            [sys.executable, __file__, str(path), str(next_number)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, __file__, str(path), str(next_number), kinds],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         with child:
             assert child.stdout is not None
             assert child.stderr is not None
             assert child.stdout.readline() == b"open\n", child.stderr.read()
             try:
-                child.wait(timeout=chance.uniform(0, 0.08))
+                child.wait(timeout=chance.uniform(0, seconds))
             except subprocess.TimeoutExpired:
                 child.kill()
             acknowledged = [int(line) for line in child.stdout.read().splitlines(keepends=True) if line.endswith(b"\n")]
             assert child.wait() == -9, child.stderr.read()
         for number in acknowledged:
             assert number == next_number
-            model.apply(number)
+            model.apply(number, kinds)
             next_number += 1
         writing_rounds += bool(acknowledged)
         with Storage.open(path) as storage:
             state = found(storage)
             if state != model:
-                model.apply(next_number)
+                model.apply(next_number, kinds)
                 next_number += 1
             assert state == model, f"after write {next_number - 1}"
             assert list((path / "tmp").iterdir()) == []
             objects = {each.name for each in (path / "objects").glob("*/*")}
-            large = sum(len(each) > 65_536 for each in (*model.kv.values(), *model.buffers.values(), *model.blobs))
+            large = sum((storage.zarr.size(key) or 0) > 65_536 for key in storage.zarr.list_prefix())
             assert len(objects) == large, "files that nothing refers to are swept"
     return writing_rounds
 
 
-def main(path: str, first: str) -> None:
+def main(path: str, first: str, kinds: str) -> None:
+    if kinds == "arrays":
+        import numpy  # noqa: F401 - takes longer than the writes
     storage = Storage.open(Path(path))
     os.write(1, b"open\n")
     for number in itertools.count(int(first)):
-        write(storage, number)
+        write(storage, number, kinds)
         os.write(1, b"%d\n" % number)
 
 

@@ -131,6 +131,7 @@ class ScriptedPlatform:
         self.blobs = storage.blobs
         self.buffers = storage.buffers
         self.kv = storage.kv
+        self.zarr = storage.zarr
         self.calls = ScriptedCalls()
         self.runs = ScriptedRuns()
         self.on_call: Callable[[CallRequest], CallResult] = self.uppercase

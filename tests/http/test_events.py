@@ -105,6 +105,29 @@ def test_jupyters_own_logger_takes_every_event_and_none_tells_what_is_inside():
     assert (events[1]["error_code"], events[1]["duration_us"], events[1]["input_bytes"]) == ("guest_trap", 7, 3)
 
 
+def test_what_nobody_listens_to_takes_no_place_from_what_somebody_does():
+    written: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            written.append(self.format(record))
+
+    async def main() -> None:
+        log = EventLogger()
+        emitter = EventEmitter(log, asyncio.get_running_loop())
+        emitter.register_schemas()
+        for _ in range(1500):
+            emitter.call_started(RECORD)
+        assert not emitter.hears_starts()
+        log.register_handler(Handler())
+        assert emitter.hears_starts()
+        emitter.call_ended(RECORD)
+        await until(lambda: len(written) == 1)
+
+    asyncio.run(main())
+    assert [(each["__schema__"], each["left_out"]) for each in map(json.loads, written)] == [(CALL_ENDED, 0)]
+
+
 # -- bounds -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import textwrap
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
@@ -30,6 +31,7 @@ from moc_server_ext.http.openapi.document import Documents, build_document
 from moc_server_ext.http.openapi.operations import DESCRIPTIONS
 from moc_server_ext.http.openapi.schemas import SCHEMAS, error_classes
 from moc_server_ext.http.routes import ROUTES
+from zarr_nodes import zip_group
 
 START = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_start")))')
 ADD = wat_to_wasm(
@@ -230,6 +232,7 @@ def exchanges(gateway):
     text = {"Content-Type": "text/plain", "Moc-Headers": '{"x-own": "1"}'}
     as_json = {"Accept": "application/json"}
     function, buffer, key, run = "/functions/{name}", "/buffers/{name}", "/kv/{key}", "/runs/{id}"
+    append, chunks, value = "/buffers/{name}/append", "/buffers/{name}/chunks", "/zarr/{key}"
     call, output, one_call = "/functions/{name}/call", "/runs/{id}/output", "/calls/{id}"
     yield "/status", 200, "GET", "status", {}
     yield "/status", 200, "HEAD", "status", {}
@@ -283,6 +286,35 @@ def exchanges(gateway):
     yield buffer, 206, "HEAD", "buffers/lines", {"headers": {"Range": "bytes=-1"}}
     yield buffer, 416, "HEAD", "buffers/lines", {"headers": {"Range": "bytes=9-"}}
     yield buffer, 404, "GET", "buffers/none", {}
+    cube = {"Moc-Dtype": "float32", "Moc-Shape": "[2,3]", "Moc-Chunks": "[1,3]", "Moc-Origin": '{"call_id": "1"}'}
+    zipped_group = {"content": zip_group({"a": np.arange(3)}), "headers": {"Content-Type": "application/zip"}}
+    staged = {"content": b"{}", "headers": {**cube, "Content-Type": "application/vnd.moc.staged+json"}}
+    yield buffer, 201, "PUT", "buffers/cube", {"content": bytes(24), "headers": cube}
+    yield buffer, 400, "PUT", "buffers/cube", {"content": bytes(23), "headers": cube}
+    yield buffer, 400, "PUT", "buffers/cube", staged
+    yield buffer, 201, "PUT", "buffers/set?format=zarr", zipped_group
+    yield buffer, 200, "GET", "buffers/cube", {}
+    yield buffer, 206, "GET", "buffers/cube", {"headers": {"Range": "bytes=1-2"}}
+    yield buffer, 200, "HEAD", "buffers/set", {}
+    yield buffer, 409, "GET", "buffers/set", {}
+    yield append, 200, "POST", "buffers/cube/append", {"content": bytes(12), "headers": {**cube, "Moc-Shape": "[1,3]"}}
+    yield append, 400, "POST", "buffers/cube/append", {"content": bytes(12)}
+    yield append, 404, "POST", "buffers/none/append", {"content": bytes(24), "headers": cube}
+    yield chunks, 200, "GET", "buffers/cube/chunks", {}
+    yield chunks, 404, "GET", "buffers/none/chunks", {}
+    yield chunks, 409, "GET", "buffers/set/chunks", {}
+    yield "/buffers", 200, "GET", "buffers", {}
+    yield "/zarr", 200, "GET", "zarr?prefix=buffers/cube/&limit=2", {}
+    yield "/zarr", 400, "GET", "zarr?limit=0", {}
+    yield value, 200, "GET", "zarr/buffers/set/zarr.json", {}
+    yield value, 200, "HEAD", "zarr/buffers/cube/c/0/0", {}
+    yield value, 206, "GET", "zarr/buffers/cube/c/0/0", {"headers": {"Range": "bytes=0-3"}}
+    yield value, 416, "GET", "zarr/buffers/cube/c/0/0", {"headers": {"Range": "bytes=99-"}}
+    yield value, 404, "GET", "zarr/buffers/cube/c/7/0", {}
+    yield value, 404, "HEAD", "zarr/buffers/none/zarr.json", {}
+    yield value, 400, "GET", "zarr/%FF", {}
+    yield call, 200, "POST", "functions/start/call", {"content": bytes(24), "headers": cube}
+    yield call, 400, "POST", "functions/start/call", {"content": bytes(23), "headers": cube}
     yield key, 201, "PUT", "kv/%FF%00", {"content": b"value"}
     yield "/kv", 200, "GET", "kv?limit=5", {}
     yield "/kv", 200, "GET", f"kv?prefix_base64={base64.b64encode(bytes([255])).decode()[:2]}%3D%3D", {}
@@ -358,6 +390,7 @@ def stock(cluster):
         "/blobs": {"id": blob_id},
         "/calls": {"id": call_id},
         "/runs": {"id": run_id},
+        "/zarr": {"key": "zarr.json"},
     }
     bodies = {
         "PUT /functions/{name}": {"body": START, "media_type": "application/octet-stream"},

@@ -209,6 +209,7 @@ def test_a_call_answers_in_json_to_those_who_ask_for_it(gateway):
     )
     assert response.json() == {
         "call_id": "call-1",
+        "function": "",
         "result": None,
         "exit_code": 0,
         "output": base64.b64encode(b"\xff\0HI").decode(),

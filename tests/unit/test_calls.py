@@ -222,6 +222,16 @@ def test_observers_are_told_of_begin_and_end_until_they_unsubscribe(table, obser
     assert [kind for kind, _ in ends.told] == ["ended", "ended"]
 
 
+def test_an_observer_that_does_not_want_to_know_of_a_beginning_is_asked_again_at_the_next(table, observers):
+    recorder, answers = Recorder(), [False, True, True]
+    observers.subscribe(recorder, starts=lambda: answers.pop(0))
+    for _ in range(2):
+        context = make_context()
+        with table.track(context) as tracked:
+            tracked.done(result_of(context))
+    assert [kind for kind, _ in recorder.told] == ["ended", "started", "ended"]
+
+
 def test_an_observer_that_raises_is_logged_once_and_hurts_neither_the_call_nor_the_others(table, observers, caplog):
     recorder = Recorder()
     observers.subscribe(Broken())

@@ -134,6 +134,8 @@ class LoopDriver:
         elif run.tree.waiting_for is not None:
             self._wait(run)
         else:
+            # It has used its slice up; one of the worker's threads goes on with it.
+            run.computed_seconds += _LOOP_SECONDS
             self.queue.put(run)
 
     def _wait(self, run: _Run) -> None:
@@ -237,7 +239,10 @@ class _Run:
 
     def take(self) -> bool:
         """Compute for a slice on a worker's thread; whatever else is to be done is the loop's."""
+        # The processor's time: by the clock on the wall, what waits for the interpreter's lock would look long.
+        began = time.thread_time()
         self.poll(_SLICE_SECONDS, SLICE_TICKS)
+        self.computed_seconds += time.thread_time() - began
         if self.outcome is None and self.tree.waiting_for is None:
             return True
         if not self._driver.soon(self._driver.dispatch, self):
@@ -266,7 +271,6 @@ class _Run:
             # Whatever it is, the caller gets it: there is nobody else on this thread.
             self.outcome = error
             spent = time.monotonic() - began
-        self.computed_seconds += spent
         return spent
 
     def suspend(self) -> None:

@@ -71,6 +71,21 @@ class EventEmitter:
 
     # -- observer, on any thread --------------------------------------------------------------------------------------
 
+    def hears(self, schema_id: str) -> bool:
+        """Tell whether an event would reach anybody; a log that does not tell is taken to listen."""
+        log: Any = self._events
+        try:
+            # What Jupyter's logger looks at before it does anything: most servers have no subscriber most of the time.
+            return bool(
+                log.handlers or log._modified_listeners.get(schema_id) or log._unmodified_listeners.get(schema_id)
+            )
+        except AttributeError:
+            return True
+
+    def hears_starts(self) -> bool:
+        """Tell whether anybody wants to know of calls that begin."""
+        return self.hears(CALL_STARTED)
+
     def call_started(self, record: CallRecord) -> None:
         """Tell of a call that begins."""
         self._put(CALL_STARTED, partial(call_started, record))
@@ -84,6 +99,8 @@ class EventEmitter:
         self._put(RUN_ENDED, partial(run_ended, record))
 
     def _put(self, schema_id: str, data: Callable[[], dict[str, Any]]) -> None:
+        if not self.hears(schema_id):
+            return
         with self._lock:
             if self._closed:
                 return

@@ -1,14 +1,12 @@
-"""``buffers``: stored, named bytes."""
+"""``buffers``: stored, named bytes, arrays and groups of arrays. What comes under a name is in :mod:`.uploads`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import base64
 
-from ...abc import Content, Receiver
-from ...errors import InvalidInputError
-from ...model import BufferRecord, parse_name
-from ..content import bytes_response, record_header, request_content_type
+from ...abc import Content
+from ...model import BufferRecord, array_headers
+from ..content import bytes_response, record_header
 from ..messages import ApiRequest, ApiResponse, created, json_response, no_content
 
 
@@ -19,36 +17,49 @@ def list_buffers(request: ApiRequest) -> ApiResponse:
 
 
 def put_buffer(request: ApiRequest) -> ApiResponse:
-    """Store the body under a name, replacing what was there."""
-    request.parameters()
+    """Store the body under a name, replacing what was there: bytes, an array, or a whole Zarr node."""
+    request.parameters("format")
     record: BufferRecord = request.commit_body()
     return created(request, record.to_json(), "buffers", record.name)
 
 
-def receive_buffer(request: ApiRequest) -> Receiver[BufferRecord]:
-    """Begin to store a body that comes in parts."""
+def append_buffer(request: ApiRequest) -> ApiResponse:
+    """Make a stored array longer along its first axis, by the elements in the body."""
     request.parameters()
-    name = parse_name(request.name(), "buffer's name")
-    return request.platform.buffers.receive(name, request_content_type(request), _parse_headers(request))
+    record: BufferRecord = request.commit_body()
+    return json_response(record.to_json())
 
 
 def get_buffer(request: ApiRequest) -> ApiResponse:
-    """Read a buffer, whole or by range."""
+    """Read a buffer, whole or by range: its bytes, or the elements of its array in C order, little-endian."""
     request.parameters()
-    content: Content | None = None
     if request.method == "HEAD":
-        record = request.platform.buffers.stat(request.name())
-    else:
-        record, content = request.platform.buffers.open(request.name())
-    identity = f"{record.name}\0{record.size}\0{record.created_at!r}".encode()
-    return bytes_response(
-        request,
-        content,
-        size=record.size,
-        content_type=record.content_type,
-        etag=hashlib.sha256(identity).hexdigest()[:32],
-        headers={"Cache-Control": "no-store", **record_header(record.to_json())},
-    )
+        return _bytes_of(request, *request.platform.buffers.identify(request.name()), None)
+    return _bytes_of(request, *request.platform.buffers.open_identified(request.name()))
+
+
+def glance_at_buffer(request: ApiRequest) -> ApiResponse | None:
+    """Do as :func:`get_buffer` does, where that takes no waiting for a disk."""
+    if request.query:
+        return None
+    glanced = request.platform.buffers.glance(request.name())
+    try:
+        return None if glanced is None else _bytes_of(request, *glanced)
+    except BlockingIOError:
+        return None
+
+
+def get_buffer_chunks(request: ApiRequest) -> ApiResponse:
+    """Tell where the chunks of a buffer's array lie, for a client that sees the storage directory."""
+    request.parameters()
+    found = request.platform.buffers.chunk_files(request.name())
+    chunks = {
+        key: {"inline": base64.b64encode(chunk).decode()}
+        if isinstance(chunk, bytes)
+        else {"file": chunk.file, "size": chunk.size, "crc32c": chunk.crc32c}
+        for key, chunk in found.chunks.items()
+    }
+    return json_response({"etag": found.etag, "chunks": chunks})
 
 
 def delete_buffer(request: ApiRequest) -> ApiResponse:
@@ -58,15 +69,14 @@ def delete_buffer(request: ApiRequest) -> ApiResponse:
     return no_content()
 
 
-def _parse_headers(request: ApiRequest) -> dict[str, str] | None:
-    """Read ``Moc-Headers``, the buffer's own headers as a JSON object."""
-    text = request.headers.get("moc-headers")
-    if text is None:
-        return None
-    try:
-        headers = json.loads(text)
-    except (ValueError, RecursionError):
-        headers = None
-    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-        raise InvalidInputError("The header Moc-Headers is not a JSON object of texts.")
-    return {name.lower(): value for name, value in headers.items()}
+def _bytes_of(request: ApiRequest, record: BufferRecord, etag: str, content: Content | None) -> ApiResponse:
+    array = {} if record.array is None else array_headers(record.array)
+    headers = {"Cache-Control": "no-store", **{name.title(): value for name, value in array.items()}}
+    return bytes_response(
+        request,
+        content,
+        size=record.size,
+        content_type=record.content_type,
+        etag=etag,
+        headers={**headers, **record_header(record.to_json())},
+    )

@@ -10,6 +10,8 @@ from ...model import (
     WASM_CONTENT_TYPE,
     CallRequest,
     Declaration,
+    array_headers,
+    parse_array_headers,
     parse_grants,
     parse_limits,
     parse_mode,
@@ -81,6 +83,34 @@ def call_function(request: ApiRequest) -> CallRequest:
         entry=parse_single(query["entry"], "entry") or None,
         env=parse_pairs(query["env"], "env"),
         limits=parse_limits(query["limit"]),
+        input_headers=_input_headers(request),
         caller=request.caller,
         call_id=secrets.token_hex(8),
     )
+
+
+def _input_headers(request: ApiRequest) -> dict[str, str]:
+    """Give what the request says of its body, for the guest: its type, and whether it is an array.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no well-formed type or array, or the body that is announced has not the array's size.
+    """
+    headers: dict[str, str] = {}
+    # The type that clients send when they know none tells a guest nothing.
+    if (content_type := request_content_type(request)) != DEFAULT_CONTENT_TYPE:
+        headers["content-type"] = content_type
+    array = parse_array_headers(request.headers)
+    if array is not None:
+        length = request.headers.get("content-length")
+        if length is not None and length != str(array.nbytes):
+            raise InvalidInputError(
+                f"A {array.dtype} array of the shape {list(array.shape)} has {array.nbytes:,} bytes; the body has "
+                f"{length[:20]}.",
+                found=length[:20],
+                expected=array.nbytes,
+            )
+        told = array_headers(array)
+        headers |= {name: told[name] for name in ("moc-dtype", "moc-shape")}
+    return headers

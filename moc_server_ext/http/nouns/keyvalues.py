@@ -9,10 +9,7 @@ from collections.abc import Sequence
 from ...errors import InvalidInputError
 from ...model import DEFAULT_CONTENT_TYPE
 from ..content import WholeContent, bytes_response
-from ..messages import ApiRequest, ApiResponse, created, json_response, no_content, parse_single
-
-LIMIT_DEFAULT = 1000
-LIMIT_MAX = 10_000
+from ..messages import ApiRequest, ApiResponse, created, json_response, no_content, parse_limit, parse_single
 
 
 def list_keys(request: ApiRequest) -> ApiResponse:
@@ -24,7 +21,7 @@ def list_keys(request: ApiRequest) -> ApiResponse:
     query = request.parameters("prefix", "prefix_base64", "after", "after_base64", "limit")
     keys = request.platform.kv.list(
         _bytes(query["prefix"], query["prefix_base64"], "prefix") or b"",
-        limit=_limit(parse_single(query["limit"], "limit")),
+        limit=parse_limit(query["limit"]),
         after=_bytes(query["after"], query["after_base64"], "after"),
     )
     return json_response(
@@ -70,13 +67,3 @@ def _bytes(texts: Sequence[str], encoded: Sequence[str], name: str) -> bytes | N
             raise InvalidInputError(f"Query parameter '{name}_base64' is not base64.") from None
     text = parse_single(texts, name)
     return None if text is None else text.encode()
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MAX):
-        raise InvalidInputError(
-            f"Query parameter 'limit' is a whole number from 1 to {LIMIT_MAX:,}, not {text[:32]!r}."
-        )
-    return int(text[:9])

@@ -35,6 +35,7 @@ _TAGS = {
     "kv": "Durable bytes by key.",
     "calls": "Calls that run, and the last ones that ended.",
     "runs": "Executions of map-reduce plans.",
+    "zarr": "All that is stored, as one Zarr v3 hierarchy; read-only.",
     "handover": "Who owns the storage.",
 }
 

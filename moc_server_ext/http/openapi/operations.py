@@ -9,7 +9,8 @@ from typing import Any, Final
 from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
-from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status
+from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status, zarr
+from ..nouns.uploads import STAGED_CONTENT_TYPE, ZIP_CONTENT_TYPE
 from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
 
@@ -18,6 +19,7 @@ _ANY: Final = frozenset({400, 413, 500, 503})
 _STORES: Final = _ANY | {507}
 _RUNS: Final = _ANY | {404, 409, 422, 507}
 _CONDITIONS: Final = ("Range", "If-Range", "If-None-Match")
+_OF_ARRAYS: Final = ("Moc-Dtype", "Moc-Shape", "Moc-Chunks")
 _OF_BYTES: Final = ("ETag", "Accept-Ranges")
 _RAW: Final[Mapping[str, Any]] = {DEFAULT_CONTENT_TYPE: {}, "*/*": {}}
 
@@ -53,7 +55,7 @@ def _body(text: str, content: Mapping[str, Any], *, required: bool = False) -> d
     return {"description": text, "content": content, "required": required}
 
 
-def _reads_bytes(noun: str, *names: str) -> Description:
+def _reads_bytes(noun: str, *names: str, errors: frozenset[int] = frozenset()) -> Description:
     own = (*_OF_BYTES, *names)
     return Description(
         noun,
@@ -63,7 +65,7 @@ def _reads_bytes(noun: str, *names: str) -> Description:
             304: empty_answer("The client has them already.", *own),
         },
         headers=_CONDITIONS,
-        errors=_ANY | {404, 416},
+        errors=_ANY | {404, 416} | errors,
     )
 
 
@@ -108,6 +110,8 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
                 "Moc-Duration-Us",
                 "Moc-Result",
                 "Moc-Exit-Code",
+                "Moc-Dtype",
+                "Moc-Shape",
                 **{
                     JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Call"}},
                     frames.CONTENT_TYPE: {},
@@ -115,7 +119,7 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
             )
         },
         query=("mode", "entry", "arg", "env", "limit"),
-        headers=("Moc-Client",),
+        headers=("Moc-Client", "Moc-Dtype", "Moc-Shape"),
         body=_body("The input, raw. A multipart body is refused.", _RAW),
         errors=_RUNS,
         note="The call begins with the first bytes of a body that is longer than 64 KiB or chunked, and answers while "
@@ -135,11 +139,33 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     buffers.put_buffer: Description(
         "buffers",
         {201: json_answer("Buffer", "It is stored.", "Location")},
-        headers=("Moc-Headers",),
-        body=_body("The bytes.", _RAW),
+        query=("format",),
+        headers=("Moc-Headers", "Moc-Origin", *_OF_ARRAYS, "Moc-Dimension-Names", "Moc-Attributes"),
+        body=_body(
+            "The bytes; with `Moc-Dtype` and `Moc-Shape` exactly those of the array's elements in C order, "
+            "little-endian; with `format=zarr` a zip file; or the names of files that a client on the same machine "
+            "has staged.",
+            {**_RAW, ZIP_CONTENT_TYPE: {}, STAGED_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Staged"}}},
+        ),
         errors=_STORES,
+        note="A zip file has the keys of one Zarr v3 node, an array or a group, stored or deflated.",
     ),
-    buffers.get_buffer: _reads_bytes("buffers", "Moc-Record.Buffer"),
+    buffers.append_buffer: Description(
+        "buffers",
+        {200: json_answer("Buffer", "It is stored; the whole array as it is now.")},
+        headers=_OF_ARRAYS,
+        body=_body("The elements to add, in C order, little-endian.", _RAW),
+        errors=_STORES | {404, 409},
+        note="`Moc-Dtype` and `Moc-Shape` say what comes: as the array, but for the first axis. All of it is added or "
+        "nothing.",
+    ),
+    buffers.get_buffer: _reads_bytes("buffers", *_OF_ARRAYS, "Moc-Record.Buffer", errors=frozenset({409})),
+    buffers.get_buffer_chunks: Description(
+        "buffers",
+        {200: json_answer("Chunks", "The chunks of one version, which its `etag` tells.")},
+        errors=_ANY | {404, 409},
+        note="409 for a group without a main array, and for chunks that are not the elements as they are.",
+    ),
     buffers.delete_buffer: _removes("buffers"),
     keyvalues.list_keys: Description(
         "kv",
@@ -175,6 +201,10 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         errors=_RUNS,
         note="409 while it runs; if it failed, the run's own error.",
     ),
+    zarr.list_zarr_keys: Description(
+        "zarr", {200: json_answer("ZarrKeys", "Up to `limit` keys.")}, query=("prefix", "after", "limit")
+    ),
+    zarr.get_zarr_value: _reads_bytes("zarr"),
     handover.post_handover: Description(
         "handover",
         {204: empty_answer("The storage is closed and unlocked.")},

@@ -7,13 +7,16 @@ from dataclasses import fields
 from typing import Any, Final
 
 from ...model import GRANT_KINDS, Limits, Mode
-from ..nouns.keyvalues import LIMIT_DEFAULT, LIMIT_MAX
+from ...model.arrays import ITEM_BYTES
+from ..messages import LIMIT_DEFAULT, LIMIT_MAX
 from .schemas import BASE64, BLOB_ID
 
 Parameter = Mapping[str, Any]
 
 _LIMIT_NAMES: Final = "|".join(each.name for each in fields(Limits))
 _TEXT: Final = {"type": "string"}
+# A JSON list as a header takes it.
+_NUMBERS: Final = {"type": "string", "pattern": r"^\[([0-9]{1,9}(,[0-9]{1,9})*)?\]$"}
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 512}
 
 
@@ -48,8 +51,18 @@ PATH_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ),
     ("calls", "id"): _path("id", {"type": "string", "minLength": 1}, "The call's id, from `Moc-Call-Id`."),
     ("runs", "id"): _path("id", {"type": "string", "minLength": 1}, "The run's id."),
+    ("zarr", "key"): _path(
+        "key",
+        {"type": "string", "minLength": 1},
+        "A Zarr key: its slashes stay slashes, and each name between them is percent-encoded once more.",
+    ),
 }
 
+_LIST_LIMIT: Final = _query(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    "How many keys at most.",
+)
 _MODE: Final = _query(
     "mode", {"type": "string", "enum": [each.value for each in Mode]}, "Without it the module's exports decide."
 )
@@ -84,15 +97,17 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ),
     ("functions", "arg"): _repeated("arg", None, "A command-line argument (posix), or a number (direct)."),
     ("functions", "env"): _repeated("env", "^[^=]+=", "An environment variable, `KEY=VALUE`."),
+    ("buffers", "format"): _query(
+        "format", {"type": "string", "enum": ["zarr"]}, "`zarr`: the body is a Zarr v3 node in a zip file."
+    ),
     ("kv", "prefix"): _query("prefix", _TEXT, "Only keys that begin with this."),
     ("kv", "prefix_base64"): _query("prefix_base64", BASE64, "The same as exact bytes; counts instead of `prefix`."),
     ("kv", "after"): _query("after", _TEXT, "Only keys that come after this one."),
     ("kv", "after_base64"): _query("after_base64", BASE64, "The same as exact bytes; counts instead of `after`."),
-    ("kv", "limit"): _query(
-        "limit",
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
-        "How many keys at most.",
-    ),
+    ("kv", "limit"): _LIST_LIMIT,
+    ("zarr", "prefix"): _query("prefix", _TEXT, "Only keys that begin with this."),
+    ("zarr", "after"): _query("after", _TEXT, "Only keys that come after this one."),
+    ("zarr", "limit"): _LIST_LIMIT,
 }
 
 HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
@@ -103,6 +118,28 @@ HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
         "Moc-Client",
         "Sets clients that share a token apart, so that they take turns.",
         schema={"type": "string", "pattern": "^[!-~]{1,64}$"},
+    ),
+    "Moc-Dtype": _header(
+        "Moc-Dtype",
+        "The body is an array of this type.",
+        schema={"type": "string", "enum": sorted(ITEM_BYTES)},
+    ),
+    "Moc-Shape": _header("Moc-Shape", "Its shape: with `Moc-Dtype`, and never without it.", schema=_NUMBERS),
+    "Moc-Chunks": _header("Moc-Chunks", "How it is cut; without it into runs of about 8 MiB.", schema=_NUMBERS),
+    "Moc-Dimension-Names": _header(
+        "Moc-Dimension-Names",
+        "The names of its axes, null for one without: as many as it has axes.",
+        content={"application/json": {"schema": {"type": "array", "items": {"type": ["string", "null"]}}}},
+    ),
+    "Moc-Attributes": _header(
+        "Moc-Attributes",
+        "Its attributes; `moc` is taken.",
+        content={"application/json": {"schema": {"type": "object"}}},
+    ),
+    "Moc-Origin": _header(
+        "Moc-Origin",
+        "What made it, such as `call_id` and `function`.",
+        content={"application/json": {"schema": {"$ref": "#/components/schemas/Headers"}}},
     ),
     "Moc-Headers": _header(
         "Moc-Headers",

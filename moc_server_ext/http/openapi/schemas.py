@@ -123,8 +123,31 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Buffers": _list("buffers", "Buffer"),
+    "Numbers": {"type": "array", "items": _COUNT, "maxItems": DIMENSIONS_MAX},
+    "Staged": _object(
+        {
+            "files": {
+                "type": "object",
+                "additionalProperties": {**_TEXT, "pattern": "^[0-9a-f]{32}$"},
+                "description": "Names of files in `staging/` by the chunks that they are.",
+            },
+            "content_type": {**_TEXT, "description": "That of the buffer."},
+        },
+        optional=frozenset({"content_type"}),
+    ),
+    "Chunk": _object(
+        {
+            "file": {**_TEXT, "description": "Path below the storage directory; its content never changes."},
+            "size": _COUNT,
+            "crc32c": _COUNT,
+            "inline": {**BASE64, "description": "The chunk itself, instead of the other three."},
+        },
+        optional=frozenset({"file", "size", "crc32c", "inline"}),
+    ),
+    "Chunks": _object({"etag": _TEXT, "chunks": {"type": "object", "additionalProperties": _ref("Chunk")}}),
     "Key": _object({"key": {**_TEXT, "description": "To look at."}, "base64": {**BASE64, "description": "Exact."}}),
     "Keys": _list("keys", "Key"),
+    "ZarrKeys": _object({"keys": {"type": "array", "items": _TEXT}}),
     "StoredKey": _object({"key": {**_TEXT, "description": "To look at."}, "size": _COUNT}),
     "Result": {"anyOf": [{"type": "null"}, _NUMBER, {"type": "array", "items": _NUMBER}]},
     "Call": _object(

@@ -78,6 +78,8 @@ class Platform:
         self.functions = Functions()
         self.runs = Runs()
         self.blobs, self.buffers, self.kv = storage.blobs, storage.buffers, storage.kv
+        self.zarr = storage.zarr
+        self.path = storage.path
         self.requests: list[CallRequest] = []
         self.result = CallResult("c", None, 0, b"OUT")
         self.closed = False

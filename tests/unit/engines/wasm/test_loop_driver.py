@@ -112,6 +112,30 @@ def test_a_short_call_ends_while_long_ones_of_another_caller_compute(bench):
     asyncio.run(scenario())
 
 
+def test_a_call_that_took_long_without_computing_does_not_keep_the_next_ones_among_the_workers(make_bench):
+    module, threads = GuestModule("wait"), []
+
+    @module.function("tell")
+    def tell(_call) -> None:
+        threads.append(threading.get_ident())
+        # As if it waited for the interpreter's lock; longer than a first slice.
+        time.sleep(0.02)
+
+    bench = make_bench([module])
+    counting = """(module (import "wait" "tell" (func $tell))
+      (func (export "run") (param i32) (local i32)
+        (loop (local.set 1 (i32.add (local.get 1) (i32.const 1))) (br_if 0 (i32.lt_u (local.get 1) (local.get 0))))
+        (call $tell)))"""
+
+    async def scenario():
+        for count in (200_000_000, 1, 1):
+            await bench.drive(bench.context(bench.invocation(counting, "run", count)))
+
+    asyncio.run(scenario())
+    loop = threading.get_ident()
+    assert [each == loop for each in threads] == [False, False, True]
+
+
 def test_guests_wait_without_threads(bench, waits):
     async def scenario():
         waits.event = asyncio.Event()
