@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,5 +25,23 @@ def page() -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
         # High enough for the whole notebook: JupyterLab takes cells away that are out of sight.
-        yield browser.new_page(viewport={"width": 1280, "height": 9000})
+        page = browser.new_page(viewport={"width": 1280, "height": 9000})
+        page.set_default_timeout(60_000)
+        yield page
         browser.close()
+
+
+@pytest.fixture
+def run_all_cells(page: Any) -> Callable[[str], None]:
+    """Open a notebook of the moc kernel at its address and run it as a person does."""
+
+    def run(address: str) -> None:
+        page.goto(address)
+        # The kernel's name in the notebook's own toolbar says that the moc kernel was found, idle that it has started:
+        # cells that are run before would ask which kernel to start.
+        page.locator(".jp-KernelName", has_text="My Own Cluster").first.wait_for()
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+    return run

@@ -15,9 +15,9 @@ from ...abc import CallServices
 from ...buffers.exchange import ExchangeBuffer
 from ...errors import ConflictError, TrapError
 from ...guest_api.context import CallContext
+from ...interrupts import DeferredInterrupt
 from ...model import CallResult, Invocation, Number
 from .array_calls import ArrayCall, Region
-from .interrupts import DeferredInterrupt
 from .prepared import Export, Prepared
 from .results import finished
 from .synchronous import SynchronousGuest
