@@ -10,13 +10,18 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from moc_widgets.browse_page import browse_page
+from moc_widgets.buffer_page import buffer_page
+from moc_widgets.listing import list_platform
 from moc_widgets.page import PAGE_BYTES, first_page
 from moc_widgets.sniff import decode_text, image_type, media_type
 
 from .handles import show_handle
+from .inspecting import is_interactive, show_browse, show_inspector
 from .progress import has_front_end
 
 if TYPE_CHECKING:
+    from moc_server_ext.client.client import Client
     from moc_server_ext.client.handles import BufferHandle
     from moc_server_ext.model import CallResult
     from moc_server_ext.verbs.outcome import BytesOutcome, CallOutcome, Outcome, TableOutcome
@@ -49,6 +54,8 @@ class Display:
     def show(self, outcome: Outcome) -> object:
         """Show `outcome` and give what the line's value is."""
         from moc_server_ext.verbs.outcome import (
+            BrowseOutcome,
+            BufferOutcome,
             BytesOutcome,
             CallOutcome,
             MessageOutcome,
@@ -69,6 +76,12 @@ class Display:
         elif isinstance(outcome, BytesOutcome):
             if outcome.kept_in is None:
                 self._show_bytes(outcome.content, outcome.content_type, repr(outcome.name))
+        elif isinstance(outcome, BufferOutcome):
+            value = outcome.handle
+            self.show_buffer(outcome.handle)
+        elif isinstance(outcome, BrowseOutcome):
+            value = None
+            self._show_browse(outcome.client)
         elif isinstance(outcome, TableOutcome):
             self._publish(table_bundle(outcome))
         else:
@@ -78,6 +91,22 @@ class Display:
                 value = None
         self._just_shown = value
         return value
+
+    def show_buffer(self, handle: BufferHandle) -> None:
+        """Show what is in a buffer: where a person watches, to look around in."""
+        bundle = buffer_bundle(handle)
+        # One that cannot be read has no page, only a sentence.
+        if "text/html" not in bundle or not is_interactive(self._shell):
+            self._publish(bundle)
+        elif self._take(size_of(bundle)):
+            show_inspector(self._shell, handle)
+
+    def _show_browse(self, client: Client) -> None:
+        bundle = browse_page(client.origin, list_platform(client.platform))
+        if not is_interactive(self._shell):
+            self._publish(bundle)
+        elif self._take(size_of(bundle)):
+            show_browse(self._shell, client)
 
     def begin_cell(self, *_: object) -> None:
         """Treat every object as not yet shown, and begin with all the room; IPython calls this before each cell."""
@@ -153,7 +182,7 @@ class Display:
     def _publish(self, bundle: dict[str, str]) -> None:
         if not has_front_end(self._shell):
             self._write(bundle["text/plain"])
-        elif self._take(sum(len(each.encode()) for each in bundle.values())):
+        elif self._take(size_of(bundle)):
             self._shell.display_pub.publish(bundle)
 
     def _take(self, size: int) -> bool:
@@ -190,16 +219,7 @@ def table_bundle(outcome: TableOutcome) -> dict[str, str]:
 
 def buffer_bundle(handle: BufferHandle) -> dict[str, str]:
     """Show a stored buffer: its first page."""
-    from moc_server_ext.errors import MocError
-
-    try:
-        record = handle.record
-        content = handle.read(0, PAGE_BYTES)
-    except MocError as error:
-        # A handle outlives its buffer; looking at it must not put a traceback below the cell.
-        return {"text/plain": f"<buffer {handle.name!r}: {error.message}>"}
-    title = f"buffer {record.name!r}"
-    return first_page(content, size=record.size, content_type=record.content_type, title=title)
+    return buffer_page(handle)
 
 
 def call_bundle(result: CallResult) -> dict[str, str]:
@@ -229,6 +249,11 @@ def _shortened(cell: str | int | float) -> str | int | float:
     if isinstance(cell, str) and len(cell) > _CELL_CHARACTERS:
         return f"{cell[: _CELL_CHARACTERS - 1]}…"
     return cell
+
+
+def size_of(bundle: dict[str, str]) -> int:
+    """Tell how many bytes of a notebook a bundle takes."""
+    return sum(len(each.encode()) for each in bundle.values())
 
 
 def _clipped(text: str, limit_bytes: int) -> str:

@@ -30,6 +30,7 @@ _SHOWN_AT_ONCE = (
     ("moc_server_ext.verbs.outcome", "TableOutcome"),
     ("moc_server_ext.verbs.outcome", "BytesOutcome"),
 )
+_BUFFER = ("moc_server_ext.client.handles", "BufferHandle")
 _HANDLE = ("moc_server_ext.client.started", "CallHandle")
 
 
@@ -107,6 +108,17 @@ class MocMagics:
         except NotImplementedError:
             show_handle(self._shell, handle)
 
+    def show_buffer(self, handle: Any) -> None:
+        """Show a buffer to look around in, unless a line has just shown it, or nobody is there to look around."""
+        from .inspecting import is_interactive
+
+        try:
+            self.skip_if_shown(handle)
+        except NotImplementedError:
+            if not is_interactive(self._shell):
+                raise
+            self.display.show_buffer(handle)
+
     def _run(self, line: str, cell: str | None, local_ns: Mapping[str, object] | None) -> Outcome:
         from moc_server_ext.errors import UsageError
         from moc_server_ext.verbs import build_group, invoke
@@ -167,6 +179,7 @@ def register(shell: Any) -> None:
         formatter.mimebundle_formatter.for_type_by_name(module, name, _lazily(function))
     for module, name in _SHOWN_AT_ONCE:
         formatter.ipython_display_formatter.for_type_by_name(module, name, magics.skip_if_shown)
+    formatter.ipython_display_formatter.for_type_by_name(*_BUFFER, magics.show_buffer)
     formatter.ipython_display_formatter.for_type_by_name(*_HANDLE, magics.show_handle)
 
 
@@ -182,7 +195,7 @@ def unregister(shell: Any) -> None:
     formatter = shell.display_formatter
     for module, name, _ in _FORMATTED:
         formatter.mimebundle_formatter.pop(f"{module}.{name}", None)
-    for module, name in (*_SHOWN_AT_ONCE, _HANDLE):
+    for module, name in (*_SHOWN_AT_ONCE, _BUFFER, _HANDLE):
         formatter.ipython_display_formatter.pop(f"{module}.{name}", None)
     shell.Completer.custom_matchers.remove(magics.matcher)
     magics.close()

@@ -202,6 +202,10 @@ class Calls(Protocol):
         """Tell how a call is; CallNotFoundError if there is none, or it is forgotten."""
         ...
 
+    def list(self, *, limit: int = 1000) -> Sequence[CallRecord]:
+        """List up to `limit` calls, those that began last first."""
+        ...
+
     def cancel(self, call_id: str) -> CallRecord:
         """End a call and tell how it is then; one that has ended stays as it is."""
         ...

@@ -7,9 +7,12 @@ guests make are part of their root call, and the tasks of a run are told by the 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import threading
 import time
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Final, Self
 
@@ -105,6 +108,17 @@ class CallTable:
             raise CallNotFoundError(call_id[:64])
         return record
 
+    def list(self, *, limit: int = 1000) -> Sequence[CallRecord]:
+        """List up to `limit` calls, running and ended, those that began last first."""
+        with self._lock:
+            running, ended = list(self._running.values()), list(self._ended.values())
+        began: Iterable[tuple[float, _Running | CallRecord]] = chain(
+            ((each.started_at, each) for each in running), ((each.started_at, each) for each in ended)
+        )
+        # Told of those that are asked for only: thousands may run.
+        newest = heapq.nlargest(max(limit, 0), began, key=lambda pair: pair[0])
+        return [each if isinstance(each, CallRecord) else each.record() for _, each in newest]
+
     def cancel(self, call_id: str) -> CallRecord:
         """End a call and tell how it is then; one that has ended stays as it is.
 
@@ -169,13 +183,13 @@ class TrackedCall:
 class _Running:
     """A call that runs."""
 
-    __slots__ = ("_began_ns", "_started_at", "context", "over")
+    __slots__ = ("_began_ns", "context", "over", "started_at")
 
     def __init__(self, context: CallContext) -> None:
         self.context = context
         #: Set when the call is over; made by the first who waits for that, under the table's lock.
         self.over: threading.Event | None = None
-        self._started_at = time.time()
+        self.started_at = time.time()
         self._began_ns = time.perf_counter_ns()
 
     def record(self) -> CallRecord:
@@ -188,7 +202,7 @@ class _Running:
             mode=invocation.mode,
             caller=invocation.caller,
             state=CallState.RUNNING,
-            started_at=self._started_at,
+            started_at=self.started_at,
             duration_us=self._elapsed_us(),
             input_bytes=context.input.size,
             output_bytes=context.output.size,
@@ -212,7 +226,7 @@ class _Running:
             mode=invocation.mode,
             caller=invocation.caller,
             state=state,
-            started_at=self._started_at,
+            started_at=self.started_at,
             duration_us=duration_us,
             result=result,
             exit_code=exit_code,

@@ -213,6 +213,13 @@ class HttpCalls(Noun):
         record: CallRecord = self._get(f"calls/{encode(call_id)}", CallRecord.from_json)
         return record
 
+    def list(self, *, limit: int = 1000) -> Sequence[CallRecord]:
+        """List calls, those that began last first."""
+        records: Sequence[CallRecord] = self._get(
+            "calls", listed("calls", CallRecord.from_json), [("limit", str(limit))]
+        )
+        return records
+
     def cancel(self, call_id: str) -> CallRecord:
         """End a call."""
         response = self._transport.request("DELETE", f"calls/{encode(call_id)}")

@@ -130,6 +130,7 @@ ROUTES: tuple[Route, ...] = (
     _route("buffers/{name}/chunks", get=buffers.get_buffer_chunks),
     _route("kv", get=keyvalues.list_keys),
     _route("kv/{key}", get=keyvalues.get_key, put=keyvalues.put_key, delete=keyvalues.delete_key),
+    _route("calls", get=calls.list_calls),
     _route("calls/{id}", get=calls.get_call, delete=calls.delete_call, executes=True),
     _route("runs", get=runs.list_runs, post=runs.post_run, executes=True),
     _route("runs/{id}", get=runs.get_run, delete=runs.delete_run, executes=True),

@@ -1,4 +1,4 @@
-"""The verb ``call``: run a registered function."""
+"""The verbs ``call``, to run a registered function, and ``calls``, to list what ran."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import click
 
 from ..abc import Bytes
-from ..model import CallRequest, CallResult, Mode, Number
+from ..model import CallRecord, CallRequest, CallResult, Mode, Number
 from .commands import Verb
 from .completion import function_names
 from .host import Host
@@ -30,7 +30,7 @@ from .options import (
     variable_in_option,
     variable_out_option,
 )
-from .outcome import CallOutcome, StartedOutcome
+from .outcome import CallOutcome, StartedOutcome, TableOutcome, format_result, format_size
 from .variables import variable_input
 
 
@@ -108,6 +108,46 @@ def call(
     if variable_out is not None:
         host.assign(variable_out, _value(outcome.result))
     return replace(outcome, kept_in=output_file or variable_out)
+
+
+@click.command(cls=Verb, example=["moc calls", "moc calls --limit 5"])
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many are listed at most.",
+)
+@click.pass_obj
+def calls(host: Host, limit: int) -> TableOutcome:
+    """List the recent calls, those that began last first."""
+    records = host.client.platform.calls.list(limit=limit)
+    return TableOutcome(
+        ("CALL", "FUNCTION", "STATE", "RESULT", "INPUT", "OUTPUT", "SECONDS"),
+        [
+            (
+                each.call_id,
+                each.function,
+                each.state.value,
+                _end(each),
+                format_size(each.input_bytes),
+                format_size(each.output_bytes),
+                round(each.duration_us / 1e6, 3),
+            )
+            for each in records
+        ],
+        {"calls": [each.to_json() for each in records]},
+        empty="No call is known. A server remembers its recent ones; `moc call NAME` makes one.",
+    )
+
+
+def _end(record: CallRecord) -> str:
+    if record.error is not None:
+        return str(record.error.get("code", ""))
+    if record.result is not None:
+        return format_result(record.result)
+    return "" if record.exit_code is None else f"exit code {record.exit_code}"
 
 
 def _input(host: Host, *, text: str | None, variable_in: str | None) -> tuple[Bytes, dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import buffers, calls, compiling, doctor, exporting, functions, keyvalues, plans, status
+from . import buffers, calls, compiling, doctor, exporting, functions, inspecting, keyvalues, plans, status
 from .commands import Face, VerbGroup
 
 _CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
@@ -26,10 +26,12 @@ def build_group(face: Face) -> VerbGroup:
     for verb in (
         functions.push,
         calls.call,
+        calls.calls,
         functions.functions,
         functions.function,
         buffers.buffers,
         buffers.buffer,
+        inspecting.inspect_buffer,
         keyvalues.kv,
         exporting.export_zarr,
         plans.mapreduce,
@@ -37,6 +39,7 @@ def build_group(face: Face) -> VerbGroup:
         compiling.compile_file,
         compiling.guest_api,
         *(compiling.cell_verb(language, title) for language, title in compiling.CELL_LANGUAGES),
+        inspecting.browse,
         status.connect,
         status.status,
         doctor.doctor,

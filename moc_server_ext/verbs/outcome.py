@@ -16,6 +16,8 @@ from ..model import CallResult, Number
 from ..model import format_size as format_size
 
 if TYPE_CHECKING:
+    from ..client.client import Client
+    from ..client.handles import BufferHandle
     from ..client.started import CallHandle
 
 
@@ -109,6 +111,36 @@ class StartedOutcome(Outcome):
     def to_json(self) -> Any:
         """Give the function, and how far the call is."""
         return {"function": self.handle.function, "call_id": self.handle.call_id, "state": self.handle.state.value}
+
+
+@dataclass(frozen=True, slots=True)
+class BufferOutcome(Outcome):
+    """A stored buffer to look inside."""
+
+    handle: BufferHandle
+
+    def to_text(self) -> str:
+        """Name the buffer, with what it is."""
+        return repr(self.handle)
+
+    def to_json(self) -> Any:
+        """Give what is known of the buffer."""
+        return self.handle.record.to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseOutcome(Outcome):
+    """A platform to look through."""
+
+    client: Client
+
+    def to_text(self) -> str:
+        """Say which platform it is."""
+        return repr(self.client)
+
+    def to_json(self) -> Any:
+        """Give what runs."""
+        return self.client.status()
 
 
 class BytesOutcome(Outcome):

@@ -12,9 +12,9 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture
-def page() -> Iterator[Any]:
-    """Give a page of a headless Chromium."""
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Give a headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install one to run the browser tests")
     from playwright.sync_api import sync_playwright
@@ -24,11 +24,19 @@ def page() -> Iterator[Any]:
         quiet.append("--no-sandbox")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        # High enough for the whole notebook: JupyterLab takes cells away that are out of sight.
-        page = browser.new_page(viewport={"width": 1280, "height": 9000})
-        page.set_default_timeout(60_000)
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """Give a page of its own, without what other tests left in the browser."""
+    # High enough for the whole notebook: JupyterLab takes cells away that are out of sight.
+    context = browser.new_context(viewport={"width": 1280, "height": 9000})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
 
 
 @pytest.fixture

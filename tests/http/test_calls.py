@@ -66,6 +66,16 @@ def test_deleting_a_call_that_runs_ends_it_and_its_caller_is_told(cluster_gatewa
     assert remote.calls.cancel(begun.call_id) == ended
 
 
+def test_calls_are_listed_over_http_as_in_process(cluster_gateway, remote):
+    cluster_gateway.platform.functions.put("add", ADD)
+    answers = [cluster_gateway.request("POST", f"functions/add/call?arg={n}&arg=1") for n in range(3)]
+    listed = remote.calls.list()
+    assert [each.call_id for each in listed[:3]] == [each.headers["moc-call-id"] for each in reversed(answers)]
+    assert listed == cluster_gateway.platform.calls.list()
+    assert remote.calls.list(limit=1) == listed[:1]
+    assert cluster_gateway.request("GET", "calls?limit=0").json()["error"]["code"] == "invalid_input"
+
+
 def test_a_call_of_a_client_that_went_away_is_told_as_cancelled(cluster_gateway, remote):
     cluster = cluster_gateway.platform
     cluster.functions.put("spin", SPIN)

@@ -99,6 +99,18 @@ def test_a_call_that_runs_is_told_as_far_as_it_is(table):
     assert table.get(context.call_id).state is not CallState.RUNNING
 
 
+def test_calls_are_listed_running_and_ended_those_that_began_last_first(table):
+    first, second, third = make_context(), make_context(), make_context()
+    with table.track(first):
+        with table.track(second) as tracked:
+            tracked.done(result_of(second))
+        with table.track(third):
+            assert [each.call_id for each in table.list()] == [third.call_id, second.call_id, first.call_id]
+            assert [each.state for each in table.list(limit=2)] == [CallState.RUNNING, CallState.DONE]
+            assert table.list(limit=0) == []
+    assert [each.call_id for each in table.list(limit=1)] == [third.call_id]
+
+
 def test_a_call_that_is_done_keeps_its_result_and_sizes_but_not_its_output(table):
     context = make_context()
     with table.track(context) as tracked:

@@ -60,8 +60,8 @@ def first_page(content: bytes, *, size: int | None = None, content_type: str = "
     kind = image_type(page, content_type) if whole else None
     text = decode_text(page[:_TEXT_BYTES], whole=whole and len(page) <= _TEXT_BYTES)
     if kind is not None:
-        return _image(page, kind, _caption(title, size, kind))
-    caption = _caption(title, size, media_type(content_type))
+        return _image(page, kind, format_caption(title, size, kind))
+    caption = format_caption(title, size, media_type(content_type))
     if text is not None:
         return _text(text, size, caption)
     return _hex(page[:_HEX_BYTES], size, caption)
@@ -88,7 +88,8 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
     )
 
 
-def _caption(title: str, size: int, content_type: str) -> str:
+def format_caption(title: str, size: int, content_type: str) -> str:
+    """Write what stands above a page: what it is of, how many bytes, and of which kind."""
     kind = _shortened(content_type)
     facts = f"{size:,} byte{'' if size == 1 else 's'}" + (f", {kind}" if kind else "")
     return f"{_shortened(title)}: {facts}" if title else facts
@@ -100,7 +101,8 @@ def _shortened(text: str) -> str:
     return printable(short, keep="")
 
 
-def _figure(caption: str, body: str, note: str = "") -> str:
+def figure(caption: str, body: str, note: str = "") -> str:
+    """Put `body`, which is HTML, below its caption and above a note, which are text."""
     foot = f'<div style="{_CAPTION_STYLE}">{html.escape(note)}</div>' if note else ""
     return (
         f'<figure role="group" aria-label="{html.escape(caption)}" style="{_FIGURE_STYLE}">'
@@ -108,7 +110,8 @@ def _figure(caption: str, body: str, note: str = "") -> str:
     )
 
 
-def _pre(text: str, label: str, wrap: str) -> str:
+def preformatted(text: str, label: str, wrap: str) -> str:
+    """Show text as it is, in a box that scrolls; `wrap` is CSS about its lines."""
     # A region that scrolls is reachable by keyboard only with a tabindex, and then needs a role and a label.
     return (
         f'<pre tabindex="0" role="region" aria-label="{label}" dir="ltr" style="{_PRE_STYLE}{wrap}">'
@@ -119,7 +122,7 @@ def _pre(text: str, label: str, wrap: str) -> str:
 def _image(content: bytes, kind: str, caption: str) -> dict[str, str]:
     source = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     image = f'<img src="{source}" alt="{html.escape(caption)}" style="{_IMAGE_STYLE}">'
-    return {"text/html": _figure(caption, image), "text/plain": caption}
+    return {"text/html": figure(caption, image), "text/plain": caption}
 
 
 def _text(text: str, size: int, caption: str) -> dict[str, str]:
@@ -128,15 +131,15 @@ def _text(text: str, size: int, caption: str) -> dict[str, str]:
     shown = printable("\n".join(lines))
     used = len("\n".join(text.split("\n")[:_TEXT_LINES]).encode())
     note = f"The first {used:,} of {size:,} bytes." if used < size else ""
-    body = _pre(shown, "Contents as text", "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext")
-    return {"text/html": _figure(caption, body if size else "", note), "text/plain": _plain(caption, shown, note)}
+    body = preformatted(shown, "Contents as text", "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext")
+    return {"text/html": figure(caption, body if size else "", note), "text/plain": _plain(caption, shown, note)}
 
 
 def _hex(content: bytes, size: int, caption: str) -> dict[str, str]:
     shown = "\n".join(hex_lines(content))
     note = f"The first {len(content):,} of {size:,} bytes." if len(content) < size else ""
-    body = _pre(shown, "Contents as hexadecimal bytes", "white-space:pre")
-    return {"text/html": _figure(caption, body, note), "text/plain": _plain(caption, shown, note)}
+    body = preformatted(shown, "Contents as hexadecimal bytes", "white-space:pre")
+    return {"text/html": figure(caption, body, note), "text/plain": _plain(caption, shown, note)}
 
 
 def _plain(caption: str, shown: str, note: str) -> str:

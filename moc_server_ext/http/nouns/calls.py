@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from ..messages import ApiRequest, ApiResponse, json_response
+from ..messages import ApiRequest, ApiResponse, json_response, parse_limit
+
+
+def list_calls(request: ApiRequest) -> ApiResponse:
+    """List calls that run and the last ones that ended, those that began last first."""
+    limit = parse_limit(request.parameters("limit")["limit"])
+    return json_response({"calls": [each.to_json() for each in request.platform.calls.list(limit=limit)]})
 
 
 def get_call(request: ApiRequest) -> ApiResponse:

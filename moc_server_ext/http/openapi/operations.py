@@ -180,6 +180,9 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     ),
     keyvalues.get_key: _reads_bytes("kv"),
     keyvalues.delete_key: _removes("kv"),
+    calls.list_calls: Description(
+        "calls", {200: json_answer("Calls", "Up to `limit` calls, those that began last first.")}, query=("limit",)
+    ),
     calls.get_call: Description("calls", {200: json_answer("CallRecord", "How it is.")}, errors=_ANY | {404}),
     calls.delete_call: Description(
         "calls", {200: json_answer("CallRecord", "Its state, which may be an earlier end.")}, errors=_ANY | {404}

@@ -61,7 +61,7 @@ PATH_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
 _LIST_LIMIT: Final = _query(
     "limit",
     {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
-    "How many keys at most.",
+    "How many are listed at most.",
 )
 _MODE: Final = _query(
     "mode", {"type": "string", "enum": [each.value for each in Mode]}, "Without it the module's exports decide."
@@ -105,6 +105,7 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ("kv", "after"): _query("after", _TEXT, "Only keys that come after this one."),
     ("kv", "after_base64"): _query("after_base64", BASE64, "The same as exact bytes; counts instead of `after`."),
     ("kv", "limit"): _LIST_LIMIT,
+    ("calls", "limit"): _LIST_LIMIT,
     ("zarr", "prefix"): _query("prefix", _TEXT, "Only keys that begin with this."),
     ("zarr", "after"): _query("after", _TEXT, "Only keys that come after this one."),
     ("zarr", "limit"): _LIST_LIMIT,

@@ -193,6 +193,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "error": {"anyOf": [{"type": "null"}, _ref("ErrorBody")]},
         }
     ),
+    "Calls": _list("calls", "CallRecord"),
     "Runs": _list("runs", "Run"),
     "Heir": _object(
         {"pid": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1, "description": "Its process id."}},
