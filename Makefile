@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml jupyter-config/kernelspec/kernel.json jupyter-config/ju
 run: install
 	@$(BIN)/python samples/main_job.py
 ifndef ONCE
-	@$(BIN)/jupyter trust notebooks/quickstart.ipynb >/dev/null 2>&1
+	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null 2>&1
 	@exec $(BIN)/moc serve --lab --port $(PORT) --jupyter-port $(JUPYTER_PORT) --notebook-dir notebooks --open-path quickstart.ipynb $(SERVE)
 endif
 
