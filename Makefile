@@ -35,12 +35,14 @@ $(STAMP): pyproject.toml jupyter-config/kernelspec/kernel.json jupyter-config/ju
 run: install
 	@$(BIN)/python samples/main_job.py
 ifndef ONCE
-	@$(BIN)/jupyter trust notebooks/quickstart.ipynb >/dev/null 2>&1
+	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null 2>&1
 	@exec $(BIN)/moc serve --lab --port $(PORT) --jupyter-port $(JUPYTER_PORT) --notebook-dir notebooks --open-path quickstart.ipynb $(SERVE)
 endif
 
+# The tests start hundreds of processes of moc: each would compile all its modules where Python may not keep them.
+# Two at a time, in the order of the files, so that tests which share a server or a kernel stay together.
 test: install
-	@$(BIN)/python -m pytest
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: install
 	@$(BIN)/ruff check .

@@ -187,6 +187,13 @@ class Hierarchy(Protocol):
         """
         ...
 
+    def read_whole(self, key: str) -> Bytes | None:
+        """Read a key's value; None if there is no such key. What can be written to is the caller's own.
+
+        Raises as :meth:`read` does.
+        """
+        ...
+
 
 class Calls(Protocol):
     """Calls that run, and the last ones that ended. Those that guests make and the tasks of runs are not among them."""

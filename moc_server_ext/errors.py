@@ -780,6 +780,24 @@ class ArrayResultError(GuestError):
         )
 
 
+class ArrayMemoryError(GuestError):
+    """An array function wrote over memory that the host keeps beside the array: nothing of it can be relied on."""
+
+    code = "array_memory"
+
+    def __init__(self, function: str, entry: str, *, place: str, stderr: str = "", note: str = "") -> None:
+        super().__init__(
+            f"{entry!r} of function {function!r} wrote over memory that is the host's, {place} the array that it was "
+            "given: nothing of the call can be relied on. Either it goes beyond the array, or its allocator hands out "
+            "pages that it did not ask for, and must be used in `_initialize` already, which <moc/core.h> sees to in C "
+            f"(guest reference, 'Allocators').{' ' + note if note else ''}",
+            function=function,
+            entry=entry,
+            place=place,
+            stderr=stderr,
+        )
+
+
 # -- plans, availability, faults --------------------------------------------------------------------------------------
 
 

@@ -137,10 +137,11 @@ class FramesServer:
 
     def hang_up(self) -> None:
         """End all connections."""
+        # Their threads close them: the number of one that is closed here may be that of the next one when its thread
+        # reads again.
         for each in self._streams:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()
         self._streams.clear()
 
     def _accept(self) -> None:
@@ -152,22 +153,26 @@ class FramesServer:
                 threading.Thread(target=self._serve, args=(stream,), daemon=True).start()
 
     def _serve(self, stream: socket.socket) -> None:
-        rest = bytearray()
         with contextlib.suppress(OSError):
             if self.tls is not None:
                 stream = self.tls.wrap_socket(stream, server_side=True)
                 self._streams.append(stream)
-            while True:
-                while b"\r\n\r\n" not in rest:
-                    part = stream.recv(65536)
-                    if not part:
-                        return
-                    rest += part
-                head, _, body = bytes(rest).partition(b"\r\n\r\n")
-                line, *fields = head.decode().split("\r\n")
-                headers = {name.lower(): value.strip() for name, _, value in (each.partition(":") for each in fields)}
-                asked = Asked(line, headers, stream, bytearray(body))
-                self.asked.append(asked)
-                script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-                script(asked)
-                rest = asked.rest
+            with stream:
+                self._answer(stream)
+
+    def _answer(self, stream: socket.socket) -> None:
+        rest = bytearray()
+        while True:
+            while b"\r\n\r\n" not in rest:
+                part = stream.recv(65536)
+                if not part:
+                    return
+                rest += part
+            head, _, body = bytes(rest).partition(b"\r\n\r\n")
+            line, *fields = head.decode().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (each.partition(":") for each in fields)}
+            asked = Asked(line, headers, stream, bytearray(body))
+            self.asked.append(asked)
+            script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+            script(asked)
+            rest = asked.rest

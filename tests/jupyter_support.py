@@ -109,6 +109,24 @@ def environment_of(home: Path, storage: Path, **more: str) -> dict[str, str]:
     ) | dict(more)
 
 
+def client_of(connection_file: Path) -> BlockingKernelClient:
+    """Give a client of a kernel that somebody else has started."""
+    client = BlockingKernelClient()
+    client.load_connection_file(str(connection_file))
+    # A kernel that gives no sign for a second is dead for the client, and on a busy machine only busy.
+    client.hb_channel.time_to_dead = SECONDS
+    return client
+
+
+# Jupyter's own command, without what makes most of its start and concerns nobody here.
+JUPYTER_SERVER = """
+from moc_server_ext.http.deferral import defer_address_grammar
+defer_address_grammar()
+from jupyter_server.serverapp import main
+main()
+"""
+
+
 class JupyterServer:
     """An ordinary ``jupyter server`` with the extension, on free ports.
 
@@ -131,7 +149,7 @@ class JupyterServer:
         self.storage = storage
         self.home = storage.parent
         self.token = token
-        command = [sys.executable, "-m", "jupyter_server", "--ServerApp.port=0", "--no-browser", "--allow-root"]
+        command = [sys.executable, "-c", JUPYTER_SERVER, "--ServerApp.port=0", "--no-browser", "--allow-root"]
         command += ["--ServerApp.ip=127.0.0.1", f"--MocExtension.gateway_port={gateway_port}", *options]
         if token is not None:
             command.append(f"--IdentityProvider.token={token}")
@@ -156,7 +174,7 @@ class JupyterServer:
         # The rest is read on the side, so that a full pipe never stops the server.
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stdout or ()))
         self._reader.start()
-        self.http = httpx.Client(trust_env=False, timeout=30, verify=False, follow_redirects=True)
+        self.http = httpx.Client(trust_env=False, timeout=60, verify=False, follow_redirects=True)
         self._headers = {"Authorization": f"token {token}"} if token else {}
 
     @property
@@ -198,9 +216,7 @@ class JupyterServer:
         assert answer.status_code == 201, answer.text
         file = self.home / "runtime" / f"kernel-{answer.json()['id']}.json"
         wait_until(file.exists, self.process)
-        client = BlockingKernelClient()
-        client.load_connection_file(str(file))
-        return Kernel(client)
+        return Kernel(client_of(file))
 
     def kill(self) -> None:
         """End it as a power cut would, if it still runs."""
@@ -215,8 +231,8 @@ class JupyterServer:
 
     def _ended(self) -> None:
         self.http.close()
-        self.process.wait(30)
-        self._reader.join(30)
+        self.process.wait(60)
+        self._reader.join(60)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

@@ -69,7 +69,7 @@ class Web:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(timeout=20)
+            thread.join(timeout=60)
             assert not thread.is_alive()
 
     def _accept(self) -> None:

@@ -34,7 +34,10 @@ class ChunkSource(Protocol):
         ...
 
     def read_whole(self, chunk_key: str) -> Bytes:
-        """Give a whole chunk, checked where there is something to check it with."""
+        """Give a whole chunk, checked where there is something to check it with.
+
+        What can be written to is the caller's own.
+        """
         ...
 
 
@@ -79,8 +82,17 @@ class ArrayReader:
         dtype = numpy.dtype(self.spec.dtype).newbyteorder("<")
         result = numpy.empty(parsed.counts, dtype)
         pieces = plan_reads(parsed, self.spec.shape, self.spec.chunks, dtype.itemsize)
-        threads = self._threads if result.nbytes >= PARALLEL_BYTES else 1
-        _each(pieces, lambda piece: self._place(piece, result), threads)
+        # Most selections that are read lie in few chunks: threads for one or none would only cost.
+        first = list(itertools.islice(pieces, 2))
+        if len(first) == 1:
+            found = self._fetch(first[0], dtype)
+            if found.flags.writeable and found.flags.c_contiguous:
+                result = found  # The source read it into memory of its own.
+            else:
+                result[first[0].target] = found
+        else:
+            threads = self._threads if result.nbytes >= PARALLEL_BYTES else 1
+            _each(itertools.chain(first, pieces), lambda piece: self._place(piece, result), threads)
         shaped = result.reshape(parsed.shape)
         return shaped[()] if parsed.is_scalar else shaped
 
@@ -93,6 +105,9 @@ class ArrayReader:
             yield slices, self.read((*slices, ...))
 
     def _place(self, piece: Piece, result: numpy.ndarray[Any, Any]) -> None:
+        result[piece.target] = self._fetch(piece, result.dtype)
+
+    def _fetch(self, piece: Piece, dtype: numpy.dtype[Any]) -> numpy.ndarray[Any, Any]:
         import numpy
 
         if piece.is_whole:
@@ -104,16 +119,11 @@ class ArrayReader:
             raise CorruptStorageError(
                 self._what, f"its chunk {piece.key} has {len(content):,} bytes instead of {expected:,}"
             )
-        result[piece.target] = numpy.ndarray(piece.shape, result.dtype, content, start, piece.strides)
+        return numpy.ndarray(piece.shape, dtype, content, start, piece.strides)
 
 
 def _each(pieces: Iterator[Piece], work: Callable[[Piece], None], threads: int) -> None:
     """Do the work for each piece, on up to `threads` threads; the first error ends it and is raised."""
-    if threads > 1:
-        # Most arrays that are read have few chunks: threads for one or none would only cost.
-        first = list(itertools.islice(pieces, 2))
-        pieces = itertools.chain(first, pieces)
-        threads = 1 if len(first) < 2 else threads
     if threads == 1:
         for piece in pieces:
             work(piece)

@@ -34,7 +34,7 @@ class HierarchyChunks:
 
     def read_whole(self, chunk_key: str) -> Bytes:
         """Give a whole chunk; its checksum is compared where it is stored."""
-        content = self._hierarchy.read(f"{self._path}/{chunk_key}")
+        content = self._hierarchy.read_whole(f"{self._path}/{chunk_key}")
         return self._filled(chunk_key, self._array.spec.chunk_bytes) if content is None else content
 
     def _filled(self, chunk_key: str, size: int) -> bytes:

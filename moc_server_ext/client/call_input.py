@@ -30,7 +30,7 @@ def take_input(input: Any, arguments: tuple[Any, ...]) -> tuple[Bytes, dict[str,
         if not (isinstance(input, bytes) and not input):
             raise InvalidInputError("The input is given twice: as an array among the arguments and as input=.")
         input, arguments = arguments[0], arguments[1:]
-    return (*_content(input), arguments)
+    return (*input_content(input), arguments)
 
 
 def _is_array(value: Any) -> bool:
@@ -42,7 +42,8 @@ def _is_array(value: Any) -> bool:
     return is_array_like(value) and getattr(value, "shape", None) != ()
 
 
-def _content(input: Any) -> tuple[Bytes, dict[str, str]]:
+def input_content(input: Any) -> tuple[Bytes, dict[str, str]]:
+    """Give the bytes of a call's input, and the headers that say what they are; raises as :func:`take_input` does."""
     from .handles import BufferHandle
 
     if isinstance(input, BufferHandle):

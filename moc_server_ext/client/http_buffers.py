@@ -87,6 +87,11 @@ class HttpBuffers(Noun):
         with tempfile.TemporaryFile() as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 for key, content in entries:
+                    if key in archive.NameToInfo:
+                        # zipfile itself only warns of it.
+                        raise InvalidInputError(
+                            f"What came for buffer {name!r} has {key[:200]!r} twice. Nothing was changed."
+                        )
                     archive.writestr(key, content)
             file.seek(0)
             response = self._store("PUT", f"buffers/{encode(name)}", FileParts(file), sent, [("format", "zarr")])

@@ -41,6 +41,10 @@ class HttpHierarchy(Noun):
             return None
         return b"" if response.status_code == _RANGE_NOT_SATISFIABLE else bytes(response.content)
 
+    def read_whole(self, key: str) -> bytes | None:
+        """Read a value."""
+        return self.read(key)
+
 
 def _path(key: str) -> str:
     # What is percent-encoded in a key is encoded once more in an address.

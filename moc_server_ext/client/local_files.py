@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import google_crc32c
 
@@ -27,6 +27,9 @@ from ..errors import CorruptStorageError, InvalidInputError, MocError
 from ..model import ArraySpec
 from ..storage.files import NewFile, failures, remove
 from ..storage.ownership import read_format
+
+if TYPE_CHECKING:
+    import numpy
 
 LARGE_BYTES: Final = 1 << 20
 """From here on files are faster than a connection."""
@@ -224,7 +227,7 @@ class ChunkFiles:
             content = _read(descriptor, size)
         if len(content) != size or google_crc32c.value(content) != told["crc32c"]:
             raise CorruptStorageError(self._what, f"its chunk {chunk_key} is not what was stored")
-        return content
+        return content.data
 
     @contextlib.contextmanager
     def _opened(self, told: Mapping[str, Any]) -> Iterator[int]:
@@ -241,11 +244,14 @@ class ChunkFiles:
             os.close(descriptor)
 
 
-def _read(descriptor: int, size: int) -> bytes:
+def _read(descriptor: int, size: int) -> numpy.ndarray[Any, Any]:
+    """Read up to `size` bytes from the start, into memory of the caller's own."""
+    import numpy
+
+    # Not a bytearray, which would be filled with zeros first.
+    content = numpy.empty(size, numpy.uint8)
+    done = 0
     # Linux reads 2 GiB less a page at once.
-    parts = [os.pread(descriptor, size, 0)]
-    done = len(parts[0])
-    while parts[-1] and done < size:
-        parts.append(os.pread(descriptor, size - done, done))
-        done += len(parts[-1])
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    while done < size and (count := os.preadv(descriptor, [content[done:].data], done)):
+        done += count
+    return content[:done]

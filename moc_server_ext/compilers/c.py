@@ -172,7 +172,11 @@ class _Build:
             ) from None
         module_file = self._directory / "module.wasm"
         program = not freestanding and any(symbol.name in _MAIN for symbol in symbols)
-        exports = [] if program else [f"-Wl,--export={each.name}" for each in symbols if not each.exported]
+        if not program:
+            exports = [each.name for each in symbols if not each.exported]
+        else:
+            # What `_start` begins with, for whoever calls another export.
+            exports = ["__wasm_call_ctors"] if any(each.exported for each in symbols) else []
         if not program and not symbols:
             self._fail(
                 f"{self._filename}: error: there is nothing to call: it has neither `main` nor a function that is "
@@ -184,7 +188,7 @@ class _Build:
             *self._toolchain.link,
             *([] if program or freestanding else ["-mexec-model=reactor"]),
             f"-Wl,-z,stack-size={_STACK_BYTES}",
-            *exports,
+            *(f"-Wl,--export={name}" for name in exports),
             str(object_file),
             *flags,
             "-o",

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ..interrupts import DeferredInterrupt
+
 # Each of these adds to the command line of a C compiler behind its back.
 _UNWANTED: Final = frozenset(
     ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "LIBRARY_PATH", "CCC_OVERRIDE_OPTIONS",
@@ -30,15 +32,23 @@ def run_compiler(command: Sequence[str], *, environment: Mapping[str, str], time
         It could not be started.
     """
     inherited = {name: value for name, value in os.environ.items() if name not in _UNWANTED}
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**inherited, "LC_ALL": "C", "NO_COLOR": "1", **environment},
-        process_group=0,
-    )
+    # An exception while the process starts would leave it running, known to nobody.
+    interrupt = DeferredInterrupt()
+    interrupt.hold()
     try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**inherited, "LC_ALL": "C", "NO_COLOR": "1", **environment},
+            process_group=0,
+        )
+    except BaseException:
+        interrupt.release()
+        raise
+    try:
+        interrupt.release()
         said, _ = process.communicate(timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
         _end(process)

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from ..errors import AddressInUseError, InvalidInputError, MissingExtraError, MocError
+from .deferral import defer_address_grammar
 from .gateway import bind
 from .startup import StartupError
 
@@ -133,6 +134,7 @@ def _check(options: ServeOptions) -> None:
 
 
 def _make_app(options: ServeOptions) -> Any:
+    defer_address_grammar()
     from jupyter_server.serverapp import ServerApp
     from traitlets.config import Config
 

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import google_crc32c
 
-from ..errors import CorruptStorageError, NoBytesError
+from ..errors import CorruptStorageError, MocError, NoBytesError
 from ..model import ArraySpec
 from .content import PART_BYTES, check_range
 from .grids import boxes, read_box, runs
@@ -45,7 +45,10 @@ class VersionContent:
             A chunk is missing, cut, or (if read whole) not what was stored; the range is negative.
         """
         begin, end = self._range(start, stop)
-        pieces = list(self._pieces(begin, end, _READ_MAX))
+        try:
+            pieces = list(self._pieces(begin, end, _READ_MAX))
+        except MocError as error:
+            raise _detached(error) from None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def parts(self, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
@@ -70,7 +73,10 @@ class VersionContent:
 
     def _parts(self, pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
         with self:
-            yield from pieces
+            try:
+                yield from pieces
+            except MocError as error:
+                raise _detached(error) from None
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
         check_range(start, stop)
@@ -234,6 +240,12 @@ def wrong_size(version: Version, key: str, found: int, expected: int) -> Corrupt
     return CorruptStorageError(
         f"chunk {key!r} of buffer {version.name!r}", f"it has {found:,} bytes, and {expected:,} were expected"
     )
+
+
+def _detached(error: MocError) -> MocError:
+    """Give an error without its frames: whoever keeps it, such as a log, must not keep the version with it."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def _closed(start: int, stop: int, bytes_max: int) -> Iterator[bytes]:

@@ -81,6 +81,11 @@ class Pins:
             self._turn += 1
         self._tidy()
 
+    def kept(self) -> int:
+        """Tell how many objects are kept for readers."""
+        self._tidy()
+        return len(self._pinned)
+
     def close(self) -> None:
         """Remove what is kept for readers that have not let go: with the storage closed they cannot go on."""
         with self._lock:

@@ -71,7 +71,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         loop.stop()
 
     asyncio.run_coroutine_threadsafe(stop(), loop)
-    thread.join(10)
+    thread.join(60)
     loop.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,5 +33,23 @@ def page(browser: Any) -> Iterator[Any]:
     """Give a page of its own, without what other tests left in the browser."""
     # High enough for the whole notebook: JupyterLab takes cells away that are out of sight.
     context = browser.new_context(viewport={"width": 1280, "height": 9000})
-    yield context.new_page()
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
     context.close()
+
+
+@pytest.fixture
+def run_all_cells(page: Any) -> Callable[[str], None]:
+    """Open a notebook of the moc kernel at its address and run it as a person does."""
+
+    def run(address: str) -> None:
+        page.goto(address)
+        # The kernel's name in the notebook's own toolbar says that the moc kernel was found, idle that it has started:
+        # cells that are run before would ask which kernel to start.
+        page.locator(".jp-KernelName", has_text="My Own Cluster").first.wait_for()
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+    return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def notebook(*sources: str) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_a_started_call_is_seen_running_and_is_cancelled_by_mouse_and_by_keyboard(tmp_path: Path, page: Any):
+def test_a_started_call_is_seen_running_and_is_cancelled_by_mouse_and_by_keyboard(
+    tmp_path: Path, page: Any, run_all_cells: Callable[[str], None]
+):
     storage, notebooks = tmp_path / "storage", tmp_path / "notebooks"
     with connect(storage=storage) as moc:
         moc.functions.put("spin", guest("spin"))
@@ -38,22 +41,19 @@ def test_a_started_call_is_seen_running_and_is_cancelled_by_mouse_and_by_keyboar
     try:
         address = re.search(r"http://\S+/lab/tree/calls\.ipynb\?token=\w+", server.printed)
         assert address, server.printed
-        page.goto(address[0])
-        page.locator(".jp-KernelName", has_text="My Own Cluster").first.wait_for(timeout=60_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        run_all_cells(address[0])
         by_mouse, by_keyboard = (page.locator(".jp-CodeCell").nth(n) for n in (0, 2))
         for cell in (by_mouse, by_keyboard):
-            cell.get_by_role("status").get_by_text("running").wait_for(timeout=60_000)
+            cell.get_by_role("status").get_by_text("running").wait_for()
         page.screenshot(path=str(tmp_path / "running.png"), clip={"x": 0, "y": 0, "width": 1280, "height": 600})
 
         by_mouse.get_by_role("button", name="Cancel call of spin").click()
-        by_mouse.get_by_role("status").get_by_text("cancelled").wait_for(timeout=30_000)
+        by_mouse.get_by_role("status").get_by_text("cancelled").wait_for()
         by_keyboard.get_by_role("status").get_by_text("running").wait_for()
         by_keyboard.get_by_role("button", name="Cancel call of spin").press("Enter")
-        by_keyboard.get_by_role("status").get_by_text("cancelled").wait_for(timeout=30_000)
+        by_keyboard.get_by_role("status").get_by_text("cancelled").wait_for()
         # What is saved is not the widget, and whoever pressed the button can go on with the keyboard.
-        page.wait_for_function("() => document.querySelectorAll('.moc-call').length === 0", timeout=30_000)
+        page.wait_for_function("() => document.querySelectorAll('.moc-call').length === 0")
         assert by_keyboard.evaluate("cell => cell.contains(document.activeElement)")
         assert page.locator(".moc-call-cancel").count() == 0
         page.screenshot(path=str(tmp_path / "cancelled.png"), clip={"x": 0, "y": 0, "width": 1280, "height": 600})

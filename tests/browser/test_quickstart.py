@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ def without_outputs(notebook: Path) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_the_printed_address_opens_the_quickstart_and_every_cell_runs(tmp_path: Path, page: Any):
+def test_the_printed_address_opens_the_quickstart_and_every_cell_runs(
+    tmp_path: Path, page: Any, run_all_cells: Callable[[str], None]
+):
     storage, notebooks = tmp_path / "storage", tmp_path / "notebooks"
     register_samples(storage)
     notebooks.mkdir()
@@ -32,14 +35,7 @@ def test_the_printed_address_opens_the_quickstart_and_every_cell_runs(tmp_path: 
     try:
         address = re.search(r"http://\S+/lab/tree/quickstart\.ipynb\?token=\w+", server.printed)
         assert address, server.printed
-        page.goto(address[0])
-        # The kernel's name in the notebook's own toolbar says that the moc kernel was found and started.
-        page.locator(".jp-KernelName", has_text="My Own Cluster").first.wait_for(timeout=60_000)
-        page.locator(
-            ".jp-Toolbar-kernelStatus[data-status='idle'], .jp-Notebook-ExecutionIndicator[data-status='idle']"
-        )
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        run_all_cells(address[0])
         # The notebook's last code cell has run when its prompt carries a number.
         page.wait_for_function(
             """() => {

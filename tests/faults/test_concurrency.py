@@ -18,6 +18,7 @@ from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.errors import CancelledError, LimitExceededError, TrapError, UnavailableError
 from moc_server_ext.model import CallRequest, Declaration, Grants, Mode
+from support import wait_until
 
 THREADS = 16
 ROUNDS = 40
@@ -122,8 +123,8 @@ def test_calls_of_all_kinds_from_many_threads_leave_nothing_behind(moc: Cluster)
     with prepared:
         in_threads(work)
     assert live(moc) == {"places taken": 0, "calls waiting": 0, "contexts": 0, "guests": 0}
-    assert threading.active_count() <= threads
-    assert open_files() <= files
+    # Threads that have nothing to do end when they notice it.
+    wait_until(lambda: threading.active_count() <= threads and open_files() <= files)
 
 
 def test_coroutines_cancelled_at_any_moment_leave_no_guest(moc: Cluster) -> None:
@@ -139,7 +140,7 @@ def test_coroutines_cancelled_at_any_moment_leave_no_guest(moc: Cluster) -> None
             for outcome in await asyncio.gather(*calls, return_exceptions=True):
                 assert isinstance(outcome, asyncio.CancelledError)
         # The guests end on their threads, soon after their coroutines.
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while any(live(moc).values()) and time.monotonic() < end:
             await asyncio.sleep(0.01)
         assert (await moc.call(direct("add", "1", "2"))).result == 3
@@ -170,7 +171,7 @@ def test_closing_while_all_threads_call_ends_all_of_them(moc: Cluster) -> None:
     closer = threading.Thread(target=close)
     closer.start()
     in_threads(work)
-    closer.join(30)
+    closer.join(60)
     assert not closer.is_alive()
     assert not any(live(moc).values())
 
@@ -209,8 +210,7 @@ signal.signal(signal.SIGINT, on_interrupt)
 thread = threading.Thread(target=interrupt)
 thread.start()
 chance = random.Random(2)
-end = time.monotonic() + 4
-while time.monotonic() < end:
+while hits < 300:
     try:
         armed = True
         moc.call_sync(chance.choice(requests))
@@ -224,7 +224,7 @@ over = True
 thread.join()
 orchestrator = moc._orchestrator
 guests = sum(each.ticker._running for each in orchestrator.engine._machines.values())
-print(hits > 100, orchestrator.admission.running, len(orchestrator._live), guests, moc.call_sync(requests[1]).result)
+print(orchestrator.admission.running, len(orchestrator._live), guests, moc.call_sync(requests[1]).result)
 moc.close()
 """
 
@@ -235,4 +235,4 @@ def test_ctrl_c_at_any_moment_loses_no_place_and_no_guest(moc: Cluster, tmp_path
     ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert ended.returncode == 0, ended.stderr
     # An exception in a finaliser, which only the library's own have, is printed by Python and passed over.
-    assert ended.stdout.split() == ["True", "0", "0", "0", "3"]
+    assert ended.stdout.split() == ["0", "0", "0", "3"]

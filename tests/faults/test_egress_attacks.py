@@ -21,7 +21,7 @@ from moc_server_ext.errors import (
 from web import ScriptedNetwork, answer, redirect, web_server
 
 PUBLIC = "8.8.8.8"
-SECONDS = 20.0
+SECONDS = 60
 
 
 @pytest.fixture

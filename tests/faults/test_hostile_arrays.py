@@ -13,7 +13,7 @@ import pytest
 
 from array_guests import SAME, array_function, result_of
 from moc_server_ext.cluster import Cluster
-from moc_server_ext.errors import ArrayResultError, GuestError, LimitExceededError, TrapError
+from moc_server_ext.errors import ArrayMemoryError, ArrayResultError, GuestError, LimitExceededError, TrapError
 from moc_server_ext.model import CallRequest, CallResult, Declaration, Limits
 
 MIB = 1 << 20
@@ -131,10 +131,46 @@ def test_headers_that_a_guest_sets_itself_do_not_change_what_its_array_is(attack
 def test_a_function_that_overwrites_what_it_was_given_hurts_only_itself(attack):
     # Everything behind its own page, the structures included, and then as much again.
     wipe = "(memory.fill (i32.const 65536) (i32.const 255) (i32.const 65536))"
-    with pytest.raises(ArrayResultError, match="'dtype'"):
+    with pytest.raises(ArrayMemoryError, match=r"wrote over memory that is the host's, before the array"):
         attack(wipe)
-    with pytest.raises(TrapError, match="out of bounds"):
+    with pytest.raises(ArrayMemoryError, match=r"It ended like this: .* out of bounds"):
         attack(f"{wipe} {wipe.replace('65536', '131072', 1)}")
+    with pytest.raises(TrapError, match="out of bounds"):
+        attack(wipe.replace("65536", "131072", 1))
+
+
+ELEMENTS = "(i32.load (local.get $array))"
+# What is left of the array's page, without what the host keeps at its end.
+ROOM = 65536 - 512 - 64
+
+
+@pytest.mark.parametrize(
+    ("at", "place"),
+    [
+        ("(i32.const 65536)", "before"),
+        ("(i32.sub (local.get $array) (i32.const 1))", "before"),
+        (f"(i32.add {ELEMENTS} (i32.const {ROOM}))", "behind"),
+        ("(i32.const 131071)", "behind"),
+    ],
+)
+@pytest.mark.parametrize("status", ["(i32.const 0)", "(i32.const 1)", "(unreachable)"])
+def test_a_byte_beside_the_array_is_noticed_however_the_call_ends(attack, at, place, status):
+    with pytest.raises(ArrayMemoryError, match=rf"{place} the array that it was given") as caught:
+        attack(f"(i32.store8 {at} (i32.const 255)) {SAME}", status=status)
+    assert caught.value.details["place"] == place
+    assert ("unreachable" in caught.value.message) == ("unreachable" in status)
+
+
+def test_what_lies_between_is_the_guests(attack):
+    body = f"(memory.fill {ELEMENTS} (i32.const 0) (i32.const {ROOM})) {SAME}"
+    assert attack(body).output == INPUT
+
+
+def test_an_allocator_that_takes_the_pages_of_the_array_is_noticed(attack):
+    # From the end of what it knows to the present end of the memory, where it leaves a mark, as that of old wasi-libc.
+    claim = "(i32.store (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 36)) (i32.const 40))"
+    with pytest.raises(ArrayMemoryError, match="behind"):
+        attack(f"{claim} {SAME}")
 
 
 def test_memory_that_a_function_keeps_growing_ends_at_its_limit(attack):

@@ -6,6 +6,7 @@ import hashlib
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from moc_server_ext.errors import MocError
 from support import MocServer, start_server
 
 KILLS = 50
+LANES = 2  # storages at the same time, since a server that starts keeps one processor busy
 
 
 def platform_of(server: MocServer) -> HttpPlatform:
@@ -61,13 +63,20 @@ def start_writers(platform: HttpPlatform, numbers: range) -> dict[str, Writer]:
 
 @pytest.mark.timeout(600)
 def test_fifty_killed_servers_lose_nothing_acknowledged(tmp_path: Path):
-    storage = tmp_path / "storage"
-    chance = random.Random(20261123)
+    with ThreadPoolExecutor(LANES) as lanes:
+        done = [lanes.submit(kill_again_and_again, tmp_path / f"storage{lane}", lane) for lane in range(LANES)]
+    for each in done:
+        each.result()
+
+
+def kill_again_and_again(storage: Path, seed: int) -> None:
+    """Kill the servers of one storage, one after the other, and look for what they acknowledged."""
+    chance = random.Random(seed)
     kept: dict[str, set[int]] = {"kv": set(), "buffers": set(), "blobs": set()}
-    for kill in range(KILLS):
+    for kill in range(KILLS // LANES):
         server = start_server(storage)
         platform = platform_of(server)
-        # One thing of each kind from all earlier rounds is read back now, everything at the end.
+        # A few of all earlier rounds are read back now, everything at the end.
         for number in chance.sample(sorted(kept["kv"]), min(5, len(kept["kv"]))):
             assert platform.kv.get(b"key-%d" % number) == body(number)
         writers = start_writers(platform, range(kill * 10_000, (kill + 1) * 10_000))
@@ -80,7 +89,11 @@ def test_fifty_killed_servers_lose_nothing_acknowledged(tmp_path: Path):
             assert writer.acknowledged, f"round {kill} wrote no {kind}: the test would prove nothing"
             kept[kind].update(writer.acknowledged)
         platform.close()
+    check_that_all_is_there(storage, kept)
 
+
+def check_that_all_is_there(storage: Path, kept: dict[str, set[int]]) -> None:
+    """Start a last server and read all that was acknowledged, and all that is visible besides."""
     server = start_server(storage)
     platform = platform_of(server)
     try:

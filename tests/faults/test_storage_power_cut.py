@@ -58,8 +58,8 @@ def test_every_acknowledged_write_survives_a_power_cut(disk_file: tuple[Path, Pa
     with Storage.open(directory / "storage") as storage:
         for cut in range(CUTS):
             for _ in range(WRITES_BEFORE_A_CUT + cut):
-                kill.write(storage, number)
-                model.apply(number)
+                kill.write(storage, number, "all")
+                model.apply(number, "all")
                 number += 1
             # Written and not synchronised: to be lost, or the simulation shows nothing.
             (directory / f"lost{cut}").write_bytes(b"lost" * 1000)

@@ -188,7 +188,7 @@ class RunningGateway:
         context = ssl.create_default_context(cafile=self.ca_file)
         port = int(self.url.rpartition(":")[2])
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as stream,
         ):
             yield stream
@@ -238,14 +238,14 @@ def serving(
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         context = ssl.create_default_context(cafile=started[0].ca_file)
-        with httpx.Client(verify=context, trust_env=False, timeout=30) as http:
+        with httpx.Client(verify=context, trust_env=False, timeout=60) as http:
             yield RunningGateway(started[0].url, started[0].ca_file, platform, http, workers)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         workers.close()
 
 
@@ -312,7 +312,7 @@ class Server:
     def stop(self, signum: int = signal.SIGINT) -> tuple[int, str]:
         """End it and give the exit code and what it printed from now on."""
         self.process.send_signal(signum)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=60)
         return self.process.returncode, rest
 
 
@@ -327,14 +327,14 @@ def server_environment(tmp_path: Path, **extra: str) -> dict[str, str]:
 Serve = Callable[..., Any]
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start servers; all that still run are killed at the end."""
+@contextmanager
+def servers(directory: Path) -> Iterator[Serve]:
+    """Give what starts servers below a directory; all that still run are killed at the end."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(
         *options: str,
-        storage: Path = tmp_path / "served",
+        storage: Path = directory / "served",
         environment: Mapping[str, str] | None = None,
         ready: str = "Try",
     ) -> Server:
@@ -346,8 +346,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=server_environment(tmp_path, **(environment or {})),
-            cwd=tmp_path,
+            env=server_environment(directory, **(environment or {})),
+            cwd=directory,
         )
         processes.append(process)
         server = Server(process, storage)
@@ -356,7 +356,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             server.output.append(line.rstrip("\n"))
             if line.strip().startswith(ready):
                 return server
-        process.wait(10)
+        process.wait(60)
         return server
 
     yield start
@@ -365,7 +365,20 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             process.kill()
         if process.stdout is not None:
             process.stdout.close()
-        process.wait(10)
+        process.wait(60)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    with servers(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Give what starts a server for all tests of a module, which leave it as it is."""
+    with servers(tmp_path_factory.mktemp("module")) as start:
+        yield start
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class HalfClosing:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname="localhost")
         port = int(gateway.url.rpartition(":")[2])
-        self.plain = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.plain = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._until(self._tls.do_handshake)
 
     def sendall(self, data: bytes) -> None:
@@ -116,14 +116,14 @@ def test_a_client_that_only_ends_its_sending_gets_its_answer(gateway, version):
 
     def block(request):
         begun.set()
-        assert release.wait(30)
+        assert release.wait(60)
         return gateway.platform.uppercase(request)
 
     gateway.platform.on_call = block
     client = HalfClosing(gateway)
     begin(gateway, client, "f", "Content-Length: 5", version=version)
     client.sendall(b"hello")
-    assert begun.wait(10)
+    assert begun.wait(60)
     client.shut_down()
     if version == "1.1":
         assert client.read_some().startswith(b"HTTP/1.1 100 ")  # the question whether somebody is there
@@ -335,7 +335,7 @@ def test_a_thousand_connections_that_say_nothing_are_shed_and_the_others_are_ans
     silent: list[socket.socket] = []
     try:
         for number in range(1_200):
-            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=60)
             silent.append(connection)
             if number % 6 == 0:
                 connection.sendall(hello[: 1 + number % len(hello)])
@@ -357,7 +357,7 @@ def test_a_connection_with_a_call_is_not_shed_for_new_ones(crowded_gateway):
 
     def block(request):
         begun.set()
-        assert release.wait(30)
+        assert release.wait(60)
         return crowded_gateway.platform.uppercase(request)
 
     crowded_gateway.platform.on_call = block
@@ -365,8 +365,8 @@ def test_a_connection_with_a_call_is_not_shed_for_new_ones(crowded_gateway):
     with crowded_gateway.connection() as stream:
         begin(crowded_gateway, stream, "f", "Content-Length: 1")
         stream.sendall(b"x")
-        assert begun.wait(10)
-        others = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(150)]
+        assert begun.wait(60)
+        others = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(150)]
         try:
             wait_until(lambda: sum(map(is_closed, others)) >= 50)
             release.set()
@@ -383,7 +383,7 @@ def test_requests_without_the_token_keep_nobody_out(crowded_gateway):
     head = b"PUT /moc/api/v1/buffers/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
     with contextlib.ExitStack() as strangers:
         for _ in range(120):
-            plain = strangers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            plain = strangers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
             stream = strangers.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
             stream.sendall(head)
         with crowded_gateway.connection() as fresh:

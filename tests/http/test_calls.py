@@ -57,11 +57,11 @@ def test_deleting_a_call_that_runs_ends_it_and_its_caller_is_told(cluster_gatewa
     cluster.subscribe(begun)
     caller = threading.Thread(target=lambda: answers.append(cluster_gateway.request("POST", "functions/spin/call")))
     caller.start()
-    assert begun.event.wait(30)
+    assert begun.event.wait(60)
     assert remote.calls.get(begun.call_id).state is CallState.RUNNING
     ended = remote.calls.cancel(begun.call_id)
     assert (ended.state, ended.error["code"]) == (CallState.CANCELLED, "cancelled")
-    caller.join(30)
+    caller.join(60)
     assert (answers[0].status_code, answers[0].json()["error"]["code"]) == (422, "cancelled")
     assert remote.calls.cancel(begun.call_id) == ended
 
@@ -86,7 +86,7 @@ def test_a_call_of_a_client_that_went_away_is_told_as_cancelled(cluster_gateway,
             b"POST /moc/api/v1/functions/spin/call HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
             b"Authorization: Bearer " + cluster_gateway.token.encode() + b"\r\n\r\n"
         )
-        assert begun.event.wait(30)
+        assert begun.event.wait(60)
     assert remote.calls.cancel(begun.call_id).state is CallState.CANCELLED
 
 

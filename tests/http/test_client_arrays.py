@@ -9,10 +9,18 @@ import numpy
 import pytest
 import xarray
 
+from array_guests import SAME, array_function
 from moc_server_ext.client.client import Client
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.client.local_files import StagedFiles
-from moc_server_ext.errors import ConflictError, InvalidInputError
+from moc_server_ext.errors import (
+    ArrayMemoryError,
+    ArrayRequiredError,
+    ConflictError,
+    GuestStatusError,
+    InvalidInputError,
+)
+from moc_server_ext.model import Declaration
 from support import MocServer, register_samples, start_server
 
 CUBE = numpy.arange(4 * 5 * 6, dtype="float32").reshape(4, 5, 6)
@@ -208,3 +216,30 @@ def test_the_answer_is_stored_with_its_origin_and_goes_on_to_the_next_call(moc):
         moc.call("blur", image, 2, input=image)
     with pytest.raises(InvalidInputError, match="text"):
         moc.functions.blur(numpy.array(["text"]), 1)
+
+
+@pytest.mark.parametrize("size", [3, 1500])
+def test_arrays_of_all_sizes_go_to_a_server_and_come_back(moc, size):
+    image = numpy.random.default_rng(7).random((size, size + 1), "float32")
+    total = numpy.zeros_like(image, "float64")
+    padded = numpy.pad(image.astype("float64"), 1)
+    for down in range(3):
+        for right in range(3):
+            total += padded[down : down + size, right : right + size + 1]
+    found = moc.functions.blur(image, 1)
+    assert (found.dtype, found.shape) == (image.dtype, image.shape)
+    numpy.testing.assert_allclose(found[1:-1, 1:-1], total[1:-1, 1:-1] / 9, rtol=1e-4)
+
+
+@pytest.mark.parametrize("reusable", [False, True])
+def test_what_an_array_function_does_wrong_comes_back_from_a_server_in_words(moc, reusable):
+    beside = "(i32.store8 (i32.sub (local.get $array) (i32.const 1)) (i32.const 0))"
+    moc.functions.put("beside", array_function(f"{beside} {SAME}", name="beside"), Declaration(reusable=reusable))
+    moc.functions.put("no", array_function(name="no", status="(i32.const 7)"), Declaration(reusable=reusable))
+    with pytest.raises(ArrayMemoryError, match="before the array that it was given") as caught:
+        moc.functions.beside(CUBE)
+    assert caught.value.details["place"] == "before"
+    with pytest.raises(GuestStatusError, match="gave 7 back"):
+        moc.functions.no(CUBE)
+    with pytest.raises(ArrayRequiredError, match="takes an array"):
+        moc.functions.no()

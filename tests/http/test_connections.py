@@ -68,14 +68,14 @@ def test_a_connection_that_idles_after_an_answer_is_closed_and_one_with_a_call_i
 
         def block(request):
             begun.set()
-            assert release.wait(30)
+            assert release.wait(60)
             return gateway.platform.uppercase(request)
 
         gateway.platform.on_call = block
         with gateway.connection() as busy, gateway.connection() as idle:
             busy.sendall(call(gateway, "f", b"x"))
             try:
-                assert begun.wait(10)
+                assert begun.wait(60)
                 assert response_to_status(gateway, idle).read()
                 idle.settimeout(30)
                 assert idle.recv(1) == b""

@@ -46,7 +46,7 @@ def test_a_request_that_waits_for_a_thread_is_forgotten_with_its_client(gateway)
 
     def block():
         begun.append(True)
-        release.wait(30)
+        release.wait(60)
         return []
 
     def ask(stream):
@@ -83,7 +83,7 @@ def test_ctrl_c_in_a_client_ends_the_guest_on_the_server(cluster_gateway, tmp_pa
     try:
         wait_until(lambda: running_calls(cluster_gateway) == 1)
         client.send_signal(signal.SIGINT)
-        _, said = client.communicate(timeout=30)
+        _, said = client.communicate(timeout=60)
         assert b"KeyboardInterrupt" in said
         wait_until(lambda: running_calls(cluster_gateway) == 0)
     finally:

@@ -150,7 +150,7 @@ def test_more_requests_than_fit_are_503_with_retry_after(gateway):
 
     def wait():
         begun.release()
-        release.wait(30)
+        release.wait(60)
         return []
 
     gateway.platform.runs.list = wait
@@ -158,7 +158,7 @@ def test_more_requests_than_fit_are_503_with_retry_after(gateway):
         # Two run and two wait; none of the others can begin before one of these ends.
         answers = [pool.submit(gateway.request, "GET", "runs") for _ in range(8)]
         for _ in range(2):
-            assert begun.acquire(timeout=10)
+            assert begun.acquire(timeout=60)
         refused = []
         while len(refused) < 4:
             refused = [each.result() for each in answers if each.done()]

@@ -20,7 +20,7 @@ SMALLEST = wat_to_wasm('(module (memory (export "memory") 1) (func (export "_sta
 def exchange(gateway: Any, raw: bytes) -> bytes:
     """Send bytes on a connection of their own and give all that comes back until the server closes or is silent."""
     with gateway.connection() as stream:
-        stream.settimeout(3)
+        stream.settimeout(60)
         answer = b""
         try:
             stream.sendall(raw)

@@ -25,6 +25,10 @@ ACTIONS = {
     "blobs/{id}": {"GET": "read"},
     "buffers": {"GET": "read"},
     "buffers/{name}": {"GET": "read", "PUT": "write", "DELETE": "write"},
+    "buffers/{name}/append": {"POST": "write"},
+    "buffers/{name}/chunks": {"GET": "read"},
+    "zarr": {"GET": "read"},
+    "zarr/{key}": {"GET": "read"},
     "kv": {"GET": "read"},
     "kv/{key}": {"GET": "read", "PUT": "write", "DELETE": "write"},
     "calls/{id}": {"GET": "read", "DELETE": "execute"},
@@ -41,6 +45,8 @@ UNKNOWN = [
     ("POST", "runs/x/call", "write"),
     ("POST", "buffers/x%2Fcall", "write"),
     ("POST", "functions/x/call/", "write"),
+    ("GET", "zarr/buffers/x/c/0", "read"),
+    ("PUT", "zarr/buffers/x/c/0", "write"),
 ]
 CONFIGURATION = """
 import json, os

@@ -147,7 +147,7 @@ def test_a_taken_gateway_port_costs_an_ordinary_server_only_moc(tmp_path, a_take
 
 def test_a_required_cluster_that_cannot_be_opened_ends_the_server(tmp_path, a_taken_port):
     server = JupyterServer(tmp_path / "storage", "--MocExtension.required=True", gateway_port=a_taken_port)
-    assert server.process.wait(30) == 1
+    assert server.process.wait(60) == 1
     assert any("moc: error[address_in_use]" in line for line in server.log)
     server.stop()
 
@@ -181,7 +181,7 @@ def test_a_client_that_hangs_up_ends_its_guest(jupyter):
             time.sleep(0.01)  # the server gives no sign of its own
 
     address = httpx.URL(jupyter.api)
-    with socket.create_connection((address.host, address.port), timeout=10) as stream:
+    with socket.create_connection((address.host, address.port), timeout=60) as stream:
         stream.sendall(
             f"POST {address.raw_path.decode()}functions/spin/call HTTP/1.1\r\nHost: {address.netloc.decode()}\r\n"
             f"Authorization: token {TOKEN}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -195,7 +195,7 @@ def test_a_client_that_hangs_up_ends_its_guest(jupyter):
 
 def connect_to(jupyter) -> socket.socket:
     address = httpx.URL(jupyter.api)
-    return socket.create_connection((address.host, address.port), timeout=30)
+    return socket.create_connection((address.host, address.port), timeout=60)
 
 
 def head_of_call(jupyter, name: str, *headers: str) -> bytes:

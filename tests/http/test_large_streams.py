@@ -125,7 +125,7 @@ def test_readers_that_do_not_read_cost_little_memory(server):
     with bounded_memory(server), contextlib.ExitStack() as stack:
         streams = [
             stack.enter_context(
-                call(server, "flood", "Content-Length: 0", query="?limit=timeout_seconds=1&limit=memory_bytes=1MiB")
+                call(server, "flood", "Content-Length: 0", query="?limit=timeout_seconds=3&limit=memory_bytes=1MiB")
             )
             for _ in range(20)
         ]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from jupyter_client.blocking import BlockingKernelClient
 
+from jupyter_support import client_of
 from moc_server_ext.client import connect
 from moc_server_ext.client.client import Client
 from moc_server_ext.cluster import Cluster
@@ -51,18 +51,28 @@ ENDLESS = '(module (memory (export "memory") 1) (func (export "_start") (loop (b
 TRAPS = '(module (memory (export "memory") 1) (func $deep (unreachable)) (func (export "_start") (call $deep)))'
 
 
-@pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A storage with functions in it, closed again."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with Cluster.open(tmp_path / "served") as cluster:
+def put_functions(storage: Path) -> Path:
+    with Cluster.open(storage, cache_directory=storage.parent / "cache") as cluster:
         for name, text in {"uppercase": UPPERCASE, "endless": ENDLESS, "traps": TRAPS}.items():
             cluster.functions.put(name, wat_to_wasm(text))
-    return tmp_path / "served"
+    return storage
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A storage with functions in it, closed again."""
+    return put_functions(tmp_path / "served")
+
+
+@pytest.fixture(scope="module")
+def server(serve_for_all, tmp_path_factory: pytest.TempPathFactory):
+    """A server with functions, for those tests that change nothing of it."""
+    return serve_for_all(storage=put_functions(tmp_path_factory.mktemp("shared") / "served"))
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch):
+def _clean(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("MOC_URL", "MOC_TOKEN", "MOC_ENDPOINT_FILE", "MOC_STORAGE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -72,7 +82,7 @@ def connect_to(server) -> Client:
 
 
 def jupyter(server) -> httpx.Client:
-    return httpx.Client(base_url=server.endpoint["jupyter_url"], trust_env=False, timeout=30)
+    return httpx.Client(base_url=server.endpoint["jupyter_url"], trust_env=False, timeout=60)
 
 
 def token_of(server) -> str:
@@ -82,10 +92,9 @@ def token_of(server) -> str:
 # -- the printed block ------------------------------------------------------------------------------------------------
 
 
-def test_the_printed_curl_line_works_when_it_is_pasted(serve, stored):
+def test_the_printed_curl_line_works_when_it_is_pasted(server):
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    server = serve()
     line = server.line("Try")
     assert "functions/uppercase/call -d hello" in line
     answer = subprocess.run(["bash", "-c", f"{line} --silent --show-error"], capture_output=True, timeout=60)
@@ -110,8 +119,7 @@ def test_nothing_but_the_block_and_one_last_line_is_printed(serve):
     assert (code, rest) == (0, "moc: shutting down.\n")
 
 
-def test_the_printed_jupyter_address_is_logged_in(serve):
-    server = serve()
+def test_the_printed_jupyter_address_is_logged_in(server):
     with jupyter(server) as http:
         assert http.get("api/contents").status_code == 403
         assert http.get("api/contents", params={"token": token_of(server)}).status_code == 200
@@ -160,7 +168,7 @@ def test_a_signal_ends_it_cleanly_although_a_guest_computes(serve, stored, signu
     assert code == 0
     assert rest.splitlines()[0] == "moc: shutting down."
     assert "Traceback" not in rest
-    call.wait(30)
+    call.wait(60)
     with Cluster.open(stored) as cluster:
         assert len(cluster.functions.list()) == 3
 
@@ -172,8 +180,7 @@ def test_a_kernel_does_not_hold_it_up(serve):
         kernel = http.post("api/kernels", json={"name": "python3"}, headers=headers).raise_for_status().json()["id"]
     # One that is still starting would say on its own that it was interrupted.
     file = server.storage.parent / "home/.local/share/jupyter/runtime" / f"kernel-{kernel}.json"
-    client = BlockingKernelClient(connection_file=str(file))
-    client.load_connection_file()
+    client = client_of(file)
     client.start_channels()
     client.wait_for_ready(timeout=60)
     client.stop_channels()
@@ -250,8 +257,7 @@ def test_what_is_not_there_is_named(serve, tmp_path):
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_client_finds_the_server_and_does_what_it_can(serve, stored):
-    server = serve()
+def test_a_client_finds_the_server_and_does_what_it_can(server):
     with connect_to(server) as moc:
         assert moc.origin == f"server {server.endpoint['url']}"
         assert moc.functions["uppercase"](b"abc") == b"ABC"
@@ -262,10 +268,9 @@ def test_a_client_finds_the_server_and_does_what_it_can(serve, stored):
         assert bytes(moc.buffers["x"]) == b"stored"
 
 
-def test_a_second_owner_is_refused_while_the_server_runs(serve, stored):
-    serve()
+def test_a_second_owner_is_refused_while_the_server_runs(server):
     with pytest.raises(LockedStorageError):
-        Cluster.open(stored)
+        Cluster.open(server.storage)
 
 
 def test_a_client_finds_a_killed_and_restarted_server_again(serve, stored):
@@ -274,7 +279,7 @@ def test_a_client_finds_a_killed_and_restarted_server_again(serve, stored):
         moc.buffers["x"] = b"acknowledged"
         url = first.endpoint["url"]
         first.process.kill()
-        first.process.wait(10)
+        first.process.wait(60)
         with pytest.raises(ServerUnreachableError):
             moc.status()
         second = serve()
@@ -298,16 +303,14 @@ def test_a_client_takes_up_a_new_token(serve, stored):
         assert moc.functions["uppercase"](b"again") == b"AGAIN"
 
 
-def test_a_wrong_token_is_told(serve):
-    server = serve()
+def test_a_wrong_token_is_told(server):
     endpoint = server.endpoint
     with connect(endpoint["url"], "wrong", ca_file=endpoint["ca_file"]) as moc, pytest.raises(UnauthorizedError):
         moc.status()
 
 
-def test_a_server_without_its_certificate_is_not_trusted(serve, monkeypatch, tmp_path):
+def test_a_server_without_its_certificate_is_not_trusted(server, monkeypatch, tmp_path):
     monkeypatch.setenv("MOC_STORAGE", str(tmp_path / "elsewhere"))
-    server = serve()
     with (
         connect(server.endpoint["url"], server.endpoint["token"]) as moc,
         pytest.raises(ServerUnreachableError, match="certificate"),
@@ -315,29 +318,26 @@ def test_a_server_without_its_certificate_is_not_trusted(serve, monkeypatch, tmp
         moc.status()
 
 
-def test_the_environment_of_a_kernel_leads_to_the_server(serve, stored, monkeypatch):
-    server = serve()
+def test_the_environment_of_a_kernel_leads_to_the_server(server, monkeypatch):
     monkeypatch.setenv("MOC_ENDPOINT_FILE", str(server.storage / "endpoint.json"))
     with connect() as moc:
         assert moc.functions["uppercase"](b"abc") == b"ABC"
     monkeypatch.delenv("MOC_ENDPOINT_FILE")
-    monkeypatch.setenv("MOC_STORAGE", str(stored))
+    monkeypatch.setenv("MOC_STORAGE", str(server.storage))
     with connect() as moc:
         assert moc.origin.startswith("server")
 
 
-def test_a_jupyter_url_serves_the_same_platform(serve, stored):
-    server = serve()
+def test_a_jupyter_url_serves_the_same_platform(server):
     with connect(server.endpoint["jupyter_url"], token_of(server)) as moc:
         assert moc.functions["uppercase"](b"abc") == b"ABC"
         assert json.dumps(moc.status()["instance_id"])
 
 
-def test_the_gateway_listens_on_the_loopback_only(serve):
-    server = serve()
+def test_the_gateway_listens_on_the_loopback_only(server):
     port = httpx.URL(server.endpoint["url"]).port
     addresses = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in addresses - {"127.0.0.1", "127.0.1.1"}:
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection((address, port), timeout=5)
+            socket.create_connection((address, port), timeout=60)
     assert os.path.exists(server.storage)

@@ -43,10 +43,14 @@ def test_an_array_goes_in_and_an_array_comes_back(scale):
     assert cell.stdout == "float64 [[0.0, 2.5, 5.0], [7.5, 10.0, 12.5]]\n"
 
 
-@pytest.mark.parametrize("value", ["array.T", "array[:, ::2]", "array.astype('>f8')", "numpy.float64(3)", "array[:0]"])
+@pytest.mark.parametrize(
+    "value",
+    ["array.T", "array[:, ::2]", "array.astype('>f8')", "numpy.float64(3)", "array[:0]", "memoryview(array)"],
+)
 def test_an_array_of_any_order_in_memory_arrives_as_it_is(scale, value):
     scale.do(f"given = {value}\n%moc call -i given -o scaled scale 2")
-    assert scale.do("print(scaled.shape == given.shape, (scaled == 2 * given).all())").stdout == "True True\n"
+    scale.do("expected = 2 * numpy.asarray(given)")
+    assert scale.do("print(scaled.shape == expected.shape, (scaled == expected).all())").stdout == "True True\n"
 
 
 def test_the_values_of_a_data_array_go_in(scale):
@@ -55,10 +59,19 @@ def test_the_values_of_a_data_array_go_in(scale):
     assert scale.do("print((scaled == 2 * array).all())").stdout == "True\n"
 
 
+def test_the_result_of_a_call_and_a_stored_buffer_go_in(scale):
+    scale.do("import moc_kernel\nmoc = moc_kernel.connect()\nfirst = moc.call('scale', array, 3)")
+    scale.do("moc.buffers['first'] = first\nstored = moc.buffers['first']")
+    for name in ("first", "stored"):
+        scale.do(f"%moc call -i {name} -o scaled scale 2")
+        assert scale.do("print((scaled == 6 * array).all())").stdout == "True\n"
+
+
 def test_what_no_guest_can_be_given_is_said_in_words(scale):
     cell = scale.run("words = numpy.array(['a', None], dtype=object)\n%moc call -i words scale 2")
     assert cell.error["ename"] == "InvalidInputError"
-    assert "Variable 'words' is an array of object, which no guest can be given" in cell.error_text
+    assert "Variable 'words' cannot be given to a guest. An array of object cannot be stored" in cell.error_text
+    assert "array.astype('float64')" in cell.error_text
 
 
 def test_why_a_function_gave_no_array_stands_below_the_cell(scale):

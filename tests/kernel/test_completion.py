@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from support import start_server
+from support import check_in_the_end, start_server
 
 
 def complete(kernel, text: str) -> list[str]:
@@ -151,11 +151,11 @@ def test_names_come_from_the_server_of_the_storage_before_anything_is_connected(
     assert complete(fresh_kernel, "%moc buffer get |") == []
     fresh_kernel.do(f"from moc_kernel import connect\nother = connect(storage={str(fresh_kernel.storage)!r})")
     fresh_kernel.do("other.buffers['books'] = b''\nimport threading\nbefore = threading.active_count()")
-    assert complete(fresh_kernel, "%moc buffer get |") == ["books"]
+    check_in_the_end(lambda: complete(fresh_kernel, "%moc buffer get |"), ["books"])
     connected = "get_ipython().moc_session._client"
-    assert fresh_kernel.do(f"print(threading.active_count() - before, {connected})").stdout == "0 None\n"
+    assert fresh_kernel.do(f"print(threading.active_count() <= before, {connected})").stdout == "True None\n"
     fresh_kernel.do("%moc kv set key value")
-    assert complete(fresh_kernel, "%moc kv get |") == ["key"]
+    check_in_the_end(lambda: complete(fresh_kernel, "%moc kv get |"), ["key"])
 
 
 def test_a_server_that_hangs_or_has_gone_is_not_waited_for(server, fresh_kernel):
@@ -168,7 +168,7 @@ def test_a_server_that_hangs_or_has_gone_is_not_waited_for(server, fresh_kernel)
         assert "list" in complete(fresh_kernel, "moc.functions.|")
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
-    assert complete(fresh_kernel, "%moc buffer get |") == ["books"]
+    check_in_the_end(lambda: complete(fresh_kernel, "%moc buffer get |"), ["books"])
     server.kill()
     assert complete(fresh_kernel, "%moc buffer get |") == []
     assert fresh_kernel.do("1").stderr == ""

@@ -26,7 +26,7 @@ def make_subshell(kernel: Any) -> str:
     """Ask for a subshell, as JupyterLab does for the messages of widgets."""
     client = kernel.client
     client.control_channel.send(client.session.msg("create_subshell_request", {}))
-    return client.get_control_msg(timeout=30)["content"]["subshell_id"]
+    return client.get_control_msg(timeout=60)["content"]["subshell_id"]
 
 
 @pytest.fixture

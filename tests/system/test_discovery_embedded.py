@@ -118,8 +118,8 @@ def test_whoever_waits_for_the_lock_gets_it_when_it_is_free(tmp_path, monkeypatc
     monkeypatch.setattr(Cluster, "open", watched)
     waiting = threading.Thread(target=wait)
     waiting.start()
-    assert refused.wait(30)
+    assert refused.wait(60)
     holder.close()
-    waiting.join(30)
+    waiting.join(60)
     assert opened == [f"embedded on {tmp_path / 'storage'}"]
     assert not os.path.exists(tmp_path / "storage" / "endpoint.json")

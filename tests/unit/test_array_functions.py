@@ -155,12 +155,18 @@ def test_the_structure_is_as_the_reference_says(moc, call):
     assert bytes_at % 16 == 0
 
 
-def test_start_functions_and_initialize_run_before_the_array_is_there(moc, call):
-    more = """(global $pages (mut i32) (i32.const 0))
-      (func (export "_initialize") (global.set $pages (memory.size)))"""
+@pytest.mark.parametrize("reusable", [False, True])
+@pytest.mark.parametrize("names", [("_initialize",), ("__wasm_call_ctors",), ("_initialize", "__wasm_call_ctors")])
+def test_what_initializes_runs_once_and_before_the_array_is_there(moc, call, names, reusable):
+    more = "(global $pages (mut i32) (i32.const 0)) (func $add (param $by i32)"
+    more += "(global.set $pages (i32.add (global.get $pages) (i32.mul (memory.size) (local.get $by)))))"
+    for name, by in zip(names, (1, 100), strict=False):
+        more += f'(func (export "{name}") (call $add (i32.const {by})))'
     body = "(i32.store (i32.const 64) (global.get $pages))" + result_of(64, 0x304)
-    moc.functions.put("pages", array_function(body, name="pages", more=more))
-    assert int(call("pages", numpy.zeros(MIB, "uint8")).to_numpy()) == 1
+    source = array_function(body, name="pages", more=more)
+    moc.functions.put("pages", source, Declaration(reusable=reusable))
+    for _ in range(2):
+        assert int(call("pages", numpy.zeros(MIB, "uint8")).to_numpy()) == 1
 
 
 # -- which entry point ------------------------------------------------------------------------------------------------

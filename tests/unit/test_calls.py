@@ -292,13 +292,13 @@ def test_cancelling_a_call_ends_its_guest_and_tells_so(cluster):
 
     thread = threading.Thread(target=call)
     thread.start()
-    assert recorder.began.wait(30)
+    assert recorder.began.wait(60)
     call_id = recorder.told[0][1].call_id
     now = cluster.activity()
     assert (now.running, now.waiting, now.queued, now.refused) == (1, 0, 0, 0)
     assert cluster.calls.cancel(call_id).state is CallState.CANCELLED
     assert cluster.calls.cancel(call_id).state is CallState.CANCELLED
-    thread.join(30)
+    thread.join(60)
     assert len(errors) == 1
     assert cluster.activity().running == 0
 

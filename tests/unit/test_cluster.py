@@ -336,4 +336,4 @@ def test_ctrl_c_ends_the_call_and_leaves_the_cluster_usable(tmp_path: Path) -> N
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted 0 b'on'\n"
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0

@@ -350,7 +350,7 @@ def test_more_calls_than_places_and_queue_are_refused(moc: Orchestrator, engine:
 def test_closing_cancels_what_runs_and_refuses_what_comes(moc: Orchestrator, engine: ScriptedEngine) -> None:
     held = Held(engine)
     thread, errors = in_thread(lambda: moc.call_sync(CallRequest("posix")))
-    assert held.began.wait(30)
+    assert held.began.wait(60)
     moc.close()
     thread.join()
     assert isinstance(errors[0], CancelledError)
@@ -403,7 +403,7 @@ def test_a_prepared_call_ends_with_its_scope(moc: Orchestrator, engine: Scripted
     held = Held(engine)
     prepared, scope = moc.prepare(CallRequest("posix")), CallScope()
     thread, errors = in_thread(lambda: prepared.run(b"", scope=scope))
-    assert held.began.wait(30)
+    assert held.began.wait(60)
     scope.cancel()
     thread.join()
     assert isinstance(errors[0], CancelledError)

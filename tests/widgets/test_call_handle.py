@@ -40,7 +40,7 @@ class Endless:
         assert streams.begun is not None
         streams.begun("c7", self._end.set)
         self.begun.set()
-        assert self._end.wait(30)
+        assert self._end.wait(60)
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
@@ -73,7 +73,7 @@ def platform() -> Iterator[Endless]:
 
 def start(platform: Any, function: str = "spin") -> CallHandle:
     handle = CallHandle(platform, CallRequest(function=function))
-    assert platform.begun.wait(30)
+    assert platform.begun.wait(60)
     return handle
 
 
@@ -81,7 +81,7 @@ def ended(handle: CallHandle) -> None:
     """Wait until all who asked for it have been told of the end: they are told in the order in which they asked."""
     told = threading.Event()
     handle.when_ended(lambda _: told.set())
-    assert told.wait(30)
+    assert told.wait(60)
 
 
 def test_a_running_call_is_opened_with_its_name_and_state_and_nothing_else_of_it(platform, comms):

@@ -2,9 +2,14 @@
 
 The array goes into fresh pages at the end of the guest's memory, so that the guest needs no allocator::
 
-    0      struct moc_array of the input
+    0      64 bytes that must stay as they are
+    64     struct moc_array of the input
     256    struct moc_array of the result
     512    the elements
+    end    64 bytes that must stay as they are
+
+What must stay is looked at after the call. Allocators that take memory for their own because it is there, and not
+because they asked for it, begin at the lower end and leave a mark at the upper one.
 
 Large arrays are copied a piece at a time, so that no thread is held by a copy: whoever drives the guest goes on
 between two pieces as it does between two slices of computing. Each byte is copied once on its way in and once on its
@@ -15,7 +20,16 @@ from __future__ import annotations
 
 from typing import Final, Protocol, TypeVar
 
-from ...errors import ArrayRequiredError, ArrayResultError, GuestError, GuestStatusError, InvalidInputError, MocError
+from ...errors import (
+    ArrayMemoryError,
+    ArrayRequiredError,
+    ArrayResultError,
+    GuestError,
+    GuestStatusError,
+    InvalidInputError,
+    MocError,
+    TrapError,
+)
 from ...guest_api.context import CallContext
 from ...guest_api.registry import Wait
 from ...model import Number
@@ -26,8 +40,10 @@ from .guest import CoroutineGuest
 from .memory import FilledBytes, LinearMemory
 from .prepared import Export, Prepared
 
+_ARRAY_AT: Final = 64
 _RESULT_AT: Final = 256
 _ELEMENTS_AT: Final = 512
+_GUARD: Final = b"This is the host's, and whoever writes here has lost its way. \r\n"
 _PIECE_BYTES: Final = 1 << 20
 _PAGE_BYTES: Final = 1 << 16
 
@@ -75,7 +91,8 @@ class ArrayCall:
         The call. What is unread of its input are the array's elements.
     """
 
-    __slots__ = ("_array", "_content", "_context", "_entry", "_filled", "_function", "_memory", "_pointer", "_result")
+    __slots__ = ("_array", "_content", "_context", "_end", "_entry", "_filled", "_function", "_memory", "_pointer",
+                 "_result")  # fmt: skip
 
     def __init__(self, context: CallContext, entry: Export) -> None:
         self._context = context
@@ -86,7 +103,7 @@ class ArrayCall:
             raise ArrayRequiredError(self._function, self._entry)
         self._array: ArraySpec = array
         self._memory = LinearMemory()
-        self._pointer = 0
+        self._pointer = self._end = 0
         self._filled = 0
         self._result: Result | None = None
         self._content: FilledBytes | None = None
@@ -111,7 +128,7 @@ class ArrayCall:
         array = self._array
         # Before anything is grown: it refuses what the interface has no words for.
         write_array(self._function, self._entry, array, 0)
-        size = _ELEMENTS_AT + array.nbytes
+        size = _ELEMENTS_AT + array.nbytes + len(_GUARD)
         memory = self._memory = guest.own_memory()
         memory.measure()
         if size > region.size:
@@ -132,8 +149,11 @@ class ArrayCall:
                 )
             memory.measure()
             region.pointer, region.size = start, memory.length - start
-        self._pointer = region.pointer
-        memory.write(self._pointer, write_array(self._function, self._entry, array, self._pointer + _ELEMENTS_AT))
+            for pointer in (start, memory.length - len(_GUARD)):
+                memory.write(pointer, _GUARD)
+        self._pointer, self._end = region.pointer, region.pointer + region.size
+        described = write_array(self._function, self._entry, array, self._pointer + _ELEMENTS_AT)
+        memory.write(self._pointer + _ARRAY_AT, described)
         memory.write(self._pointer + _RESULT_AT, bytes(ARRAY_BYTES))
 
     def fill(self) -> bool:
@@ -171,7 +191,7 @@ class ArrayCall:
 
     def arguments(self, numbers: tuple[Number, ...]) -> tuple[Number, ...]:
         """Put the pointers around the numbers."""
-        return _signed(self._pointer), *numbers, _signed(self._pointer + _RESULT_AT)
+        return _signed(self._pointer + _ARRAY_AT), *numbers, _signed(self._pointer + _RESULT_AT)
 
     def check(self, status: object, exit_code: int | None) -> None:
         """Check how the function ended, and read what it left as its result.
@@ -185,21 +205,22 @@ class ArrayCall:
 
         Raises
         ------
+        ArrayMemoryError
+            It wrote over the host's memory.
         GuestStatusError
             It gave no 0.
         ArrayResultError, LimitExceededError
             There is no array, or it is larger than an output may be.
         """
         context, output = self._context, self._context.output
+        self.check_memory()
         if exit_code is not None or status != 0:
-            self._memory.measure()
             given = exit_code if exit_code is not None else int(status)  # type: ignore[call-overload]
             note = memory_note(self._memory.length, context.invocation.limits.memory_bytes)
             raise self._blamed(
                 GuestStatusError(self._function, self._entry, given, exited=exit_code is not None, note=note)
             )
         memory = self._memory
-        memory.measure()
         try:
             result = read_result(
                 self._function, self._entry, memory.read(self._pointer + _RESULT_AT, ARRAY_BYTES), memory.length
@@ -219,6 +240,28 @@ class ArrayCall:
             raise self._blamed(context.limit_exceeded("output_bytes", size))
         self._result = result
         self._content = FilledBytes(size)
+
+    def check_memory(self, trap: TrapError | None = None) -> None:
+        """Check that the host's memory is as it was.
+
+        Parameters
+        ----------
+        trap
+            How the function ended, if it did so early.
+
+        Raises
+        ------
+        ArrayMemoryError
+            It is not.
+        """
+        memory = self._memory
+        memory.measure()
+        if not self._end:
+            return
+        for place, pointer in (("before", self._pointer), ("behind", self._end - len(_GUARD))):
+            if memory.read(pointer, len(_GUARD)) != _GUARD:
+                note = "" if trap is None else f"It ended like this: {trap.message}"
+                raise self._blamed(ArrayMemoryError(self._function, self._entry, place=place, note=note)) from trap
 
     def take(self) -> bool:
         """Copy at most one piece of the result; tells whether all of it is in the output."""
@@ -284,7 +327,12 @@ class ArrayGuest(CoroutineGuest):
         MocError
             As :class:`ArrayCall` says.
         """
-        is_done = super().poll(*slice_ticks)
+        try:
+            is_done = super().poll(*slice_ticks)
+        except TrapError as error:
+            if self._array_call is not None:
+                self._array_call.check_memory(error)
+            raise
         if is_done and self.exit_code is not None:
             (self._array_call or ArrayCall(self.context, self._entry)).check(None, self.exit_code)
         return is_done

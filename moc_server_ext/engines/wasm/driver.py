@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting, Work
+from ...interrupts import DeferredInterrupt
 from ...model import CallResult
-from .interrupts import DeferredInterrupt
 from .loop_thread import LoopThread
 from .tree import Callee, CallTree, Finish, Load, Resolve
 

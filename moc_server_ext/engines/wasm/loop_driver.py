@@ -18,9 +18,9 @@ from typing import Any, Final
 from ...errors import CancelledError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting
+from ...interrupts import DeferredInterrupt
 from ...model import CallResult
 from .guest import FIRST_SLICE_TICKS, SLICE_TICKS
-from .interrupts import DeferredInterrupt
 from .prepared import Export, Prepared
 from .run_queue import RunQueue
 from .ticker import TICK_SECONDS

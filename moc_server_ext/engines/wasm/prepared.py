@@ -20,7 +20,9 @@ from .interface import read_interface, resolve_imports
 from .machine import Machine
 from .values import Numbers, RawNumbers, is_numeric
 
-INITIALIZE: Final = "_initialize"
+# A program whose exports are called has no `_initialize`; the second is the linker's, and whoever exports it leaves it
+# to the host to call it first.
+INITIALIZERS: Final = ("_initialize", "__wasm_call_ctors")
 _WASI_PREFIX: Final = "wasi_"
 
 
@@ -77,6 +79,8 @@ class Prepared:
         Whether it calls host functions at all.
     size
         Bytes of its machine code.
+    initialize
+        What is called first in direct mode; None where there is no such export.
     """
 
     machine: Machine
@@ -148,7 +152,7 @@ def prepare(
     """
     interface = read_interface(function, module)
     imports = resolve_imports(function, module, interface, modules)
-    initialize = interface.exports.get(INITIALIZE)
+    initialize = next((name for name in INITIALIZERS if interface.exports.get(name) == Signature()), None)
     prepared = Prepared(
         machine=machine,
         module=module,
@@ -160,7 +164,7 @@ def prepare(
         waits_live=any(each.waits == "live" for each in imports),
         imports_any=bool(imports),
         size=len(artifact.machine_code),
-        initialize=Export(INITIALIZE.encode(), initialize) if initialize == Signature() else None,
+        initialize=None if initialize is None else Export(initialize.encode(), Signature()),
     )
     prepared.pre_pointer(live=False)
     return prepared

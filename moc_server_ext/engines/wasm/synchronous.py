@@ -7,9 +7,9 @@ from typing import Any
 
 from ...guest_api.context import CallContext
 from ...guest_api.registry import Waiting
+from ...interrupts import DeferredInterrupt
 from . import capi
 from .guest import FUNC, INSTANCE, SLICE_TICKS, TRAP, Guest
-from .interrupts import DeferredInterrupt
 from .prepared import Export, Prepared
 
 

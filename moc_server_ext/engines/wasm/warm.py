@@ -13,11 +13,11 @@ from typing import Any, Protocol, Self
 
 from ...abc import CallServices
 from ...buffers.exchange import ExchangeBuffer
-from ...errors import ConflictError
+from ...errors import ConflictError, TrapError
 from ...guest_api.context import CallContext
+from ...interrupts import DeferredInterrupt
 from ...model import CallResult, Invocation, Number
 from .array_calls import ArrayCall, Region
-from .interrupts import DeferredInterrupt
 from .prepared import Export, Prepared
 from .results import finished
 from .synchronous import SynchronousGuest
@@ -152,10 +152,17 @@ class WarmGuest(_Closing):
         while not call.fill():
             pass
         layout.put(space, context.invocation.function, entry.shown_name, call.arguments(context.invocation.numbers))
-        self._inside(guest.call, space, layout.slots)
+        self._inside(self._enter_with, guest, call)
         call.check(layout.get(space), guest.exit_code)
         while not call.take():
             pass
+
+    def _enter_with(self, guest: SynchronousGuest, array_call: ArrayCall) -> None:
+        try:
+            guest.call(self._space, self._layout.slots)
+        except TrapError as error:
+            array_call.check_memory(error)
+            raise
 
     def close(self) -> None:
         """Let go of the instance; idempotent."""

@@ -35,6 +35,9 @@ class Hierarchy:
     def size(self, key):
         return len(self.values[key]) if key in self.values else None
 
+    def read_whole(self, key):
+        return self.read(key)
+
     def read(self, key, start=0, stop=None):
         return self.values[key][start:stop] if key in self.values else None
 

@@ -62,7 +62,7 @@ def test_ctrl_c_ends_a_guest_that_waits_and_one_that_computes(name, door, popen)
     process = popen("call", "--input", "begun\n", name)
     assert process.stdout.readline() == b"begun\n"
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=60) == 130
     assert process.stderr.read().splitlines()[-1] == b"moc: interrupted"
 
 
@@ -106,7 +106,7 @@ def test_a_reader_that_goes_away_ends_the_call(door, popen):
     process = popen("call", "flood")
     assert process.stdout.read(8) == bytes(8)
     process.stdout.close()
-    assert process.wait(timeout=30) == 141
+    assert process.wait(timeout=60) == 141
     assert process.stderr.read() == b""
 
 

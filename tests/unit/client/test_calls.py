@@ -32,7 +32,7 @@ from moc_server_ext.frames import Frame
 from moc_server_ext.http.tls import ensure_certificate
 from moc_server_ext.model import CallRequest
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 F = CallRequest("f", input=b"in")
 
 

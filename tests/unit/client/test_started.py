@@ -14,7 +14,7 @@ from moc_server_ext.client.started import CallHandle
 from moc_server_ext.errors import CancelledError, GuestExitError, InvalidInputError, TrapError
 from moc_server_ext.model import CallRequest, CallResult, CallState
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 
 
 class Held:

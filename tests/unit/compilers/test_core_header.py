@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import wasmtime
 from moc_server_ext import compilers
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.array_layout import ARRAY_BYTES, DTYPE_CODES
+from moc_server_ext.errors import ArrayMemoryError
 from moc_server_ext.guest_api.core import CORE
-from moc_server_ext.model import CallRequest
+from moc_server_ext.model import CallRequest, Declaration, Mode
 from moc_server_ext.model.arrays import DIMENSIONS_MAX, ITEM_BYTES
 
 HEADER = (Path(compilers.__file__).parent / "include" / "moc" / "core.h").read_text()
@@ -159,6 +161,8 @@ int32_t mixed(const struct moc_array *array, struct moc_array *result) {
         void *block = malloc(i * 1000);
         if (!block) return moc_fail("malloc");
         memset(block, 255, i * 1000);
+        /* Or the compiler, which knows malloc, would leave all of it out. */
+        __asm__ volatile("" : : "r"(block) : "memory");
         if (i % 3 == 0) free(block);
     }
     memcpy(to, array->bytes, elements);
@@ -174,3 +178,85 @@ def test_malloc_and_the_hosts_array_keep_out_of_each_others_way(compile_c, tmp_p
         moc.functions.put("mixed", compile_c(WITH_MALLOC))
         headers = {"moc-dtype": "uint8", "moc-shape": f"[{len(content)}]"}
         assert moc.call_sync(CallRequest("mixed", input=content, input_headers=headers)).output == content
+
+
+# What the malloc of older versions of wasi-libc does, in its place: at its first call it takes all memory there is.
+CLAIMING = """
+#include <moc/core.h>
+extern unsigned char __heap_base;
+static unsigned char *next, *end;
+void *moc_libc_malloc(size_t size) {
+    if (!next) {
+        next = &__heap_base;
+        end = (unsigned char *)(__builtin_wasm_memory_size(0) << 16);
+    }
+    size = (size + 15) & ~(size_t)15;
+    if (size > (size_t)(end - next)) {
+        size_t pages = (size + 65535) >> 16;
+        next = (unsigned char *)(__builtin_wasm_memory_grow(0, pages) << 16);
+        end = next + (pages << 16);
+    }
+    next += size;
+    return next - size;
+}
+void moc_libc_free(void *memory) { (void)memory; }
+MOC_CHUNK(mixed)
+int32_t mixed(const struct moc_array *array, struct moc_array *result) {
+    unsigned char *block = moc_libc_malloc(200000);
+    for (int i = 0; i < 200000; i++) block[i] = 255;
+    __asm__ volatile("" : : "r"(block) : "memory");
+    *result = *array;
+    return 0;
+}
+"""
+MAIN = "int main(void) { return 0; }"
+
+
+@pytest.mark.parametrize("more", ["", MAIN], ids=["functions", "program"])
+@pytest.mark.parametrize("reusable", [False, True])
+@pytest.mark.timeout(400)
+def test_a_malloc_that_takes_all_memory_there_is_does_so_before_the_array_is_there(compile_c, tmp_path, more, reusable):
+    content = bytes(range(256)) * 4096
+    headers = {"moc-dtype": "uint8", "moc-shape": f"[{len(content)}]"}
+    asked = CallRequest("mixed", entry="mixed", input=content, input_headers=headers)
+    unready = "#undef __wasi__\n#include <stddef.h>\n" + f"{CLAIMING}{more}"
+    with Cluster.open(tmp_path / "storage", cache_directory=tmp_path / "modules") as moc:
+        moc.functions.put("mixed", compile_c(f"{CLAIMING}{more}"), Declaration(reusable=reusable))
+        assert moc.call_sync(asked).output == content
+        assert asyncio.run(moc.call(asked)).output == content
+        with moc.prepare(asked) as prepared:
+            for _ in range(2):
+                assert prepared.run(content, input_headers=headers).output == content
+        # The same without the header's care: the test has what it is about.
+        moc.functions.put("mixed", compile_c(unready))
+        with pytest.raises(ArrayMemoryError, match="before the array"):
+            moc.call_sync(asked)
+
+
+@pytest.mark.timeout(400)
+def test_a_module_without_malloc_gets_none_from_the_header(compile_c, engine):
+    with_malloc, without = compile_c(WITH_MALLOC), compile_c(ARRAYS)
+    assert b"malloc" in with_malloc
+    assert len(without) < len(with_malloc)
+    assert b"BrkAllocator" not in without
+    assert [each.name for each in wasmtime.Module(engine, compile_c(ARRAYS, "-ffreestanding")).exports] == [
+        "memory",
+        "chunk/1:twice",
+    ]
+
+
+@pytest.mark.timeout(400)
+def test_constructors_have_run_when_another_export_of_a_program_is_called(compile_c, exports, tmp_path):
+    source = """
+        static volatile int made;
+        __attribute__((constructor)) static void make(void) { made += 42; }
+        __attribute__((export_name("asked"))) int asked(void) { return made; }
+        int main(void) { return made; }
+    """
+    module = compile_c(source)
+    assert sorted(exports(module)) == ["__wasm_call_ctors", "_start", "asked", "memory"]
+    with Cluster.open(tmp_path / "storage", cache_directory=tmp_path / "modules") as moc:
+        moc.functions.put("program", module)
+        assert moc.call_sync(CallRequest("program", entry="asked", mode=Mode.DIRECT)).result == 42
+        # A program runs them itself.
+        assert moc.call_sync(CallRequest("program")).exit_code == 42

@@ -17,7 +17,7 @@ from moc_server_ext.http.tls import ensure_certificate, server_context
 from web import ScriptedNetwork, answer, redirect, web_server
 
 SERVER = "8.8.8.8"
-SECONDS = 20.0
+SECONDS = 60
 
 
 @pytest.fixture

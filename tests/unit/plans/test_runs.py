@@ -253,7 +253,7 @@ class Blocked:
 def test_cancelling_ends_a_run_that_is_under_way_and_stores_nothing(bench: Bench) -> None:
     guest = bench.guests["words"] = Blocked()
     run_id = bench.runs.start(MapReduce("text", "words", sink="counts")).run_id
-    assert guest.began.wait(30)
+    assert guest.began.wait(60)
     with pytest.raises(ConflictError, match="still running"):
         bench.runs.output(run_id)
     assert bench.runs.cancel(run_id).state is RunState.CANCELLED

@@ -14,14 +14,14 @@ def ignore() -> None:
 
 
 def test_results_come_in_the_order_of_the_tasks() -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=60)
     order: list[int] = []
     later = threading.Event()
 
     def work(task: int) -> int:
         both.wait()
         if task == 0:
-            assert later.wait(30)
+            assert later.wait(60)
         order.append(task)
         later.set()
         return task * 10
@@ -39,7 +39,7 @@ def test_each_task_runs_once_and_is_counted() -> None:
 
 
 def test_the_first_failure_stops_the_others_and_is_the_one_raised() -> None:
-    running = threading.Barrier(2, timeout=30)
+    running = threading.Barrier(2, timeout=60)
     stopped = threading.Event()
     began: list[int] = []
 
@@ -48,7 +48,7 @@ def test_the_first_failure_stops_the_others_and_is_the_one_raised() -> None:
         running.wait()
         if task == 0:
             raise ValueError("the first")
-        assert stopped.wait(30)
+        assert stopped.wait(60)
         raise RuntimeError("a consequence")
 
     with pytest.raises(ValueError, match="the first"):
@@ -82,5 +82,5 @@ def test_a_thread_that_cannot_be_had_ends_the_stage_with_its_error(monkeypatch: 
 
     monkeypatch.setattr(threading.Thread, "start", refuse_the_second)
     with pytest.raises(RuntimeError, match="can't start"):
-        ThreadsExecutor(2).run([0, 1], lambda task: stopped.wait(30), done=ignore, stop=stopped.set)
+        ThreadsExecutor(2).run([0, 1], lambda task: stopped.wait(60), done=ignore, stop=stopped.set)
     assert not started[0].is_alive()

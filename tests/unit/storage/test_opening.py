@@ -166,7 +166,7 @@ def test_a_refused_opening_leaves_nothing_open_and_nothing_locked(path: Path) ->
     open_before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(CorruptStorageError):
         Storage.open(path)
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert len(os.listdir("/proc/self/fd")) <= open_before
     (path / "catalog.sqlite3").write_bytes(content)
     Storage.open(path).close()
 
@@ -233,7 +233,7 @@ def test_closing_leaves_no_file_open_and_no_log(path: Path) -> None:
     with Storage.open(path) as storage:
         storage.blobs.put(b"x" * 100_000)
         storage.kv.list()
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert len(os.listdir("/proc/self/fd")) <= open_before
     assert not list(path.glob("catalog.sqlite3-*"))
 
 

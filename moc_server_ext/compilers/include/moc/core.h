@@ -180,6 +180,17 @@ static inline double *moc_float64(const struct moc_array *array) {
     return array->dtype == MOC_FLOAT64 ? (double *)array->bytes : NULL;
 }
 
+#ifdef __wasi__
+/* The malloc of older versions of wasi-libc takes, at its first call, all memory there is; afterwards it takes what it
+   asks for, as that of newer versions always does. Here it is called before the host adds the pages of an array. The
+   references are weak, so that a module without malloc stays one. */
+void *moc_libc_malloc(size_t size) __asm__("__libc_malloc") __attribute__((weak));
+void moc_libc_free(void *memory) __asm__("__libc_free") __attribute__((weak));
+__attribute__((constructor)) static void moc_ready_malloc(void) {
+    if (moc_libc_malloc && moc_libc_free) moc_libc_free(moc_libc_malloc(1));
+}
+#endif
+
 /* Memory, aligned to 16 bytes and zero, without a C library: for results and for whatever else a call needs. It is not
    given back: it lasts as long as the instance. NULL when there is no room. It gets along with malloc. */
 static inline void *moc_allocate(size_t size) {

@@ -20,7 +20,7 @@ from support import ROOT
 from web import Web, answer, redirect, web_server
 
 READ, WRITE = 2, 64
-SECONDS = 20.0
+SECONDS = 60
 
 IMPORTS = """
 (import "wasi_snapshot_preview1" "path_open"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +117,14 @@ def make_host() -> GuestModule:
         import signal
 
         signal.raise_signal(signal.SIGINT)
+        return 0
+
+    @host.function("interrupt_soon")
+    def interrupt_soon(_call: CallContext) -> int:
+        import signal
+
+        # To the main thread, as the system does: it may be waiting in a call that only its own signals end.
+        threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
         return 0
 
     @host.function("log")

@@ -62,7 +62,7 @@ def waits():
         def run():
             module.threads.add(threading.current_thread().name)
             module.begun += 1
-            module.unblock.wait(30)
+            module.unblock.wait(60)
             return 8
 
         return Work(run)
@@ -182,7 +182,7 @@ def test_a_waiting_guest_ends_when_its_call_is_cancelled(bench, waits, wat):
 def test_a_waiting_guest_ends_with_its_time(bench, waits, wat):
     async def scenario():
         waits.event = asyncio.Event()
-        context = bench.context(bench.invocation(wat, limits=Limits(timeout_seconds=0.02)))
+        context = bench.context(bench.invocation(wat, limits=Limits(timeout_seconds=0.2)))
         with pytest.raises(LimitExceededError, match="timeout_seconds") as caught:
             await bench.drive(context)
         assert caught.value.backtrace
@@ -354,7 +354,7 @@ class Turn:
         self._gate = gate
 
     def take(self):
-        self._gate.wait(30)
+        self._gate.wait(60)
         self._taken.append(self.caller)
         self._left -= 1
         return self._left > 0

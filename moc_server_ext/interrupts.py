@@ -1,4 +1,4 @@
-"""Ctrl-C while a guest runs: taken note of inside, delivered outside.
+"""Ctrl-C where an exception must not come, such as inside of a guest: taken note of there, delivered behind it.
 
 A signal's handler runs at the next Python instruction, which inside a guest is the first one of a host function's
 callback. An exception raised there would be printed and lost, and the guest would go on. So while a guest runs on the
@@ -17,7 +17,7 @@ _SIGINT: Final = int(_signal.SIGINT)
 
 
 class DeferredInterrupt:
-    """Holds SIGINT back while its owner is inside a guest; does nothing outside of the main thread.
+    """Holds SIGINT back while its owner is where it must not be left; does nothing outside of the main thread.
 
     Attributes
     ----------
