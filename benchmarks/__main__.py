@@ -44,11 +44,18 @@ def _jupyter(quick: bool) -> Sequence[Finding]:
     return jupyter.run()
 
 
+def _inspector(quick: bool) -> Sequence[Finding]:
+    from . import inspector
+
+    return inspector.run()
+
+
 # Imported when they run: one scheme alone needs little of what all of them need.
 SCHEMES: Mapping[str, Callable[[bool], Sequence[Finding]]] = {
     **{name: _side_by_side(name) for name in _SIDE_BY_SIDE},
     "arrays": _arrays,
     "jupyter": _jupyter,
+    "inspector": _inspector,
     **{f"doors.{name}": _door(name) for name in _DOORS},
 }
 

@@ -99,7 +99,7 @@ class Display:
         if "text/html" not in bundle or not is_interactive(self._shell):
             self._publish(bundle)
         elif self._take(size_of(bundle)):
-            show_inspector(self._shell, handle)
+            show_inspector(self._shell, handle, bundle)
 
     def _show_browse(self, client: Client) -> None:
         bundle = browse_page(client.origin, list_platform(client.platform))

@@ -23,11 +23,11 @@ def is_interactive(shell: Any) -> bool:
     return has_front_end(shell) and is_watched(shell)
 
 
-def show_inspector(shell: Any, handle: BufferHandle) -> None:
-    """Show the inspector of a buffer below the cell."""
+def show_inspector(shell: Any, handle: BufferHandle, page: dict[str, str]) -> None:
+    """Show the inspector of a buffer below the cell; `page` is what the notebook keeps."""
     from moc_widgets.inspector import InspectorWidget
 
-    InspectorWidget(handle, _publisher(shell)).show()
+    InspectorWidget(handle, _publisher(shell), page).show()
 
 
 def show_browse(shell: Any, client: Client) -> None:

@@ -13,9 +13,10 @@ CHANNEL = """
 function open({about, content, at, fill}) {
   const asked = [];
   const byteAt = at ? new Function("offset", "return " + at) : (offset) => content[Number(offset)];
-  const bytes = (start, stop) => fill !== undefined
-    ? new Uint8Array(Number(stop - start)).fill(fill)
-    : Uint8Array.from({length: Number(stop - start)}, (_, i) => byteAt(start + BigInt(i)));
+  const bytes = (start, stop) => {
+    const empty = new Uint8Array(Number(stop - start));
+    return fill === undefined ? empty.map((_, i) => byteAt(start + BigInt(i))) : empty.fill(fill);
+  };
   const size = BigInt(about.size);
   const until = (stop) => stop < size ? stop : size;
   const channel = {
@@ -68,11 +69,10 @@ def hear(tab: Any, message: dict[str, Any]) -> None:
 def wait_for_rows(tab: Any, part: str, expected: list[str]) -> None:
     """Wait until the rows are drawn, with these texts."""
     tab.wait_for_function(
-        """([part, expected]) => JSON.stringify(expected) ===
-            JSON.stringify(
-                [...document.querySelectorAll(`.moc-row:not([hidden]) ${part}`)].map(each => each.textContent)
-            )
-        """,
+        """([part, expected]) => {
+            const found = [...document.querySelectorAll(`.moc-row:not([hidden]) ${part}`)];
+            return JSON.stringify(expected) === JSON.stringify(found.map(each => each.textContent));
+        }""",
         arg=[part, expected],
     )
 

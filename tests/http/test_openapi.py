@@ -261,6 +261,9 @@ def exchanges(gateway):
     yield call, 200, "POST", "functions/add/call?entry=div&arg=1", {"headers": as_json}
     yield call, 400, "POST", "functions/add/call?arg=1", {}
     called = gateway.request("POST", "functions/start/call").headers["moc-call-id"]
+    yield "/calls", 200, "GET", "calls", {}
+    yield "/calls", 200, "GET", "calls?limit=1", {}
+    yield "/calls", 400, "GET", "calls?limit=0", {}
     yield one_call, 200, "GET", f"calls/{called}", {}
     yield one_call, 200, "HEAD", f"calls/{called}", {}
     yield one_call, 200, "DELETE", f"calls/{called}", {}

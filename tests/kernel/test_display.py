@@ -35,6 +35,31 @@ def test_a_buffer_that_has_gone_is_said_without_a_traceback(connected):
     assert cell.stderr == ""
 
 
+def test_looking_inside_where_nobody_watches_shows_a_static_page_once(connected):
+    connected.do("import numpy\nmoc.buffers['grid'] = numpy.arange(6.0).reshape(2, 3)")
+    cell = connected.do("%moc inspect grid")
+    assert cell.result is None
+    (page,) = cell.shown
+    assert set(page) == {"text/html", "text/plain"}
+    assert page["text/plain"].splitlines()[0] == "buffer 'grid': 48 bytes, float64 (2, 3)"
+    assert "moc-place" not in page["text/html"]
+    assert connected.do("moc.buffers['grid']").result == page
+    assert connected.do("handle = %moc inspect grid\nprint(handle.shape)").stdout == "(2, 3)\n"
+    (listed,) = connected.do("%moc browse").shown
+    assert "grid" in listed["text/plain"]
+
+
+@pytest.mark.parametrize("code", ["%moc inspect watched", "moc.buffers['watched']", "%moc browse"])
+def test_looking_inside_where_a_person_watches_opens_a_widget_with_that_page_beside_it(connected, code):
+    connected.do("moc.buffers['watched'] = b'watched bytes'")
+    cell = connected.do(code, watched=True)
+    (page,) = cell.shown
+    assert set(page) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    assert "watched" in page["text/plain"]
+    assert cell.result is None
+    assert "comm_open" in cell.messages
+
+
 def test_a_calls_result_shows_its_exit_code_and_output(connected):
     result = connected.do("moc.call('cat', input=b'some text')").result
     assert result["text/plain"] == "CallResult(exit_code=0) with output: 9 bytes\nsome text"

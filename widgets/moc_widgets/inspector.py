@@ -27,7 +27,7 @@ class InspectorWidget(PlacedWidget):
     ----------
     handle
         The buffer; BufferNotFoundError if it is not there.
-    publish
+    publish, page
         See :class:`.placing.PlacedWidget`.
     """
 
@@ -37,11 +37,13 @@ class InspectorWidget(PlacedWidget):
     about = Dict().tag(sync=True)
     first = Bytes().tag(sync=True)
 
-    def __init__(self, handle: BufferHandle, publish: Publish | None = None) -> None:
+    def __init__(
+        self, handle: BufferHandle, publish: Publish | None = None, page: dict[str, str] | None = None
+    ) -> None:
         self._handle = handle
         self._inspection = Inspection(handle, self._tell)
         version = self._inspection.subject.open()
-        super().__init__(publish, about=dict(version.about), first=version.first)
+        super().__init__(publish, page, about=dict(version.about), first=version.first)
 
     @default("_esm")
     def _read_esm(self) -> str:

@@ -30,12 +30,15 @@ class PlacedWidget(AnyWidget):
     ----------
     publish
         Shows outputs; without it the widget is one like all others.
+    page
+        The static page, if it is known already; else it is made when it is first needed.
     """
 
     place = Unicode().tag(sync=True)
 
-    def __init__(self, publish: Publish | None, **state: Any) -> None:
+    def __init__(self, publish: Publish | None, page: dict[str, str] | None = None, **state: Any) -> None:
         self._publish = publish
+        self._page = page
         self._lock = threading.Lock()
         self._is_shown = self._is_asked = False
         super().__init__(place=uuid.uuid4().hex if publish else "", **state)
@@ -57,13 +60,18 @@ class PlacedWidget(AnyWidget):
 
     def static_page(self) -> dict[str, str]:
         """Give the page that is saved, with the mark of the place."""
-        bundle = self._static_bundle()
+        bundle = self._known_page()
         page = bundle.get("text/html") or f"<pre>{html.escape(bundle['text/plain'])}</pre>"
         return {**bundle, "text/html": f'<div class="moc-place" id="moc-{self.place}">{page}</div>'}
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
-        return {**data, **self._static_bundle()}, metadata
+        return {**data, **self._known_page()}, metadata
+
+    def _known_page(self) -> dict[str, str]:
+        if self._page is None:
+            self._page = self._static_bundle()
+        return self._page
 
     def _static_bundle(self) -> dict[str, str]:
         raise NotImplementedError
