@@ -92,15 +92,20 @@ def describe_functions(records: Sequence[FunctionRecord]) -> str:
 
 def describe_buffer(record: BufferRecord) -> str:
     """Write what a buffer is in a few words, always the same for the same content."""
-    if record.array is not None:
-        what = f"{record.array.dtype} {record.array.shape}"
-        if record.arrays:
-            what += f" with {len(record.arrays) - 1} more in its group"
-    elif record.arrays:
-        what = f"group of {', '.join(sorted(record.arrays)[:_MOST])}"
-    else:
-        return f"<buffer {record.name!r}: {_count(record.size, 'byte')}, {record.content_type}>"
+    what = describe_content(record)
+    if record.array is None and not record.arrays:
+        return f"<buffer {record.name!r}: {_count(record.size, 'byte')}, {what}>"
     return f"<buffer {record.name!r}: {what}, {format_size(record.size)}>"
+
+
+def describe_content(record: BufferRecord) -> str:
+    """Write what is in a buffer: data type and shape of an array, the content type of bytes."""
+    if record.array is not None:
+        others = f" with {len(record.arrays) - 1} more in its group" if record.arrays else ""
+        return f"{record.array.dtype} {record.array.shape}{others}"
+    if record.arrays:
+        return f"group of {', '.join(sorted(record.arrays)[:_MOST])}"
+    return record.content_type
 
 
 def _count(number: int, word: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from ..client.inspection import describe_content
 from ..client.parts import FileParts
 from ..model import DEFAULT_CONTENT_TYPE, parse_content_type
 from .commands import Verb, VerbGroup, parsed_by, usage_error
@@ -15,7 +16,6 @@ from .host import Host, Progress
 from .options import (
     only_one,
     output_file_option,
-    variable_bytes,
     variable_in_option,
     variable_out_option,
 )
@@ -39,8 +39,8 @@ def buffers(host: Host) -> TableOutcome:
     """List the stored buffers."""
     records = host.client.platform.buffers.list()
     return TableOutcome(
-        ("NAME", "SIZE", "CONTENT TYPE"),
-        [(each.name, format_size(each.size), each.content_type) for each in records],
+        ("NAME", "SIZE", "CONTENT"),
+        [(each.name, format_size(each.size), describe_content(each)) for each in records],
         {"buffers": [each.to_json() for each in records]},
         empty="No buffer is stored. `moc buffer put NAME FILE` stores one.",
     )
@@ -79,13 +79,15 @@ def put(
             if parts.size is not None:
                 progress.update(total=parts.size, label=f"storing {name!r}, {format_size(parts.size)}")
             record = stored.put(name, parts, chosen)
+    elif variable_in is not None:
+        with host.progress(f"storing {name!r}"):
+            record = host.client.buffers.put(name, host.variable(variable_in), content_type)
     else:
-        content = (host.cell or "").encode() if variable_in is None else variable_bytes(host, variable_in)
-        chosen = content_type or (DEFAULT_CONTENT_TYPE if variable_in else "text/plain")
+        content = (host.cell or "").encode()
         with host.progress(f"storing {name!r}, {format_size(len(content))}"):
-            record = stored.put(name, content, chosen)
+            record = stored.put(name, content, content_type or "text/plain")
     return MessageOutcome(
-        f"stored buffer {name!r}: {format_size(record.size)}, {record.content_type}", record.to_json()
+        f"stored buffer {name!r}: {format_size(record.size)}, {describe_content(record)}", record.to_json()
     )
 
 

@@ -103,3 +103,10 @@ def test_completion_and_descriptions_show_what_the_function_takes(scale):
     text = scale.do("import moc_kernel\nmoc = moc_kernel.connect()\nprint(moc.functions['scale'].getdoc())").stdout
     assert "scale(array, f64) -> array" in text
     assert "chunk/1" not in text
+
+
+def test_a_variable_that_is_an_array_is_stored_as_one(kernel):
+    kernel.do("import numpy\ngrid = numpy.arange(6, dtype='int16').reshape(2, 3)")
+    assert kernel.do("%moc buffer put -i grid grid").stdout == "stored buffer 'grid': 12 bytes, int16 (2, 3)\n"
+    stored = kernel.do("import moc_kernel\nprint(moc_kernel.connect().buffers['grid'][1, ::2].tolist())")
+    assert stored.stdout == "[3, 5]\n"

@@ -10,7 +10,7 @@ from moc_server_ext.verbs import MessageOutcome, build_group
 from moc_server_ext.verbs.commands import Verb
 
 CLI_ONLY_OPTIONS = {"--output-file"}
-MAGIC_ONLY_VERBS = {"c", "wat", "connect"}
+MAGIC_ONLY_VERBS = {"browse", "c", "connect", "inspect", "wat"}
 
 
 def verbs_of(group, path=()):
@@ -79,7 +79,7 @@ def test_a_group_without_a_verb_answers_with_its_help(words, moc):
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("clal", "f"), "Did you mean 'call'?"),
+        (("clal", "f"), "Did you mean 'call' or "),
         (("buffer", "gett", "b"), "Did you mean 'get'?"),
         (("call", "--inputt", "x", "f"), "'--input'"),
         (("zzz",), "Verbs: push, call, "),
