@@ -25,7 +25,7 @@ from support import MocServer, start_server, wait_until
 
 KERNEL = {"name": "moc", "display_name": "My Own Cluster", "language": "python"}
 PARTS, PART_BYTES = 8, 128 << 20
-TREASURE = (5 * PART_BYTES) - 3
+TREASURE = PART_BYTES - 3
 LIVE = ".moc-place > .moc-inspector"
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100"
@@ -49,7 +49,7 @@ def fill(storage: Path) -> None:
         for name in names.values():
             with (storage / "staging" / name).open("wb") as file:
                 file.truncate(PART_BYTES)
-        for part, offset, content in ((4, PART_BYTES - 3, b"TRE"), (5, 0, b"ASURE"), (7, PART_BYTES - 4, b"end.")):
+        for part, offset, content in ((0, PART_BYTES - 3, b"TRE"), (1, 0, b"ASURE"), (7, PART_BYTES - 4, b"end.")):
             with (storage / "staging" / names[f"c/{part}"]).open("r+b") as file:
                 file.seek(offset)
                 file.write(content)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 import pytest
+import xarray
 
 from comms import Recorder, record_comms
 from moc_server_ext.errors import BufferNotFoundError, ServerUnreachableError
@@ -431,6 +432,21 @@ def test_an_array_of_any_kind_has_figures_a_plane_and_a_page(inspect, comms, arr
     assert array.dtype.name in bundle["text/plain"]
     assert sum(len(each.encode()) for each in bundle.values()) <= 64 << 10
     json.dumps([each for each in comm.messages if not each.pop("bytes", None)], allow_nan=False)
+
+
+def test_each_array_of_a_group_is_looked_at_and_a_group_without_a_main_one_has_no_bytes(moc, comms):
+    weather = xarray.Dataset(
+        {"rain": (("day", "place"), numpy.arange(6.0).reshape(2, 3)), "wind": (("day",), numpy.array([7, 9], "i4"))}
+    )
+    moc.buffers["weather"] = weather
+    widget = InspectorWidget(moc.buffers["weather"])
+    about = comms[-1].state("about")
+    assert (about["views"], about["view"], about["array"]) == (["array"], "array", None)
+    assert {each["path"]: each["shape"] for each in about["members"]} == {"rain": ["2", "3"], "wind": ["2"]}
+    assert numpy.array_equal(plane_of(comms[-1], [0, 0], 0, 1, member="rain"), weather["rain"])
+    comms[-1].say({"type": "statistics", "job": 4, "member": "wind"})
+    assert comms[-1].wait("statistics", fits=lambda each: each["is_done"])["figures"]["max"] == "9"
+    assert "rain: float64 (2, 3)" in widget.static_page()["text/plain"]
 
 
 # -- hostile messages -------------------------------------------------------------------------------------------------
