@@ -1,6 +1,7 @@
 """Looking through a gigabyte in JupyterLab: how soon the first page is there, how smoothly it scrolls, what is kept.
 
-A server, a kernel and a headless Chromium, which draws without a graphics card and shares their processors.
+A server, a kernel and a headless Chromium, which draws without a graphics card and shares the processors with the
+others.
 """
 
 from __future__ import annotations

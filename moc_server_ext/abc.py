@@ -415,8 +415,8 @@ class ChunkFiles(Protocol):
         ...
 
     @property
-    def chunks(self) -> Mapping[str, ChunkFile | bytes]:
-        """Files, and small chunks themselves, by the chunks' keys."""
+    def chunks(self) -> Mapping[str, ChunkFile]:
+        """Files by the chunks' keys; small chunks have none."""
         ...
 
 

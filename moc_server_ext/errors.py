@@ -33,6 +33,7 @@ __all__ = [
     "AccessDeniedError",
     "AddressInUseError",
     "AnswerTooLargeError",
+    "ArrayMemoryError",
     "ArrayRequiredError",
     "ArrayResultError",
     "BlobNotFoundError",

@@ -6,7 +6,6 @@ What is written goes to ``staging/`` only, under random names; the server checks
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import re
@@ -192,7 +191,7 @@ class ChunkFiles:
     Parameters
     ----------
     told
-        What the server says of chunks: a file with its checksum, or the bytes in base64.
+        What the server says of chunks: a file with its size and checksum.
     others
         Has the chunks of which it says nothing.
     """
@@ -210,8 +209,6 @@ class ChunkFiles:
         told = self._told.get(chunk_key)
         if told is None:
             return self._others.read(chunk_key, start, stop)
-        if "inline" in told:
-            return base64.b64decode(told["inline"])[start:stop]
         with self._opened(told) as descriptor:
             return os.pread(descriptor, stop - start, start)
 
@@ -220,8 +217,6 @@ class ChunkFiles:
         told = self._told.get(chunk_key)
         if told is None:
             return self._others.read_whole(chunk_key)
-        if "inline" in told:
-            return base64.b64decode(told["inline"])
         size = int(told["size"])
         with self._opened(told) as descriptor:
             content = _read(descriptor, size)

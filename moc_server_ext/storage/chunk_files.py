@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from ..errors import NoBytesError
 from .array_content import main_array
 from .objects import Objects
 from .versions import Version
-
-_INLINE_BYTES_MAX: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +36,12 @@ class ChunkFiles:
     etag
         What differs between any two versions of the buffer.
     chunks
-        By their keys below the array: files, and small chunks themselves. A file may vanish when the buffer is
-        replaced: ask again. A chunk that is not among them has no entry, or must be asked for by its key: many small
-        ones are not given all at once.
+        By their keys below the array. A file may vanish when the buffer is replaced: ask again. A chunk that is not
+        among them is so small that it lies in no file, or was never stored; its key tells.
     """
 
     etag: str
-    chunks: Mapping[str, ChunkFile | bytes]
+    chunks: Mapping[str, ChunkFile]
 
 
 def list_chunk_files(version: Version, objects: Objects, directory: Path) -> ChunkFiles:
@@ -55,22 +51,14 @@ def list_chunk_files(version: Version, objects: Objects, directory: Path) -> Chu
     ------
     NoBytesError
         The buffer's bytes are not in its chunks as they are.
-    CorruptStorageError
-        A small chunk is damaged.
     """
     node, path = main_array(version)
     if node.array is None or not node.plain:
         raise NoBytesError(version.name, arrays=sorted(version.record.arrays))
-    chunks: dict[str, ChunkFile | bytes] = {}
-    room = _INLINE_BYTES_MAX
+    chunks: dict[str, ChunkFile] = {}
     for key in node.array.chunk_keys():
         stored = version.rows.get(path + key)
-        if stored is None:
-            continue
-        if stored.object_id is not None:
+        if stored is not None and stored.object_id is not None:
             file = objects.path(stored.object_id).relative_to(directory)
             chunks[key] = ChunkFile(str(file), stored.size, stored.crc32c)
-        elif stored.size <= room:
-            room -= stored.size
-            chunks[key] = version.read(path + key)
     return ChunkFiles(version.etag, chunks)

@@ -12,7 +12,8 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+# No longer: while Playwright is there, its event loop runs on this thread, and other tests have their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Give a headless Chromium."""
     if CHROMIUM is None:

@@ -31,6 +31,7 @@ ACTIONS = {
     "zarr/{key}": {"GET": "read"},
     "kv": {"GET": "read"},
     "kv/{key}": {"GET": "read", "PUT": "write", "DELETE": "write"},
+    "calls": {"GET": "read"},
     "calls/{id}": {"GET": "read", "DELETE": "execute"},
     "runs": {"GET": "read", "POST": "execute"},
     "runs/{id}": {"GET": "read", "DELETE": "execute"},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 from ...abc import Content
 from ...model import BufferRecord, array_headers
 from ..content import bytes_response, record_header
@@ -54,10 +52,7 @@ def get_buffer_chunks(request: ApiRequest) -> ApiResponse:
     request.parameters()
     found = request.platform.buffers.chunk_files(request.name())
     chunks = {
-        key: {"inline": base64.b64encode(chunk).decode()}
-        if isinstance(chunk, bytes)
-        else {"file": chunk.file, "size": chunk.size, "crc32c": chunk.crc32c}
-        for key, chunk in found.chunks.items()
+        key: {"file": chunk.file, "size": chunk.size, "crc32c": chunk.crc32c} for key, chunk in found.chunks.items()
     }
     return json_response({"etag": found.etag, "chunks": chunks})
 

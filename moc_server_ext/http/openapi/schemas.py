@@ -140,9 +140,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "file": {**_TEXT, "description": "Path below the storage directory; its content never changes."},
             "size": _COUNT,
             "crc32c": _COUNT,
-            "inline": {**BASE64, "description": "The chunk itself, instead of the other three."},
-        },
-        optional=frozenset({"file", "size", "crc32c", "inline"}),
+        }
     ),
     "Chunks": _object({"etag": _TEXT, "chunks": {"type": "object", "additionalProperties": _ref("Chunk")}}),
     "Key": _object({"key": {**_TEXT, "description": "To look at."}, "base64": {**BASE64, "description": "Exact."}}),
