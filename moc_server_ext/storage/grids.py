@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..arrays.runs import chunk_index
 from ..model import ArraySpec
-from .zarr_layout import chunk_path
+from ..model.arrays import chunk_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,17 +69,9 @@ def runs(array: ArraySpec, start: int, stop: int) -> Iterator[Run]:
         piece, offset = divmod(within, step)
         size = min(step, row - piece * step)
         taken = min(size - offset, stop - position)
-        yield Run(_chunk_number(array, outer * pieces + piece), offset, offset + taken, size)
+        key = chunk_path(chunk_index(array, outer * pieces + piece))
+        yield Run(key, offset, offset + taken, size)
         position += taken
-
-
-def run_of_chunk(array: ArraySpec, number: int) -> tuple[str, int]:
-    """Give key and counting bytes of the chunk with this number of a contiguous array, counted in C order."""
-    index = _index(array.grid, number)
-    counting = (
-        min(chunk, length - each * chunk) for each, chunk, length in zip(index, array.chunks, array.shape, strict=True)
-    )
-    return chunk_path(index), math.prod(counting) * array.itemsize
 
 
 def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[Box]:
@@ -194,35 +187,5 @@ def box_runs(array: ArraySpec, box: Box) -> Iterator[tuple[int, int]]:
         yield base + start * inner, base + stop * inner
 
 
-def filled_chunk(array: ArraySpec, content: NDArray[np.generic]) -> bytes:
-    """Fill a chunk at the array's edge up to its full shape, with zeros behind its elements."""
-    import numpy as np
-
-    if content.shape == array.chunks:
-        return content.tobytes()
-    chunk = np.zeros(array.chunks, content.dtype)
-    chunk[tuple(slice(each) for each in content.shape)] = content
-    return chunk.tobytes()
-
-
-def counting_shape(array: ArraySpec, index: Sequence[int]) -> tuple[int, ...]:
-    """Tell how many elements of a chunk count along each axis."""
-    return tuple(
-        min(chunk, length - each * chunk) for each, chunk, length in zip(index, array.chunks, array.shape, strict=True)
-    )
-
-
 def _within(index: int, inner: Iterator[Box]) -> Iterator[Box]:
     return (((index, index + 1), *box) for box in inner)
-
-
-def _index(grid: Sequence[int], number: int) -> tuple[int, ...]:
-    index = []
-    for count in reversed(grid):
-        number, each = divmod(number, count)
-        index.append(each)
-    return tuple(reversed(index))
-
-
-def _chunk_number(array: ArraySpec, number: int) -> str:
-    return chunk_path(_index(array.grid, number))
