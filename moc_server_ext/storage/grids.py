@@ -10,9 +10,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..arrays.plan import plan_reads
 from ..arrays.runs import chunk_index
+from ..arrays.selection import select_box
 from ..model import ArraySpec
 from ..model.arrays import chunk_path
 
@@ -110,42 +112,16 @@ def read_box(
     """
     import numpy as np
 
+    selection = select_box(box)
     dtype = np.dtype(array.dtype).newbyteorder("<")
-    result = np.empty([stop - start for start, stop in box], dtype)
-    grid = [range(start // chunk, -(-stop // chunk)) for (start, stop), chunk in zip(box, array.chunks, strict=True)]
-    for index in itertools.product(*grid):
-        inside = []
-        outside = []
-        for (start, stop), chunk, number in zip(box, array.chunks, index, strict=True):
-            first, last = max(start, number * chunk), min(stop, (number + 1) * chunk)
-            inside.append((first - number * chunk, last - number * chunk))
-            outside.append(slice(first - start, last - start))
-        target = result[tuple(outside)]
-        target[...] = _read_inside(array, chunk_path(index), inside, read, fill, dtype)
+    result = np.empty(selection.shape, dtype)
+    for piece in plan_reads(selection, array.shape, array.chunks, array.itemsize):
+        content = read(piece.key, piece.start, piece.stop)
+        if content is None:
+            result[piece.target] = np.frombuffer(fill, dtype)[0]
+        else:
+            result[piece.target] = np.ndarray(piece.shape, dtype, content, 0, piece.strides)
     return result
-
-
-def _read_inside(
-    array: ArraySpec,
-    key: str,
-    inside: Sequence[tuple[int, int]],
-    read: Callable[[str, int, int], bytes | None],
-    fill: bytes,
-    dtype: np.dtype[Any],
-) -> NDArray[np.generic]:
-    """Read a box of one chunk: the bytes from its first element to its last, of which it takes what it needs."""
-    import numpy as np
-
-    strides = [math.prod(array.chunks[axis + 1 :]) for axis in range(array.ndim)]
-    first = sum(start * stride for (start, _), stride in zip(inside, strides, strict=True))
-    last = sum((stop - 1) * stride for (_, stop), stride in zip(inside, strides, strict=True))
-    content = read(key, first * array.itemsize, (last + 1) * array.itemsize)
-    if content is None:
-        return np.frombuffer(fill, dtype)[0]  # type: ignore[no-any-return]
-    flat = np.frombuffer(content, dtype)
-    return np.lib.stride_tricks.as_strided(
-        flat, [stop - start for start, stop in inside], [stride * array.itemsize for stride in strides], writeable=False
-    )
 
 
 def cut_boxes(array: ArraySpec, bytes_max: int) -> Iterator[tuple[Box, list[tuple[int, ...]]]]:
