@@ -98,6 +98,8 @@ class BodySink:
             first = self._writing is None
             work = self._workers.run(partial(self._upload.write, part), admitted=not first)
             self._writing = asyncio.ensure_future(work)
+            # When the client goes away nobody waits for it, and how it ended is nobody's affair.
+            self._writing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _wait(self) -> None:
         if self._writing is None:

@@ -12,6 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+# Here rather than when a test asks for it: this Python's parser must not be used by two threads at a time, and servers
+# in the tests use it to log tracebacks.
+import schemathesis.specs.openapi.schemas  # noqa: F401
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator

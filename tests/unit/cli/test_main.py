@@ -55,7 +55,11 @@ def test_completion_opens_no_storage(moc, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("clal",), "moc: error[usage]: moc has no verb 'clal'. Did you mean 'call'? `moc -h` shows how it is used.\n"),
+        (
+            ("clal",),
+            "moc: error[usage]: moc has no verb 'clal'. Did you mean 'call' or 'calls'? "
+            "`moc -h` shows how it is used.\n",
+        ),
         (
             ("kv", "list", "--jsn"),
             "moc: error[usage]: moc kv list has no option '--jsn'. Did you mean '--json'? "
