@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..model.arrays import chunk_path
 from .selection import Run, Selection
 
 GAP_BYTES: Final = 1 << 20
@@ -85,7 +86,7 @@ def plan_reads(
     strides = _strides(chunks, itemsize)
     parts = [list(_parts(*each)) for each in zip(selection.runs, shape, chunks, strict=True)]
     for each in itertools.product(*parts):
-        key = "/".join(["c", *(str(part.chunk) for part in each)])
+        key = chunk_path(part.chunk for part in each)
         yield from _pieces(key, each, strides, itemsize, gap_bytes)
 
 

@@ -90,6 +90,12 @@ def parse_selection(index: Any, shape: Sequence[int]) -> Selection:
     return Selection(tuple(runs), tuple(result), is_scalar=not result and not ellipses)
 
 
+def select_box(box: Sequence[tuple[int, int]]) -> Selection:
+    """Select half-open ranges, one an axis, that all lie in the array."""
+    runs = tuple(Run(start, 1, stop - start) for start, stop in box)
+    return Selection(runs, tuple(run.count for run in runs), is_scalar=False)
+
+
 def _single(index: Any, axis: int, size: int) -> Run:
     # A boolean is an integer to Python and a mask to NumPy.
     if isinstance(index, bool) or type(index).__name__ in ("bool", "bool_"):

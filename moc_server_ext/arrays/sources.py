@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..abc import Bytes, Hierarchy
 from ..errors import CorruptStorageError
-from .document import PlainArray
+from ..model import ArraySpec
 
 
 class HierarchyChunks:
@@ -17,14 +17,18 @@ class HierarchyChunks:
     ----------
     path
         The array's node.
+    fill
+        One element, in bytes, of chunks that are not there; None when every chunk was stored, so that an absent one is
+        damage.
     what
         Names the array in messages.
     """
 
-    def __init__(self, hierarchy: Hierarchy, path: str, array: PlainArray, what: str) -> None:
+    def __init__(self, hierarchy: Hierarchy, path: str, spec: ArraySpec, fill: bytes | None, what: str) -> None:
         self._hierarchy = hierarchy
         self._path = path
-        self._array = array
+        self._chunk_bytes = spec.chunk_bytes
+        self._fill = fill
         self._what = what
 
     def read(self, chunk_key: str, start: int, stop: int) -> Bytes:
@@ -35,11 +39,10 @@ class HierarchyChunks:
     def read_whole(self, chunk_key: str) -> Bytes:
         """Give a whole chunk; its checksum is compared where it is stored."""
         content = self._hierarchy.read_whole(f"{self._path}/{chunk_key}")
-        return self._filled(chunk_key, self._array.spec.chunk_bytes) if content is None else content
+        return self._filled(chunk_key, self._chunk_bytes) if content is None else content
 
     def _filled(self, chunk_key: str, size: int) -> bytes:
-        fill = self._array.fill
-        if fill is None:
+        if self._fill is None:
             raise CorruptStorageError(self._what, f"its chunk {chunk_key} is missing")
         # A part begins and ends between two elements.
-        return fill * (size // len(fill))
+        return self._fill * (size // len(self._fill))

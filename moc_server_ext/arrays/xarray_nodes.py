@@ -16,8 +16,7 @@ from ..abc import Hierarchy
 from ..errors import InvalidInputError, MissingExtraError
 from ..model import ArraySpec
 from ..model.arrays import ITEM_BYTES, default_chunks
-from .document import MOC, own_facts, parse_document
-from .zarr_nodes import METADATA, group_document
+from .document import METADATA, MOC, own_facts, parse_document, with_facts
 
 if TYPE_CHECKING:
     import numpy
@@ -86,7 +85,7 @@ def entries_of(value: Any, facts: Mapping[str, Any]) -> Iterator[tuple[str, byte
             except (TypeError, ValueError, NotImplementedError) as error:
                 raise InvalidInputError(f"xarray cannot write this as Zarr: {error}") from error
         root = Path(directory)
-        yield METADATA, group_document((root / METADATA).read_bytes(), facts)
+        yield METADATA, with_facts((root / METADATA).read_bytes(), facts)
         for path in sorted(root.rglob("*")):
             if path.is_file() and path != root / METADATA:
                 yield path.relative_to(root).as_posix(), path.read_bytes()

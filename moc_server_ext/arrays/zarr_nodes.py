@@ -5,23 +5,20 @@ zarr is imported when there is something to do for it.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..abc import Hierarchy
 from ..errors import InvalidInputError
 from ..model import ArraySpec
-from .document import MOC, parse_document, plain_document
+from .document import METADATA, MOC, array_document, with_facts
 from .elements import as_elements, describe
-from .runs import grid_slices
+from .runs import filled_chunk, grid_slices
 from .selection import parse_selection
 
 if TYPE_CHECKING:
     import zarr
-
-METADATA: Final = "zarr.json"
 
 
 def is_array(value: Any) -> bool:
@@ -69,10 +66,10 @@ def array_entries(
         dims or _dimension_names(array),
         {**kept, **found} if attributes is None else {**attributes, **found},
     )
-    yield METADATA, plain_document(spec, facts)
+    yield METADATA, array_document(spec, facts)
     for key, slices in zip(spec.chunk_keys(), grid_slices(spec), strict=True):
         block = as_elements(numpy.asarray(array[slices]))[0]
-        yield key, chunk_bytes(block, spec)
+        yield key, filled_chunk(spec, block)
 
 
 def describe_like(
@@ -89,18 +86,6 @@ def describe_like(
     return describe(
         numpy.broadcast_to(numpy.zeros((), template.dtype), shape), chunks=chunks, dims=dims, attributes=attributes
     )
-
-
-def chunk_bytes(block: Any, spec: ArraySpec) -> bytes:
-    """Give the bytes of a chunk of which `block` is what counts."""
-    import numpy
-
-    little = numpy.dtype(spec.dtype).newbyteorder("<")
-    if block.shape == spec.chunks:
-        return numpy.ascontiguousarray(block, little).tobytes()
-    chunk = numpy.zeros(spec.chunks, little)
-    chunk[tuple(slice(length) for length in block.shape)] = block
-    return chunk.tobytes()
 
 
 def group_entries(group: zarr.Group, facts: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
@@ -126,20 +111,12 @@ def group_entries(group: zarr.Group, facts: Mapping[str, Any]) -> Iterator[tuple
 
     prototype = default_buffer_prototype()
     document = sync(store.get(prefix + METADATA, prototype))
-    yield METADATA, group_document(b"" if document is None else document.to_bytes(), facts)
+    yield METADATA, with_facts(b"" if document is None else document.to_bytes(), facts)
     for key in sync(list_keys()):
         content = sync(store.get(key, prototype)) if key != prefix + METADATA else None
         # What was removed meanwhile is no part of it any more.
         if content is not None:
             yield key[len(prefix) :], content.to_bytes()
-
-
-def group_document(content: bytes, facts: Mapping[str, Any]) -> bytes:
-    """Give the document of a group without its consolidated metadata, and with moc's own `facts`."""
-    document = parse_document(content)
-    document.pop("consolidated_metadata", None)
-    document["attributes"] = {**document.get("attributes", {}), MOC: dict(facts)}
-    return json.dumps(document).encode()
 
 
 def hierarchy_entries(hierarchy: Hierarchy, path: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
@@ -151,7 +128,7 @@ def hierarchy_entries(hierarchy: Hierarchy, path: str, facts: Mapping[str, Any])
             content = hierarchy.read(key)
             if content is not None:
                 is_root = key == prefix + METADATA
-                yield key[len(prefix) :], group_document(content, facts) if is_root else content
+                yield key[len(prefix) :], with_facts(content, facts) if is_root else content
         after = keys[-1]
 
 

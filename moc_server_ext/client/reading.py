@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from ..abc import Buffers, Bytes, Platform
-from ..arrays.document import own_facts, parse_document, plain_array
+from ..arrays.document import METADATA, own_facts, parse_document, stored_array
 from ..arrays.reader import ArrayReader, ChunkSource
 from ..arrays.selection import parse_selection
 from ..arrays.sources import HierarchyChunks
-from ..arrays.zarr_nodes import METADATA, ZarrReader
+from ..arrays.zarr_nodes import ZarrReader
 from ..errors import ConflictError, CorruptStorageError, StorageError
 from ..model import ArraySpec, BufferRecord
 from ..storage.zarr_layout import BUFFERS, node_name
@@ -115,13 +115,14 @@ def reader_of(platform: Platform, record: BufferRecord, *, whole: bool = False) 
     if record.array is None:
         return ArrayReader(spec, BytesOf(platform.buffers, record.name), what=what)
     path, document = _array_node(platform, record)
-    plain = plain_array(document)
-    if plain is None:
+    stored = stored_array(document)
+    if stored is None or not stored.is_plain:
         return ZarrReader(platform.zarr, path, spec)
-    source: ChunkSource = HierarchyChunks(platform.zarr, path, plain, what)
+    fill = None if own_facts(document).get("whole") is True else stored.fill
+    source: ChunkSource = HierarchyChunks(platform.zarr, path, stored.spec, fill, what)
     if whole and not record.arrays and spec.nbytes >= LARGE_BYTES and isinstance(platform.buffers, HttpBuffers):
         source = platform.buffers.chunk_files(record.name, source) or source
-    return ArrayReader(plain.spec, source, threads=_THREADS, what=what)
+    return ArrayReader(stored.spec, source, threads=_THREADS, what=what)
 
 
 def select(platform: Platform, record: BufferRecord, selection: Any) -> Any:

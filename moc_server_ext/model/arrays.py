@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Self
@@ -127,7 +127,7 @@ class ArraySpec:
     def chunk_keys(self) -> Iterator[str]:
         """Name all chunks in C order, as Zarr's default encoding does: ``c/0/1``; ``c`` for an array without axes."""
         for index in itertools.product(*map(range, self.grid)):
-            yield "/".join(("c", *map(str, index)))
+            yield chunk_path(index)
 
     def to_json(self) -> dict[str, Any]:
         """Give the shape of ``array`` in the record of a buffer."""
@@ -150,6 +150,11 @@ class ArraySpec:
             None if names is None else tuple(names),
             dict(body.get("attributes") or {}),
         )
+
+
+def chunk_path(index: Iterable[int]) -> str:
+    """Give the key of a chunk below its array: ``c/0/1``; ``c`` for an array without axes."""
+    return "/".join(("c", *map(str, index)))
 
 
 def parse_dtype(text: str) -> str:

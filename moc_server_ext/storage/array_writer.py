@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from ..abc import Bytes
+from ..arrays.runs import counting_shape, filled_chunk
 from ..errors import InvalidInputError, StorageError
 from ..model import ArraySpec, BufferRecord
+from ..model.arrays import chunk_path
 from .cutting import StagedChunk, discard_all, flat, stage_chunk
 from .files import failures
-from .grids import counting_shape, filled_chunk
 from .objects import Objects, neighbouring_object_ids
-from .zarr_layout import chunk_path
 
 
 class ArrayWriter:

@@ -14,7 +14,7 @@ from .objects import random_object_id
 from .receiving import Received
 from .table import ContentTable
 from .writes import WriteGroup
-from .zarr_layout import array_document, chunk_key, metadata_key, parse_array_document
+from .zarr_layout import bytes_document, chunk_key, metadata_key, parse_bytes_document
 
 _EMPTY: Final = StoredContent(size=0, crc32c=0, object_id=None, inline=b"")
 
@@ -101,7 +101,7 @@ class ByteArrays:
         keep_object: bool = False,
     ) -> None:
         """Store an array as a part of `group`, replacing what is there (see :meth:`ContentTable.put`)."""
-        document = array_document(len(content), attributes)
+        document = bytes_document(len(content), attributes)
         what = f"{self._what(name)} ({len(content):,} bytes)"
         chunk = chunk_key(self._group, name)
         if content:
@@ -115,4 +115,4 @@ class ByteArrays:
 
     def _parse(self, name: str, stored: StoredContent) -> tuple[int, dict[str, Any]]:
         document = self._entries.read(lambda: stored, 0, None, what=lambda: f"the metadata of {self._what(name)}")
-        return parse_array_document(document)
+        return parse_bytes_document(document)

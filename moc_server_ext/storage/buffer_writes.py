@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..abc import Bytes
+from ..arrays.document import METADATA
 from ..errors import InvalidInputError, MocError
 from ..model import ArraySpec, BufferRecord, parse_name
 from .content import INLINE_BYTES_MAX, PART_BYTES, StoredContent
@@ -24,7 +25,7 @@ from .receiving import Received, Sealable
 from .table import ContentTable
 from .versions import Versions, record_of
 from .writes import WriteGroup, Writer
-from .zarr_layout import BUFFERS, CHUNK, METADATA, end_of_directory, node_name
+from .zarr_layout import BUFFERS, CHUNK, end_of_directory, node_name
 from .zarr_nodes import ReceivedNode
 
 _ORIGIN_BYTES_MAX: Final = 4096

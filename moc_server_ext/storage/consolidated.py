@@ -15,7 +15,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .zarr_layout import BUFFERS, METADATA
+from ..arrays.document import METADATA
+from .zarr_layout import BUFFERS
 
 
 def consolidated_keys(key: str) -> str | None:

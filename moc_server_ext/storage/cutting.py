@@ -16,14 +16,15 @@ from typing import Final
 import google_crc32c
 
 from ..abc import Bytes
+from ..arrays.runs import chunk_index, chunk_run, counting_shape, filled_chunk
 from ..errors import InvalidInputError
 from ..model import ArraySpec
+from ..model.arrays import chunk_path
 from .content import INLINE_BYTES_MAX, StoredContent
 from .files import NewFile, failures, remove
-from .grids import box_runs, counting_shape, cut_boxes, filled_chunk, run_of_chunk
+from .grids import box_runs, cut_boxes
 from .objects import Objects, StagedObject, neighbouring_object_ids
 from .receiving import Received
-from .zarr_layout import chunk_path
 
 _SLAB_BYTES: Final = 64 << 20
 _CHUNK_BYTES_MAX: Final = 1 << 30
@@ -179,7 +180,7 @@ class ChunkCutter:
                 if self._takes_all(rest):
                     rest = self._stage_whole(rest)
                     continue
-                self._key, self._missing = run_of_chunk(self._array, len(self._chunks))
+                self._key, self._missing = self._next_run()
                 self._open = Received(self._objects, self._directory, self._what)
             taken = min(self._missing, len(rest))
             self._open.write(bytes(rest[:taken]))
@@ -189,13 +190,16 @@ class ChunkCutter:
                 self._close_chunk(self._open)
 
     def _takes_all(self, rest: memoryview) -> bool:
-        return len(rest) >= self._array.chunk_bytes and (
-            run_of_chunk(self._array, len(self._chunks))[1] == self._array.chunk_bytes
-        )
+        chunk_bytes = self._array.chunk_bytes
+        return len(rest) >= chunk_bytes and self._next_run()[1] == chunk_bytes
+
+    def _next_run(self) -> tuple[str, int]:
+        """Give key and bytes of the chunk that comes next, where chunks are runs of the array's bytes."""
+        return chunk_run(self._array, chunk_index(self._array, len(self._chunks)))
 
     def _stage_whole(self, rest: memoryview) -> memoryview:
         """Stage a chunk straight from the part that holds all of it."""
-        key, size = run_of_chunk(self._array, len(self._chunks))
+        key, size = self._next_run()
         self._chunks[key] = stage_chunk(self._objects, rest[:size], self._object_id)
         return rest[size:]
 

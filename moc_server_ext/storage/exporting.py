@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..abc import Hierarchy
+from ..arrays.document import METADATA
 from ..errors import ConflictError, CorruptStorageError, InvalidInputError, StorageError
 from .consolidated import consolidate, consolidated_keys
 from .files import DIRECTORY_MODE, NewFile, failure, sync_directory
-from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES, METADATA
+from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES
 
 _PAGE: Final = 1000
 _PART_BYTES: Final = 8 << 20

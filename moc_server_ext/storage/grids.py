@@ -10,10 +10,13 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..arrays.plan import plan_reads
+from ..arrays.runs import chunk_index
+from ..arrays.selection import select_box
 from ..model import ArraySpec
-from .zarr_layout import chunk_path
+from ..model.arrays import chunk_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,17 +71,9 @@ def runs(array: ArraySpec, start: int, stop: int) -> Iterator[Run]:
         piece, offset = divmod(within, step)
         size = min(step, row - piece * step)
         taken = min(size - offset, stop - position)
-        yield Run(_chunk_number(array, outer * pieces + piece), offset, offset + taken, size)
+        key = chunk_path(chunk_index(array, outer * pieces + piece))
+        yield Run(key, offset, offset + taken, size)
         position += taken
-
-
-def run_of_chunk(array: ArraySpec, number: int) -> tuple[str, int]:
-    """Give key and counting bytes of the chunk with this number of a contiguous array, counted in C order."""
-    index = _index(array.grid, number)
-    counting = (
-        min(chunk, length - each * chunk) for each, chunk, length in zip(index, array.chunks, array.shape, strict=True)
-    )
-    return chunk_path(index), math.prod(counting) * array.itemsize
 
 
 def boxes(shape: Sequence[int], start: int, stop: int) -> Iterator[Box]:
@@ -117,42 +112,16 @@ def read_box(
     """
     import numpy as np
 
+    selection = select_box(box)
     dtype = np.dtype(array.dtype).newbyteorder("<")
-    result = np.empty([stop - start for start, stop in box], dtype)
-    grid = [range(start // chunk, -(-stop // chunk)) for (start, stop), chunk in zip(box, array.chunks, strict=True)]
-    for index in itertools.product(*grid):
-        inside = []
-        outside = []
-        for (start, stop), chunk, number in zip(box, array.chunks, index, strict=True):
-            first, last = max(start, number * chunk), min(stop, (number + 1) * chunk)
-            inside.append((first - number * chunk, last - number * chunk))
-            outside.append(slice(first - start, last - start))
-        target = result[tuple(outside)]
-        target[...] = _read_inside(array, chunk_path(index), inside, read, fill, dtype)
+    result = np.empty(selection.shape, dtype)
+    for piece in plan_reads(selection, array.shape, array.chunks, array.itemsize):
+        content = read(piece.key, piece.start, piece.stop)
+        if content is None:
+            result[piece.target] = np.frombuffer(fill, dtype)[0]
+        else:
+            result[piece.target] = np.ndarray(piece.shape, dtype, content, 0, piece.strides)
     return result
-
-
-def _read_inside(
-    array: ArraySpec,
-    key: str,
-    inside: Sequence[tuple[int, int]],
-    read: Callable[[str, int, int], bytes | None],
-    fill: bytes,
-    dtype: np.dtype[Any],
-) -> NDArray[np.generic]:
-    """Read a box of one chunk: the bytes from its first element to its last, of which it takes what it needs."""
-    import numpy as np
-
-    strides = [math.prod(array.chunks[axis + 1 :]) for axis in range(array.ndim)]
-    first = sum(start * stride for (start, _), stride in zip(inside, strides, strict=True))
-    last = sum((stop - 1) * stride for (_, stop), stride in zip(inside, strides, strict=True))
-    content = read(key, first * array.itemsize, (last + 1) * array.itemsize)
-    if content is None:
-        return np.frombuffer(fill, dtype)[0]  # type: ignore[no-any-return]
-    flat = np.frombuffer(content, dtype)
-    return np.lib.stride_tricks.as_strided(
-        flat, [stop - start for start, stop in inside], [stride * array.itemsize for stride in strides], writeable=False
-    )
 
 
 def cut_boxes(array: ArraySpec, bytes_max: int) -> Iterator[tuple[Box, list[tuple[int, ...]]]]:
@@ -194,35 +163,5 @@ def box_runs(array: ArraySpec, box: Box) -> Iterator[tuple[int, int]]:
         yield base + start * inner, base + stop * inner
 
 
-def filled_chunk(array: ArraySpec, content: NDArray[np.generic]) -> bytes:
-    """Fill a chunk at the array's edge up to its full shape, with zeros behind its elements."""
-    import numpy as np
-
-    if content.shape == array.chunks:
-        return content.tobytes()
-    chunk = np.zeros(array.chunks, content.dtype)
-    chunk[tuple(slice(each) for each in content.shape)] = content
-    return chunk.tobytes()
-
-
-def counting_shape(array: ArraySpec, index: Sequence[int]) -> tuple[int, ...]:
-    """Tell how many elements of a chunk count along each axis."""
-    return tuple(
-        min(chunk, length - each * chunk) for each, chunk, length in zip(index, array.chunks, array.shape, strict=True)
-    )
-
-
 def _within(index: int, inner: Iterator[Box]) -> Iterator[Box]:
     return (((index, index + 1), *box) for box in inner)
-
-
-def _index(grid: Sequence[int], number: int) -> tuple[int, ...]:
-    index = []
-    for count in reversed(grid):
-        number, each = divmod(number, count)
-        index.append(each)
-    return tuple(reversed(index))
-
-
-def _chunk_number(array: ArraySpec, number: int) -> str:
-    return chunk_path(_index(array.grid, number))

@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from ..abc import Bytes
+from ..arrays.document import METADATA, with_shape
 from ..errors import ConflictError, InvalidInputError
 from ..model import ArraySpec, BufferRecord, parse_array
+from ..model.arrays import chunk_path
 from .array_content import open_version
 from .buffer_writes import BufferWrites
 from .cutting import flat, write_all
-from .nodes import with_shape
 from .versions import Version
-from .zarr_layout import METADATA, chunk_path, parse_chunk_key
+from .zarr_layout import parse_chunk_key
 
 
 class Grower:

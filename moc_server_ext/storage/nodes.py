@@ -1,47 +1,21 @@
 """What the metadata documents of buffers say: bytes, an array or a group, and moc's own facts about them.
 
-Documents come from moc itself and from any program that writes Zarr through the store, so that nothing of them is
-believed before it was looked at: what is not understood has no array, and what is no fact has its default.
-
-References
-----------
-Zarr core specification version 3: "Array metadata", "Group metadata", "Fill value".
+What a document says of an array is read by :mod:`..arrays.document`. Facts too come from any program that writes Zarr
+through the store: what is no fact has its default.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
+from ..arrays.document import array_document, own_facts, parse_document, stored_array, with_facts
 from ..errors import InvalidInputError
-from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, is_content_type, parse_array
-from ..model.arrays import ITEM_BYTES
-from .zarr_layout import array_document, array_metadata, encode_document
-
-FACTS: Final = "moc"
-"""The attribute of arrays and groups that holds moc's own facts. Byte buffers have them beside one another."""
-
-_STRUCT: Final = {
-    "bool": "<?",
-    "int8": "<b",
-    "int16": "<h",
-    "int32": "<i",
-    "int64": "<q",
-    "uint8": "<B",
-    "uint16": "<H",
-    "uint32": "<I",
-    "uint64": "<Q",
-    "float16": "<e",
-    "float32": "<f",
-    "float64": "<d",
-    "complex64": "<ff",
-    "complex128": "<dd",
-}
-_NOT_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, is_content_type
+from .zarr_layout import bytes_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,40 +78,34 @@ class Node:
     fill: bytes = b""
 
 
-def parse_node(document: bytes) -> Node | None:
+def parse_node(content: bytes) -> Node | None:
     """Read a metadata document; None if it is none of Zarr v3."""
     try:
-        # zarr-python writes what is not finite as no JSON does; in the records it is text.
-        body = json.loads(document, parse_constant=str)
-    except (ValueError, RecursionError):
+        document = parse_document(content)
+    except InvalidInputError:
         return None
-    if not isinstance(body, dict) or body.get("zarr_format") != 3:
-        return None
-    attributes = body.get("attributes")
-    attributes = dict(attributes) if isinstance(attributes, dict) else {}
-    own = attributes.pop(FACTS, None)
+    own = own_facts(document)
     facts = parse_facts(own)
-    if body.get("node_type") == "group":
+    if document.get("node_type") == "group":
         return Node("group", facts)
-    if body.get("node_type") != "array":
+    if document.get("node_type") != "array":
         return None
-    array = _parse_spec(body, attributes)
-    if array is None:
+    stored = stored_array(document)
+    if stored is None:
         return Node("array", facts)
-    fill = _fill(array.dtype, body.get("fill_value"))
-    node = Node("array", facts, array, fill is not None and _is_plain(body, array), fill or bytes(array.itemsize))
-    is_bytes = node.plain and array.ndim == 1 and array.dtype == "uint8" and len(set(array.grid) - {0, 1}) == 0
+    array = stored.spec
+    attributes = array.attributes
+    is_bytes = stored.is_plain and array.ndim == 1 and array.dtype == "uint8" and len(set(array.grid) - {0, 1}) == 0
     if is_bytes and isinstance(attributes.get("content_type"), str) and isinstance(attributes.get("headers"), dict):
         # Whoever removes a chunk through the Zarr store leaves the other form's mark that it is not whole any more.
-        whole = not isinstance(own, dict) or own.get("whole") is not False
-        return replace(node, kind="bytes", facts=replace(parse_facts(attributes), main=None, whole=whole))
-    return node
+        whole = own.get("whole") is not False
+        facts = replace(parse_facts(attributes), main=None, whole=whole)
+        return Node("bytes", facts, array, stored.is_plain, stored.fill)
+    return Node("array", facts, array, stored.is_plain, stored.fill)
 
 
-def parse_facts(body: object) -> Facts:
+def parse_facts(body: Mapping[str, Any]) -> Facts:
     """Read moc's facts; what is missing or not of the expected form has its default."""
-    if not isinstance(body, dict):
-        return Facts()
     content_type, created_at, main = body.get("content_type"), body.get("created_at"), body.get("main")
     return Facts(
         content_type if isinstance(content_type, str) and is_content_type(content_type) else DEFAULT_CONTENT_TYPE,
@@ -160,98 +128,23 @@ def bytes_node_document(size: int, facts: Facts) -> bytes:
     }
     if facts.origin:
         attributes["origin"] = dict(facts.origin)
-    return array_document(size, attributes)
+    return bytes_document(size, attributes)
 
 
 def array_node_document(array: ArraySpec, facts: Facts) -> bytes:
     """Make the document of an array whose chunks hold its elements as they are."""
-    return encode_document(array_metadata(array, {**array.attributes, FACTS: facts.to_json()}))
+    return array_document(array, facts.to_json())
 
 
-def with_facts(document: bytes, facts: Mapping[str, Any] | None) -> bytes:
-    """Give the same document with other facts of moc's; without any for None."""
-    body = json.loads(document)
-    attributes = dict(body.get("attributes") or {})
-    attributes.pop(FACTS, None)
-    if facts is not None:
-        attributes[FACTS] = dict(facts)
-    return _encode_again({**body, "attributes": attributes})
-
-
-def with_shape(document: bytes, shape: Sequence[int]) -> bytes:
-    """Give the same document of an array with another shape."""
-    return _encode_again({**json.loads(document), "shape": list(shape)})
-
-
-def without_whole(document: bytes) -> bytes | None:
+def without_whole(content: bytes) -> bytes | None:
     """Give the same document without the mark that every chunk was stored; None if it has none."""
-    node = parse_node(document)
+    node = parse_node(content)
     if node is None or not node.facts.whole:
         return None
-    body = json.loads(document)
-    attributes = dict(body["attributes"])
-    attributes[FACTS] = {**attributes.get(FACTS, {}), "whole": False}
-    return _encode_again({**body, "attributes": attributes})
-
-
-def _encode_again(body: Mapping[str, Any]) -> bytes:
-    # What somebody else wrote stays as it is, also where JSON has no word for it.
-    return json.dumps(body, separators=(",", ":")).encode()
+    return with_facts(content, {**own_facts(json.loads(content)), "whole": False})
 
 
 def _texts(body: object) -> dict[str, str]:
     if not isinstance(body, dict):
         return {}
     return {key: value for key, value in body.items() if isinstance(key, str) and isinstance(value, str)}
-
-
-def _parse_spec(body: Mapping[str, Any], attributes: Mapping[str, Any]) -> ArraySpec | None:
-    try:
-        grid, dtype = body["chunk_grid"], body["data_type"]
-        if grid["name"] != "regular" or dtype not in ITEM_BYTES:
-            return None
-        return parse_array(
-            dtype,
-            body["shape"],
-            grid["configuration"]["chunk_shape"],
-            dimension_names=body.get("dimension_names"),
-            attributes=attributes,
-        )
-    except (InvalidInputError, KeyError, TypeError):
-        return None
-
-
-def _is_plain(body: Mapping[str, Any], array: ArraySpec) -> bool:
-    encoding = body.get("chunk_key_encoding")
-    codecs = body.get("codecs")
-    if (
-        not isinstance(encoding, dict)
-        or not isinstance(codecs, list)
-        or len(codecs) != 1
-        or body.get("storage_transformers")
-    ):
-        return False
-    separator = (encoding.get("configuration") or {}).get("separator", "/")
-    codec = codecs[0] if isinstance(codecs[0], dict) else {"name": codecs[0]}
-    endian = (codec.get("configuration") or {}).get("endian", "little" if array.itemsize == 1 else None)
-    return (
-        encoding.get("name") == "default" and separator == "/" and codec.get("name") == "bytes" and endian == "little"
-    )
-
-
-def _fill(dtype: str, value: Any) -> bytes | None:
-    form = _STRUCT[dtype]
-    try:
-        if dtype.startswith("complex"):
-            return struct.pack(form, *(_number(each) for each in value))
-        if dtype.startswith("float"):
-            if isinstance(value, str) and value.startswith("0x"):
-                return int(value, 16).to_bytes(ITEM_BYTES[dtype], "little")
-            return struct.pack(form, _number(value))
-        return struct.pack(form, value)
-    except (struct.error, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _number(value: Any) -> float:
-    return _NOT_FINITE[value] if isinstance(value, str) and value in _NOT_FINITE else float(value)

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from ..arrays.document import METADATA, group_document
 from ..errors import NotAStorageError, StorageError
 from .arrays import ByteArrays
 from .blobs import StoredBlobs
@@ -42,7 +43,7 @@ from .reserve import Reserve
 from .table import ContentTable
 from .versions import Versions
 from .writes import WriteGroup, Writer
-from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES, METADATA, group_document
+from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES
 from .zarr_session import ZarrSession
 from .zarr_view import ZarrView
 from .zarr_writes import ZarrKeys

@@ -15,6 +15,7 @@ from typing import Final
 
 import google_crc32c
 
+from ..arrays.document import METADATA
 from ..errors import CorruptStorageError, StorageError
 from ..model import ArraySpec, BufferRecord
 from .content import StoredContent
@@ -22,7 +23,7 @@ from .nodes import Facts, Node, parse_node
 from .objects import Objects
 from .pins import Pin
 from .table import ContentTable
-from .zarr_layout import BUFFERS, METADATA, end_of_directory, name_of_node, node_name
+from .zarr_layout import BUFFERS, end_of_directory, name_of_node, node_name
 
 _DOCUMENTS: Final = f"*/{METADATA}"
 _INLINE_BYTES_MAX: Final = 1 << 20

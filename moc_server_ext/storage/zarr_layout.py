@@ -1,4 +1,4 @@
-"""How things are laid out as a Zarr v3 hierarchy: node names, keys and metadata documents. Pure functions.
+"""How things are laid out as a Zarr v3 hierarchy: node names, keys, and the documents of bytes. Pure functions.
 
 A blob, a value, and a buffer without a shape is a one-dimensional ``uint8`` array in a single uncompressed chunk, so
 that the chunk *is* the thing, byte for byte. A thing without bytes has no chunk, as the specification has it. Arrays
@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote, unquote_to_bytes
 
+from ..arrays.document import METADATA, array_document
 from ..model import ArraySpec
 
 BLOBS = "blobs"
 BUFFERS = "buffers"
 KEY_VALUES = "kv"
 
-METADATA = "zarr.json"
 CHUNK = "c/0"
 
 _CHUNK_KEY: Final = re.compile(r"(.+)/c((?:/(?:0|[1-9][0-9]{0,18}))*)", re.DOTALL)
@@ -61,45 +61,16 @@ def chunk_key(group: str, name: str | bytes) -> str:
     return f"{group}/{node_name(name)}/{CHUNK}"
 
 
-def group_document(attributes: Mapping[str, Any]) -> bytes:
-    """Make the metadata document of a group."""
-    return encode_document({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
-
-
-def array_document(size: int, attributes: Mapping[str, Any]) -> bytes:
-    """Make the metadata document of an array of `size` bytes in one chunk."""
+def bytes_document(size: int, attributes: Mapping[str, Any]) -> bytes:
+    """Make the metadata document of `size` bytes in one chunk."""
     # A chunk has at least one element, also where the array has none.
-    return encode_document(array_metadata(ArraySpec("uint8", (size,), (max(size, 1),)), attributes))
+    return array_document(ArraySpec("uint8", (size,), (max(size, 1),), attributes=attributes))
 
 
-def array_metadata(array: ArraySpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the metadata of an array whose chunks hold its elements as they are; its own attributes are left out."""
-    configuration = {} if array.itemsize == 1 else {"configuration": {"endian": "little"}}
-    metadata: dict[str, Any] = {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(array.shape),
-        "data_type": array.dtype,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(array.chunks)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": _zero(array.dtype),
-        "codecs": [{"name": "bytes", **configuration}],
-        "attributes": dict(attributes),
-    }
-    if array.dimension_names is not None:
-        metadata["dimension_names"] = list(array.dimension_names)
-    return metadata
-
-
-def parse_array_document(document: bytes) -> tuple[int, dict[str, Any]]:
-    """Read what :func:`array_document` made: the size in bytes and the attributes."""
+def parse_bytes_document(document: bytes) -> tuple[int, dict[str, Any]]:
+    """Read what :func:`bytes_document` made: the size in bytes and the attributes."""
     body = json.loads(document)
     return body["shape"][0], body["attributes"]
-
-
-def encode_document(body: Mapping[str, Any]) -> bytes:
-    """Write a metadata document."""
-    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
 
 
 def end_of_directory(directory: str) -> str:
@@ -107,18 +78,7 @@ def end_of_directory(directory: str) -> str:
     return f"{directory[:-1]}0"
 
 
-def chunk_path(index: Iterable[int]) -> str:
-    """Give the key of a chunk below its array: ``c/0/1``; ``c`` for an array without axes."""
-    return "/".join(("c", *map(str, index)))
-
-
 def parse_chunk_key(key: str) -> tuple[str, tuple[int, ...]] | None:
-    """Undo :func:`chunk_path` below an array: the array's path and the chunk's index; None for what is no such key."""
+    """Undo :func:`..model.arrays.chunk_path` below an array: its path and the chunk's index; None for no such key."""
     match = _CHUNK_KEY.fullmatch(key)
     return None if match is None else (match[1], tuple(map(int, match[2].split("/")[1:])))
-
-
-def _zero(dtype: str) -> Any:
-    if dtype == "bool":
-        return False
-    return [0.0, 0.0] if dtype.startswith("complex") else 0.0 if dtype.startswith("float") else 0

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ..arrays.document import METADATA, with_facts
 from ..errors import InvalidInputError
 from .cutting import StagedChunk, discard_all, stage_chunk
 from .files import failures
-from .nodes import Facts, Node, parse_node, with_facts
+from .nodes import Facts, Node, parse_node
 from .objects import Objects, neighbouring_object_ids
-from .zarr_layout import METADATA
 
 _KEY_CHARACTERS_MAX: Final = 4096
 _DOCUMENT_BYTES_MAX: Final = 1 << 20
@@ -66,7 +66,8 @@ def receive_node(
             if key in documents or key in chunks:
                 raise _invalid(name, f"it has {_short(key)} twice")
             if key == METADATA or key.endswith(f"/{METADATA}"):
-                documents[key] = _without_consolidated(name, key, bytes(content))
+                documents[key] = bytes(content)
+                _check_document(name, key, documents[key])
             else:
                 with failures(f"{_short(key)} of buffer {name!r}", directory):
                     chunks[key] = stage_chunk(objects, content, object_id)
@@ -157,17 +158,13 @@ def _is_chunk(body: Mapping[str, Any], key: str) -> bool:
     )
 
 
-def _without_consolidated(name: str, key: str, document: bytes) -> bytes:
+def _check_document(name: str, key: str, document: bytes) -> None:
     if len(document) > _DOCUMENT_BYTES_MAX:
         raise _invalid(name, f"its {_short(key)} has more than {_DOCUMENT_BYTES_MAX:,} bytes")
     try:
-        body = json.loads(document)
+        json.loads(document)
     except (ValueError, RecursionError):
         raise _invalid(name, f"its {_short(key)} is no JSON") from None
-    if not isinstance(body, dict) or "consolidated_metadata" not in body:
-        return document
-    del body["consolidated_metadata"]
-    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _check_key(name: str, key: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ..abc import Bytes, Content
+from ..arrays.document import METADATA
 from ..errors import CorruptStorageError, InvalidInputError
 from .checks import Checks
 from .consolidated import consolidate, consolidated_keys
@@ -24,8 +25,7 @@ from .zarr_layout import (
     BUFFERS,
     CHUNK,
     KEY_VALUES,
-    METADATA,
-    array_document,
+    bytes_document,
     bytes_of_node,
     chunk_key,
     end_of_directory,
@@ -258,7 +258,7 @@ class ZarrView:
         value = self._key_values.find(name)
         if value is None or (last == CHUNK and value.size == 0):
             return None
-        return value if last == CHUNK else StoredContent.of(array_document(value.size, {}), str)
+        return value if last == CHUNK else StoredContent.of(bytes_document(value.size, {}), str)
 
     def _check_absent(self, key: str) -> StoredContent | None:
         """Refuse to take a chunk that was stored for one that never was; give it if it has just come.

@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from ..abc import Bytes
+from ..arrays.document import METADATA
 from ..errors import InvalidInputError, ReadOnlyKeyError
 from ..model import parse_name
 from .cutting import StagedChunk, stage_chunk
@@ -22,7 +23,7 @@ from .receiving import Sealable
 from .table import ContentTable
 from .versions import Versions
 from .writes import WriteGroup, Writer
-from .zarr_layout import BUFFERS, METADATA, end_of_directory, name_of_node, node_name
+from .zarr_layout import BUFFERS, end_of_directory, name_of_node, node_name
 from .zarr_view import ZarrView
 
 _KEY_CHARACTERS_MAX = 8192

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..abc import Buffers
+from ..arrays.document import group_document
 from ..errors import BufferNotFoundError, InvalidInputError, NoBytesError
 from ..model import ArraySpec, parse_array
 from ..storage.nodes import Facts, array_node_document
-from ..storage.zarr_layout import group_document
 from .blobs import SIZES, failing_parts, in_parts, patterned, ranges
 
 NAMES = (

@@ -23,12 +23,12 @@ import pytest
 from moc_server_ext.errors import StorageFullError
 from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
-from moc_server_ext.storage.zarr_layout import array_document
+from moc_server_ext.storage.zarr_layout import bytes_document
 
 LARGE = 100_000
 ARRAY = parse_array("uint8", [2, 3 * LARGE], [1, 3 * LARGE])
 GRIDDED = parse_array("uint8", [6, LARGE], [4, LARGE // 2])
-ZARR_NODE = [("c/0", b"new" * LARGE), ("zarr.json", array_document(3 * LARGE, {}))]
+ZARR_NODE = [("c/0", b"new" * LARGE), ("zarr.json", bytes_document(3 * LARGE, {}))]
 
 
 def contents(storage: Storage) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from ...abc import Content
+from ...arrays.document import METADATA
 from ...errors import NotFoundError
 from ...model import DEFAULT_CONTENT_TYPE
-from ...storage.zarr_layout import METADATA, node_name
+from ...storage.zarr_layout import node_name
 from ..content import WholeContent, bytes_response
 from ..messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, json_response, parse_limit, parse_single
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from moc_server_ext.arrays.selection import Run, parse_selection
+from moc_server_ext.arrays.selection import Run, parse_selection, select_box
 
 
 def test_what_is_not_named_is_taken_whole():
@@ -50,3 +50,8 @@ def test_a_slice_that_is_none_is_refused_as_python_does():
         parse_selection(slice(None, None, 0), (5,))
     with pytest.raises(TypeError, match="__index__"):
         parse_selection(slice("a", None), (5,))
+
+
+@pytest.mark.parametrize("box", [(), ((1, 3),), ((0, 5), (2, 2)), ((4, 5), (0, 4), (1, 2))])
+def test_a_box_selects_what_slices_select(box):
+    assert select_box(box) == parse_selection((*(slice(*each) for each in box), ...), (5, 4, 3)[: len(box)])
