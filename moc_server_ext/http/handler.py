@@ -138,7 +138,8 @@ class ApiMixin(_Handler):
         except MocError as error:
             self._refuse(error, _DRAIN_KNOWN_BYTES)
         else:
-            self._allow_body(self.api.max_body_bytes + _DRAIN_KNOWN_BYTES)
+            # A body of unknown length is answered a little before tornado would cut it off without a word.
+            self._allow_body(self.api.max_body_bytes + 2 * _DRAIN_KNOWN_BYTES)
 
     def _open(self) -> None:
         """Find the operation, and what takes the body while it comes."""
@@ -217,11 +218,13 @@ class ApiMixin(_Handler):
         """Keep one part of the body or hand it on, or drop it if the request is refused."""
         if self._watch is not None:
             self._watch.heard()
-        if self._refusal is not None:
-            return None
-        if self._call is not None:
+        if self._call is not None and self._refusal is None:
             return self._call.take(chunk)
         self._size += len(chunk)
+        if self._refusal is not None:
+            if self._size > self.api.max_body_bytes + _DRAIN_KNOWN_BYTES:
+                self.answer_error(self._refusal)
+            return None
         if self._size > self.api.max_body_bytes:
             self._parts.clear()
             self._refusal = BodyTooLargeError(self.api.max_body_bytes)

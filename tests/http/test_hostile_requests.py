@@ -254,6 +254,21 @@ def test_more_parameters_than_anybody_needs_are_refused(gateway):
     assert gateway.request("POST", "functions/f/call?" + "arg=&" * 1001).status_code == 400
 
 
+def test_a_chunked_body_far_above_the_limit_is_413_long_before_its_end(gateway):
+    sent = 0
+
+    def parts():
+        nonlocal sent
+        for _ in range(1024):
+            sent += 1 << 20
+            yield bytes(1 << 20)
+
+    response = gateway.request("PUT", "buffers/large", content=parts())
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
+    assert sent < 1 << 30
+    assert gateway.request("GET", "buffers/large").status_code == 404
+
+
 def test_a_chunked_body_above_the_limit_is_413(gateway):
     def parts():
         for _ in range(64):
