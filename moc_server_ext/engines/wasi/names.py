@@ -25,7 +25,13 @@ from .waiting import Later, then
 def _read_path(call: CallContext, pointer: int, length: int) -> bytes:
     if length & U32 > MAX_PATH_BYTES:
         raise GuestErrno(Errno.ENAMETOOLONG)
-    return call.memory.read(pointer, length)
+    path = call.memory.read(pointer, length)
+    if not path.isascii():
+        try:
+            path.decode()
+        except UnicodeDecodeError:
+            raise GuestErrno(Errno.EILSEQ) from None
+    return path
 
 
 def _read_tree_path(call: CallContext, pointer: int, length: int) -> bytes:
@@ -39,7 +45,7 @@ def _directory(state: WasiState, fd: int) -> Descriptor:
     """Give what paths can be relative to; also those of virtual files, which do not look at it."""
     descriptor = state.descriptor(fd)
     if descriptor.filetype != layout.DIRECTORY_TYPE:
-        raise GuestErrno(Errno.ENOTDIR)
+        raise GuestErrno(Errno.ENOTDIR if descriptor.filetype == layout.REGULAR_TYPE else Errno.EBADF)
     return descriptor
 
 

@@ -172,11 +172,6 @@ class WasiState:
         while self.descriptors:
             self.descriptors.popitem()[1].close()
 
-    def check_renumber(self, fd: int, to: int) -> None:
-        """Refuse what :meth:`renumber` cannot do: EBADF for what is not open, ENOTSUP for preopened directories."""
-        if self.descriptor(fd).preopened is not None or self.descriptor(to).preopened is not None:
-            raise GuestErrno(Errno.ENOTSUP)
-
     def renumber(self, fd: int, to: int) -> None:
         """Move a descriptor to the number of another open one, which is closed."""
         if fd != to:
