@@ -117,7 +117,7 @@ class Descriptor:
         raise GuestErrno(Errno.ENOTSUP)
 
     def close(self) -> None:
-        """Let go of what is open, from whatever thread; must not wait or raise. Called once."""
+        """Let go of what is open, from whatever thread; must not wait. Called once, and final even if it refuses."""
 
     # -- metadata -----------------------------------------------------------------------------------------------------
 

@@ -194,6 +194,15 @@ class MemoryDirectory(TreeDescriptor):
     def node(self, state: WasiState) -> Node:
         return self.directory(state)
 
+    def read_at(self, call: CallContext, vectors: Vectors, offset: int) -> int:
+        raise GuestErrno(Errno.EBADF)
+
+    def write_at(self, call: CallContext, part: bytes, offset: int) -> int:
+        raise GuestErrno(Errno.EBADF)
+
+    def seek(self, offset: int, origin: int) -> int:
+        raise GuestErrno(Errno.EBADF)
+
     # -- paths --------------------------------------------------------------------------------------------------------
 
     def open_at(

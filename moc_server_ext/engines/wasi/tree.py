@@ -224,9 +224,11 @@ class FileTree:
         self._require_linked(new.parent)
         if moved is replaced:
             return
+        if isinstance(moved, Directory) and _is_within(new.parent, moved):
+            raise GuestErrno(Errno.EINVAL)
+        if isinstance(replaced, Directory) and _is_within(old.parent, replaced):
+            raise GuestErrno(Errno.ENOTEMPTY)
         if isinstance(moved, Directory):
-            if _is_within(new.parent, moved):
-                raise GuestErrno(Errno.EINVAL)
             if replaced is not None and not isinstance(replaced, Directory):
                 raise GuestErrno(Errno.ENOTDIR)
             if replaced is not None and replaced.entries:
