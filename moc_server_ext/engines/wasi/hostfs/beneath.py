@@ -90,12 +90,13 @@ class Place:
 
     def _push(self, path: bytes) -> None:
         at_end = not self._pending
-        names, directory, dotted = parse_path(path)
+        parsed = parse_path(path)
         if at_end:
-            self.directory |= directory or not names
-            if dotted or not names:
+            self.directory |= parsed.directory
+            if path.rstrip(b"/").rpartition(b"/")[2] in (b".", b".."):
+                # The directory itself is meant, which has no name where it is reached.
                 self._pending.append(b".")
-        self._pending.extend(reversed(names))
+        self._pending.extend(each for each in reversed(parsed.names) if each != b".")
 
     def _resolve(self, follow: bool) -> None:
         while True:

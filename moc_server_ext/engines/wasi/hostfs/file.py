@@ -114,8 +114,7 @@ class HostFile(Descriptor):
 
     @answers_guest
     def resize(self, state: WasiState, size: int) -> None:
-        self._require_writable()
-        if size < 0:
+        if size < 0 or not self.rights & layout.RIGHT_WRITE:
             raise GuestErrno(Errno.EINVAL)
         os.ftruncate(self._fd, size)
 
