@@ -145,13 +145,18 @@ class Place:
         self.fd = above
 
     def _open_again(self) -> int:
+        """Open the directory above once more, by the names that led to it; keep those on the way, as before."""
         here = self._base
-        for name in self._descended:
-            self._count()
+        for depth, name in enumerate(self._descended):
+            is_kept = depth > len(self._descended) - _MAX_KEPT
+            if is_kept:
+                self._kept[depth] = here
             try:
+                self._count()
                 fd = os.open(name, _STEP_FLAGS, dir_fd=here)
             finally:
-                self._close(here)
+                if not is_kept:
+                    self._close(here)
             here = fd
         return here
 

@@ -128,7 +128,8 @@ class HostDirectory(Descriptor):
                 return HostDirectory(fd, read_only=self._read_only, flags=flags)
             if mode is not None and as_directory and not stat.S_ISLNK(mode):
                 raise GuestErrno(Errno.ENOTDIR)
-            return HostFile(self._open_file(place, open_flags, rights, flags), rights, flags)
+            fd = self._open_file(place, open_flags, rights, flags)
+            return HostFile(fd, rights, flags, read_only=self._read_only)
 
     def _open_file(self, place: Place, open_flags: int, rights: int, flags: int) -> int:
         writing = bool(rights & layout.RIGHT_WRITE or open_flags & layout.OPEN_TRUNCATE)
@@ -193,10 +194,9 @@ class HostDirectory(Descriptor):
     def unlink(self, state: WasiState, path: bytes) -> None:
         # What a slash follows is a directory, or the path is wrong: in no case is anything removed.
         with Place(self.fd, path, follow=_follows(path, False)) as place:
-            found = _found(place)
-            self._require_writable()
-            if stat.S_ISDIR(found.st_mode):
+            if stat.S_ISDIR(_found(place).st_mode):
                 raise GuestErrno(Errno.EISDIR)
+            self._require_writable()
             os.unlink(place.name, dir_fd=place.fd)
 
     @answers_guest
