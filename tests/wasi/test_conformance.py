@@ -1,7 +1,7 @@
 """Each of the 46 functions of WASI, checked by programs in C, on ours and on wasmtime's own: the same answers.
 
-What a program expects is what wasmtime gives, or what the standard says where wasmtime leaves it. `DIFFERENCES` are those
-that there are, each with its reason; a difference that is no longer there is an error as well.
+What a program expects is what wasmtime gives, or what the standard says where wasmtime leaves it. `DIFFERENCES` are
+those that there are, each with its reason; a difference that is no longer there is an error as well.
 """
 
 from __future__ import annotations

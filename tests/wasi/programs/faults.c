@@ -13,13 +13,14 @@ static subscription wanted;
 static event happened;
 
 static void check_args(void) {
-    GIVES(EFAULT, args_sizes_get(OUT(u32), &count) | args_sizes_get(&count, OUT(u32) + 1));
+    GIVES(EFAULT, args_sizes_get(OUT(u32), &count));
+    GIVES(EFAULT, args_sizes_get(&count, OUT(u32)));
     GIVES(EFAULT, args_get(OUT(u8 *), texts));
     GIVES(EFAULT, args_get(pointers, OUT(u8)));
 }
 
 static void check_environ(void) {
-    GIVES(EFAULT, environ_sizes_get(&count, OUT(u32) + 1));
+    GIVES(EFAULT, environ_sizes_get(&count, OUT(u32)));
     GIVES(EFAULT, environ_get(OUT(u8 *), texts));
     GIVES(EFAULT, environ_get(pointers, OUT(u8)));
 }
@@ -32,7 +33,7 @@ static void check_process(void) {
     wanted.tag = EVENT_WRITE;
     wanted.fd = 1;
     GIVES(EFAULT, poll_oneoff(&wanted, OUT(event), 1, &count));
-    GIVES(EFAULT, poll_oneoff(&wanted, &happened, 1, OUT(u32) + 1));
+    GIVES(EFAULT, poll_oneoff(&wanted, &happened, 1, OUT(u32)));
 }
 
 static void check_descriptors(void) {
@@ -42,14 +43,14 @@ static void check_descriptors(void) {
     GIVES(EFAULT, fd_filestat_get(file, OUT(filestat)));
     GIVES(EFAULT, fd_prestat_get(ROOT, OUT(prestat)));
     GIVES(EFAULT, fd_readdir(ROOT, OUT(char), 256, 0, &count));
-    GIVES(EFAULT, fd_readdir(ROOT, space, 256, 0, OUT(u32) + 1));
+    GIVES(EFAULT, fd_readdir(ROOT, space, 256, 0, OUT(u32)));
     GIVES(EFAULT, fd_tell(file, OUT(u64)));
     GIVES(EFAULT, fd_seek(file, 0, SET, OUT(u64)));
     fd_seek(file, 0, SET, &first);
     GIVES(EFAULT, fd_read(file, OUT(part), 1, &count));
     GIVES(EFAULT, fd_read(file, &outside, 1, &count));
     GIVES(EFAULT, fd_read(file, &wrapping, 1, &count));
-    GIVES(EFAULT, fd_read(file, &inside, 1, OUT(u32) + 1));
+    GIVES(EFAULT, fd_read(file, &inside, 1, OUT(u32)));
     GIVES(EFAULT, fd_pread(file, OUT(part), 1, 0, &count));
     GIVES(EFAULT, fd_pread(file, &outside, 1, 0, &count));
     GIVES(EFAULT, fd_write(file, OUT(part), 1, &count));
@@ -69,7 +70,7 @@ static void check_paths(void) {
     GIVES(EFAULT, path_link(ROOT, 0, OUT(char), 8, ROOT, P("new")));
     GIVES(EFAULT, path_link(ROOT, 0, P("link"), ROOT, OUT(char), 8));
     GIVES(EFAULT, path_open(ROOT, 0, OUT(char), 8, CREATE, R_READ, 0, 0, &last_fd));
-    GIVES(EFAULT, path_open(ROOT, 0, P("new"), CREATE, R_READ, 0, 0, OUT(int) + 1));
+    GIVES(EFAULT, path_open(ROOT, 0, P("new"), CREATE, R_READ, 0, 0, OUT(int)));
     GIVES(EFAULT, path_readlink(ROOT, OUT(char), 8, space, 8, &count));
     GIVES(EFAULT, path_readlink(ROOT, P("link"), OUT(char), 8, &count));
     GIVES(EFAULT, path_remove_directory(ROOT, OUT(char), 8));

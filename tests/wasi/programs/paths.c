@@ -166,6 +166,10 @@ static void check_path_open(void) {
     GIVES(SUCCESS, OPEN("file", 0, 0));
     HOLDS(last_fd > ROOT);
 
+    GIVES(SUCCESS, open_with(ROOT, 0, P("file"), 0, R_FILE, APPEND | DSYNC | SYNC));
+    GIVES(SUCCESS, fd_fdstat_get(last_fd, &state));
+    GIVES(APPEND | DSYNC | SYNC, state.flags);
+
     // Directories.
     GIVES(SUCCESS, OPEN("tmp", 0, R_READ));
     GIVES(SUCCESS, fd_fdstat_get(last_fd, &state));
