@@ -104,7 +104,8 @@ class _Failure:
 def work(call: CallContext, run: Callable[[], _Given], finish: Callable[[_Given], int]) -> Work:
     """Make blocking work whose failures are refusals: the guest's error number, with the reason on stderr.
 
-    What is not found is no line there: a guest may ask whether something is there.
+    What is not found is no line there: a guest may ask whether something is there. Of a failure of the storage only the
+    kind is told: where it lies is not the guest's to know.
     """
 
     def attempt() -> _Given | _Failure:
@@ -119,7 +120,9 @@ def work(call: CallContext, run: Callable[[], _Given], finish: Callable[[_Given]
         error = outcome.error
         for kind, number in _REFUSALS:
             if isinstance(error, kind):
-                if number is not Errno.ENOENT:
+                if isinstance(error, StorageError):
+                    call.complain(f"The storage did not do what was asked: {error.code}.")
+                elif number is not Errno.ENOENT:
                     call.complain(error.message)
                 raise GuestErrno(number)
         raise error
