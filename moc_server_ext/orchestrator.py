@@ -349,10 +349,10 @@ class Orchestrator:
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
         if template.mode is Mode.POSIX:
-            if not (arguments or env or limits or request.program_name):
+            if not (arguments or env or limits):
                 return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
-            check_text_size(check_env(env) + check_arguments((request.program_name, *arguments)))
+            check_text_size(check_env(env) + check_arguments(arguments))
         else:
             check_text_size(check_env(env))
             # What the headers say was checked when the target was looked up.
@@ -376,7 +376,6 @@ class Orchestrator:
             reusable=template.reusable,
             deterministic=template.deterministic,
             caller=request.caller,
-            program_name=request.program_name,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:

@@ -39,8 +39,6 @@ class CallRequest:
     input_headers
         Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
-    program_name
-        ``argv[0]`` in posix mode; the function's name when it is empty.
     """
 
     function: str
@@ -53,7 +51,6 @@ class CallRequest:
     caller: str = "local"
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
-    program_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +66,7 @@ class Invocation:
     numbers
         Arguments of a direct call, of the types of the export; empty in posix mode.
     arguments
-        ``argv[1:]`` in posix mode.
-    program_name
-        ``argv[0]`` in posix mode; `function` when it is empty.
+        ``argv[1:]`` in posix mode; ``argv[0]`` is `function`.
     """
 
     function: str
@@ -86,7 +81,6 @@ class Invocation:
     reusable: bool = False
     deterministic: bool = False
     caller: str = "local"
-    program_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
