@@ -136,7 +136,7 @@ class HostDirectory(RestrictedDescriptor):
             if mode is not None and exclusive:
                 raise GuestErrno(Errno.EEXIST)
             if mode is not None and stat.S_ISDIR(mode):
-                if open_flags & ~layout.OPEN_DIRECTORY or rights & layout.RIGHT_WRITE:
+                if create or open_flags & layout.OPEN_TRUNCATE or rights & layout.RIGHT_WRITE:
                     raise GuestErrno(Errno.EISDIR)
                 fd = os.open(place.name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=place.fd)
                 handed_on = self.inheriting & layout.DIRECTORY_RIGHTS
