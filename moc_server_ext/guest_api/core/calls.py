@@ -101,8 +101,7 @@ def call_function(
 
     def finish(outcome: CallResult | MocError) -> int:
         if child is not None:
-            room = call.invocation.limits.stderr_bytes - len(call.stderr)
-            call.write_stderr(bytes(child.stderr[: max(0, room)]))
+            call.take_stderr(child)
         if isinstance(outcome, MocError):
             raise GuestErrno(_refusal(call, outcome))
         if sink is not None:
