@@ -373,10 +373,10 @@ class Orchestrator:
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
         if template.mode is Mode.POSIX:
-            if not (arguments or env or limits):
+            if not (arguments or env or limits or request.program):
                 return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
-            check_text_size(check_env(env) + check_arguments(arguments))
+            check_text_size(check_env(env) + check_arguments((request.program, *arguments)))
         else:
             check_text_size(check_env(env))
             # What the headers say was checked when the target was looked up.
@@ -400,6 +400,7 @@ class Orchestrator:
             reusable=template.reusable,
             deterministic=template.deterministic,
             caller=request.caller,
+            program=request.program,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:

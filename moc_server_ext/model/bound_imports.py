@@ -29,8 +29,6 @@ def check_bound_import(importer: str, wanted: BoundImport, grants: Grants, expor
         The export is not there, has another type, or is none that is called with numbers.
     """
     function, export = wanted.function, wanted.export
-    if not grants.allows("call", function):
-        raise NotGrantedError(importer, f"call:{function}", because=f"it imports `{function}.{export}`")
     found = exports.get(export)
     if found is None:
         close = nearest(export, exports)
@@ -59,6 +57,8 @@ def check_bound_import(importer: str, wanted: BoundImport, grants: Grants, expor
             f"with the type {wanted.signature}, and function {function!r} exports it with the type {found}",
             f"Declare the import with that type, or register a {function!r} whose type is the one that is wanted.",
         )
+    if not grants.allows("call", function):
+        raise NotGrantedError(importer, f"call:{function}", because=f"it imports `{function}.{export}`")
 
 
 def not_registered(
