@@ -110,10 +110,7 @@ class PackedNumbers:
     def write(self, address: int, found: Number | tuple[Number, ...] | None) -> None:
         """Write all of them: None for none, the number of one, a tuple of several.
 
-        Raises
-        ------
-        struct.error, ValueError, TypeError
-            They are not of these types. Nothing was written.
+        Numbers of other types are an error, and nothing is written then.
         """
         numbers = found if isinstance(found, tuple) else () if found is None else (found,)
         parts = [part for pair in zip(self._kinds, numbers, strict=True) for part in pair]
