@@ -176,7 +176,8 @@ class CallContext:
     def take_stderr(self, child: CallContext) -> None:
         """Append what a call that this one made wrote to stderr, as far as there is room."""
         room = self.invocation.limits.stderr_bytes - len(self.stderr)
-        self.write_stderr(bytes(child.stderr[: max(0, room)]))
+        if child.stderr and room > 0:
+            self.write_stderr(bytes(child.stderr[:room]))
 
     @property
     def network(self) -> Network | None:

@@ -241,16 +241,28 @@ def test_a_module_binds_a_thousand_imports_and_no_more(moc, call):
 
 
 def test_imports_of_many_numbers_are_bound(moc, call):
-    types, arguments = "i32 " * 1000, "(local.get 0)" * 1000
-    put(moc, "wide", f'(module (func (export "f") (param {types}) (result i32) (local.get 999)))')
-    put(
-        moc,
-        "user",
-        f"""(module (import "wide" "f" (func $f (param {types}) (result i32)))
-          (func (export "run") (param i32) (result i32) (call $f {arguments})))""",
-        "call",
-    )
-    assert call("user", "5").result == 5
+    types = "i32 i64 f32 f64 " * 250
+    numbers = [str(each) for each in range(1000)]
+    same = "".join(f"(local.get {each})" for each in range(1000))
+    put(moc, "wide", f'(module (func (export "f") (param {types}) (result {types}) {same}))')
+    user = f"""(module (import "wide" "f" (func $f (param {types}) (result {types})))
+      (func (export "run") (param {types}) (result {types}) (call $f {same})))"""
+    put(moc, "user", user, "call")
+    assert call("user", *numbers).result == tuple(range(1000))
+
+
+def test_imports_have_ten_thousand_numbers_and_no_more(moc):
+    imports = "".join(f'(import "wide" "e{n}" (func (param {"i64 " * 1000})))' for n in range(11))
+    with pytest.raises(InvalidModuleError, match="has 11,000 parameters and results, and at most 10,000 are bound"):
+        put(moc, "user", f"(module {imports})", "call")
+
+
+def test_memory_that_is_not_exported_could_not_be_counted_and_is_refused(moc):
+    put(moc, "maths", MATHS)
+    hidden = '(import "maths" "nothing" (func)) (memory 1) (func (export "f"))'
+    with pytest.raises(InvalidModuleError, match=r"does not export as 'memory', so that .* cannot be limited"):
+        put(moc, "user", f"(module {hidden})", "call")
+    put(moc, "user", f'(module {hidden} (export "memory" (memory 0)))', "call")
 
 
 def test_bytes_without_a_name_are_bound_to_nothing(moc):

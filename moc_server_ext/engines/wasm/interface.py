@@ -19,8 +19,9 @@ _TYPE_NAMES: Final = ("i32", "i64", "f32", "f64", "v128")
 # An interface is kept in memory and listed with its function; a module of some megabytes could have a million entries.
 MAX_ENTRIES: Final = 10_000
 MAX_NAME_BYTES: Final = 1 << 20
-# Each has a callback of its own.
+# Each has a callback of its own; their types are stored and listed with the function, name by name.
 MAX_BOUND_IMPORTS: Final = 1000
+MAX_BOUND_NUMBERS: Final = 10_000
 _KINDS: Final = {
     wasmtime.MemoryType: "a memory",
     wasmtime.TableType: "a table",
@@ -40,7 +41,8 @@ def read_interface(function: str, module: wasmtime.Module, provided: Collection[
     ------
     InvalidModuleError
         There are more than 10,000 of them, or their names take more than 1 MiB. An export is declared an array function
-        and cannot be one. More than 1,000 imports are left for functions to provide.
+        and cannot be one. More than 1,000 imports are left for functions to provide, or they have more than 10,000
+        parameters and results.
     MissingImportError
         Such an import has types that are no numbers, or is there twice, with two types.
     """
@@ -103,6 +105,13 @@ def _bound_imports(
         raise InvalidModuleError(
             function,
             f"it imports {len(found):,} functions of other functions, and at most {MAX_BOUND_IMPORTS:,} are bound.",
+        )
+    numbers = sum(len(each.params) + len(each.results) for each in found.values())
+    if numbers > MAX_BOUND_NUMBERS:
+        raise InvalidModuleError(
+            function,
+            f"what it imports from other functions has {numbers:,} parameters and results, and at most "
+            f"{MAX_BOUND_NUMBERS:,} are bound.",
         )
     return tuple(BoundImport(*key, signature) for key, signature in found.items())
 

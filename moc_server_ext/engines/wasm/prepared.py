@@ -10,7 +10,7 @@ from typing import Final
 
 import wasmtime
 
-from ...errors import EntryPointNotFoundError, InvalidInputError
+from ...errors import EntryPointNotFoundError, InvalidInputError, InvalidModuleError
 from ...guest_api.bound import bound_function
 from ...guest_api.registry import GuestModule
 from ...model import ModuleInterface, Signature
@@ -149,11 +149,20 @@ def prepare(
 
     Raises
     ------
+    InvalidModuleError
+        It has too much of something, or imports from functions and hides its memory.
     MissingImportError
         It imports something that nothing here provides and no function can.
     """
     interface = read_interface(function, module, modules)
     imports = resolve_imports(function, module, interface, modules)
+    if interface.bound_imports and artifact.memories and not interface.exports_memory:
+        # What nobody can measure would not count: each call in a tree could take the whole limit once more.
+        raise InvalidModuleError(
+            function,
+            "it imports from other functions and has a memory that it does not export as 'memory', so that the memory "
+            "of a call with its callees cannot be limited. Export it.",
+        )
     bound = {(each.function, each.export): bound_function(each) for each in interface.bound_imports}
     initialize = next((name for name in INITIALIZERS if interface.exports.get(name) == Signature()), None)
     prepared = Prepared(
