@@ -26,6 +26,7 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -483,9 +484,9 @@ class NotGrantedError(AccessDeniedError):
     def __init__(self, function: str, grant: str, *, because: str = "") -> None:
         what = f"Function {function!r} has no grant {grant!r}"
         super().__init__(
-            f"{what}, and {because}. Register it with `moc push --grant {grant} …`."
+            f"{what}, and {because}. Register it with `moc push --grant {shlex.quote(grant)} …`."
             if because
-            else f"{what}. Register it again with `moc push --grant {grant} …`.",
+            else f"{what}. Register it again with `moc push --grant {shlex.quote(grant)} …`.",
             function=function,
             grant=grant,
         )

@@ -6,6 +6,8 @@ replaced in between. Calling it is the guest API's and the engine's.
 
 from __future__ import annotations
 
+import glob
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -58,7 +60,7 @@ def check_bound_import(importer: str, wanted: BoundImport, grants: Grants, expor
             f"Declare the import with that type, or register a {function!r} whose type is the one that is wanted.",
         )
     if not grants.allows("call", function):
-        raise NotGrantedError(importer, f"call:{function}", because=f"it imports `{function}.{export}`")
+        raise NotGrantedError(importer, _grant(function), because=f"it imports `{function}.{export}`")
 
 
 def not_registered(
@@ -84,8 +86,12 @@ def not_bound(importer: str, wanted: BoundImport, guest_modules: Collection[str]
         sorted(guest_modules),
         "which no guest API provides",
         f"If {wanted.function!r} is a function, register this module, which binds it: "
-        f"`moc push --grant call:{wanted.function} NAME FILE`.",
+        f"`moc push --grant {shlex.quote(_grant(wanted.function))} NAME FILE`.",
     )
+
+
+def _grant(function: str) -> str:
+    return f"call:{glob.escape(function)}"
 
 
 def _listed(exports: Mapping[str, Signature]) -> list[str]:

@@ -206,6 +206,16 @@ def test_calling_needs_a_grant_and_the_message_has_the_command(moc):
     )
 
 
+def test_the_command_in_the_message_can_be_typed_whatever_the_name_is(moc, call):
+    name = "a [1]; *?"
+    put(moc, name, '(module (func (export "f")))')
+    wat = f'(module (import "{name}" "f" (func $f)) (func (export "run") (call $f)))'
+    text = refused(moc, NotGrantedError, "user", wat)
+    assert "`moc push --grant 'call:a [[]1]; [*][?]' …`" in text
+    put(moc, "user", wat, "call:a [[]1]; [*][?]")
+    call("user")
+
+
 @pytest.mark.parametrize(
     ("import_", "message"),
     [
@@ -444,6 +454,23 @@ def test_calls_that_make_calls_without_end_are_ended_by_their_time(moc, call):
     with pytest.raises(GuestError, match="call_depth"):
         call("bomb", "16", timeout_seconds=10)
     assert call("maths", "1", "2", entry="add").result == 3
+
+
+def test_others_are_served_while_calls_make_calls_without_end(moc):
+    put(moc, "bomb", BOMB, "call:bomb")
+    put(moc, "maths", MATHS)
+    scope = CallScope()
+
+    async def main() -> None:
+        bomb = asyncio.ensure_future(moc.call(CallRequest("bomb", ("15",), caller="somebody"), scope=scope))
+        for _ in range(20):
+            assert (await moc.call(CallRequest("maths", ("1", "2"), entry="add"))).result == 3
+        assert not bomb.done()
+        scope.cancel()
+        await bomb
+
+    with pytest.raises(CancelledError, match="'bomb' was cancelled"):
+        asyncio.run(main())
 
 
 # -- isolation --------------------------------------------------------------------------------------------------------

@@ -263,7 +263,7 @@ class CoroutineGuest(Guest):
         self.began_ns = time.perf_counter_ns()
         self.waiting_for: Waiting | None = None
         self.result: Number | tuple[Number, ...] | None = None
-        self._answer: Answer = 0
+        self._answer: Answer = None
         self._host_function = ""
         self._sign = 1
         self._resume_at: tuple[Write, int, int]
@@ -368,14 +368,16 @@ class CoroutineGuest(Guest):
         if self._memory is not None:
             self._memory.thaw()
         write, results, trap_ret = self._resume_at
-        answer = self._answer
-        try:
-            if isinstance(answer, BaseException):
-                raise answer
-            write(results, answer)
-        except BaseException as error:
-            # Also an answer that is not of the function's type: a continuation must not raise.
-            capi.store_pointer(trap_ret, self.fail(error, self._host_function))
+        # An exception's traceback leads back to the guest: kept, it would be a ring.
+        answer, self._answer = self._answer, None
+        if not isinstance(answer, BaseException):
+            try:
+                write(results, answer)
+                return True
+            except Exception as error:
+                # Not of the function's type, which no body should give; a continuation must not raise.
+                answer = error
+        capi.store_pointer(trap_ret, self.fail(answer, self._host_function))
         return True
 
     def on_epoch(self, delta: int, kind: int) -> int:
