@@ -452,7 +452,7 @@ def test_calls_that_make_calls_without_end_are_ended_by_their_time(moc, call):
     with pytest.raises(LimitExceededError, match="timeout_seconds"):
         call("bomb", "15", timeout_seconds=0.5)
     with pytest.raises(GuestError, match="call_depth"):
-        call("bomb", "16", timeout_seconds=10)
+        call("bomb", "16")
     assert call("maths", "1", "2", entry="add").result == 3
 
 
