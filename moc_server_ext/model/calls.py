@@ -39,6 +39,8 @@ class CallRequest:
     input_headers
         Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    program
+        What a posix guest finds as its own name (``argv[0]``); empty is the function's.
     """
 
     function: str
@@ -51,6 +53,7 @@ class CallRequest:
     caller: str = "local"
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ class Invocation:
     numbers
         Arguments of a direct call, of the types of the export; empty in posix mode.
     arguments
-        ``argv[1:]`` in posix mode; ``argv[0]`` is `function`.
+        ``argv[1:]`` in posix mode.
+    program
+        ``argv[0]`` in posix mode; `function` where nothing else was said.
     """
 
     function: str
@@ -81,6 +86,7 @@ class Invocation:
     reusable: bool = False
     deterministic: bool = False
     caller: str = "local"
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
