@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, KeyValues
 from .admission import Admission
 from .buffers.channel import Channel
-from .buffers.exchange import ExchangeBuffer
+from .buffers.exchange import ExchangeBuffer, input_buffers
 from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
@@ -28,6 +28,7 @@ from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
     check_arguments,
     check_env,
+    check_inputs,
     check_limits,
     check_text_size,
     choose_start,
@@ -206,6 +207,7 @@ class Orchestrator:
                     invocation,
                     source,
                     output,
+                    more_inputs=input_buffers(request.more_inputs),
                     services=self,
                     live=isinstance(input, Channel) or output is not None,
                     listener=stderr,
@@ -219,7 +221,7 @@ class Orchestrator:
                 output.close()
 
     def prepare(self, request: CallRequest) -> PreparedCall:
-        """Resolve a request once, for many calls; the errors of resolving come from here."""
+        """Resolve a request once, for many calls of one input each; the errors of resolving come from here."""
         target = self._target(request)
         return PreparedCall(self, self._seal(target, request, numbers_follow=True), target)
 
@@ -257,7 +259,13 @@ class Orchestrator:
         request = replace(request, arguments=arguments, caller=parent.invocation.caller)
         invocation = self._seal(target, request)
         invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
-        return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
+        return CallContext(
+            invocation,
+            ExchangeBuffer(request.input),
+            more_inputs=input_buffers(request.more_inputs),
+            services=self,
+            parent=parent,
+        )
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -285,7 +293,15 @@ class Orchestrator:
             output = SinkBuffer(streams.output, limit_bytes=limit, exceeded=beyond_limit(invocation, "output_bytes"))
         source = ExchangeBuffer(request.input) if streams.source is None else SourceBuffer(streams.source)
         source.headers.update(request.input_headers)
-        return CallContext(invocation, source, output, services=self, listener=streams.stderr, call_id=request.call_id)
+        return CallContext(
+            invocation,
+            source,
+            output,
+            more_inputs=input_buffers(request.more_inputs),
+            services=self,
+            listener=streams.stderr,
+            call_id=request.call_id,
+        )
 
     def _target(self, request: CallRequest) -> _Target:
         """Look up what a request names."""
@@ -334,6 +350,8 @@ class Orchestrator:
         """Check what the request says itself, and seal it with its target."""
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
+        if request.more_inputs:
+            check_inputs(request.more_inputs, first=1)
         if template.mode is Mode.POSIX:
             if not (arguments or env or limits):
                 return target.template_for(request.caller)

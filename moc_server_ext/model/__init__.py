@@ -18,7 +18,9 @@ from .arrays import (
     parse_shape,
 )
 from .calls import (
+    INPUTS_MAX,
     Activity,
+    CallInput,
     CallRecord,
     CallRequest,
     CallResult,
@@ -26,6 +28,7 @@ from .calls import (
     Invocation,
     result_from_json,
     result_to_json,
+    too_many_inputs,
 )
 from .functions import Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
@@ -50,12 +53,14 @@ __all__ = [
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
     "GRANT_KINDS",
+    "INPUTS_MAX",
     "PREFIX_KINDS",
     "WASM_CONTENT_TYPE",
     "Activity",
     "ArraySpec",
     "BlobRecord",
     "BufferRecord",
+    "CallInput",
     "CallRecord",
     "CallRequest",
     "CallResult",
@@ -90,4 +95,5 @@ __all__ = [
     "parse_size",
     "result_from_json",
     "result_to_json",
+    "too_many_inputs",
 ]

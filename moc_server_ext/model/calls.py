@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..errors import InvalidInputError
 from .arrays import ArraySpec, parse_array_headers
@@ -16,6 +16,24 @@ from .words import Mode, Number
 
 if TYPE_CHECKING:
     import numpy
+
+
+INPUTS_MAX: Final = 64
+"""How many inputs one call may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallInput:
+    """One input of a call: what an input buffer holds from the start.
+
+    Parameters
+    ----------
+    headers
+        By lower-case name; ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    """
+
+    content: bytes | bytearray | memoryview
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,13 @@ class CallRequest:
     input_headers
         Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    more_inputs
+        Input buffers 1 and on: ``api://input/1`` and so on.
+
+    Raises
+    ------
+    InvalidInputError
+        There are more than :data:`INPUTS_MAX` inputs.
     """
 
     function: str
@@ -51,6 +76,11 @@ class CallRequest:
     caller: str = "local"
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
+    more_inputs: tuple[CallInput, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.more_inputs) >= INPUTS_MAX:
+            raise too_many_inputs(1 + len(self.more_inputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +230,7 @@ class CallRecord:
     result, exit_code
         As in :class:`CallResult`; None while it runs and if it failed.
     input_bytes, output_bytes
-        How many bytes of each there were, so far or in all.
+        How many bytes of each there were, so far or in all; of several inputs together.
     stderr
         The end of what the guest wrote to stderr, up to 4 KiB.
     error
@@ -270,6 +300,15 @@ class Activity:
     queued: int
     refused: int
     memory_bytes: int
+
+
+def too_many_inputs(found: int) -> InvalidInputError:
+    """Make the error for more inputs than a call can have."""
+    return InvalidInputError(
+        f"A call has at most {INPUTS_MAX} inputs; found {found}. Put what belongs together into one of them.",
+        found=found,
+        allowed=INPUTS_MAX,
+    )
 
 
 def result_to_json(result: Number | tuple[Number, ...] | None) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...buffers.exchange import ExchangeBuffer
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
 from . import layout
@@ -25,6 +26,8 @@ Start = Callable[[], Coroutine[Any, Any, Any]]
 
 STREAM_DEVICE, TREE_DEVICE = 1, 2
 _SMALL_BYTES = 1 << 14
+# Those of input 0, output, stderr and URLs.
+_INODES_BEFORE_INPUTS = 3
 _MAX_OFFSET = (1 << 63) - 1
 
 
@@ -46,7 +49,7 @@ class Descriptor:
     filetype: ClassVar[int] = layout.UNKNOWN_TYPE
     rights: int = 0
     inheriting: int = 0
-    inode: ClassVar[int] = 0
+    inode: int = 0
     flags: int = 0
 
     def read(self, call: CallContext, vectors: Vectors) -> int:
@@ -116,26 +119,59 @@ class InputStream(Descriptor):
     rights = layout.READING
 
     def read(self, call: CallContext, vectors: Vectors) -> int:
-        # One part at a time: whoever types lines at a terminal is answered line by line.
-        part, total = call.input.peek(), 0
-        left = len(part)
-        for pointer, length in vectors:
-            if not left:
-                break
-            count = min(length, left)
-            piece = part[total : total + count]
-            # A small copy is cheaper than what writing from a view costs.
-            call.memory.write(pointer, bytes(piece) if count <= _SMALL_BYTES else piece)
-            total += count
-            left -= count
-        call.input.advance(total)
-        return total
+        return _read_input(call, call.input, vectors)
 
     def readable_bytes(self, call: CallContext) -> int:
         return len(call.input.peek())
 
     def wait_to_read(self, call: CallContext) -> Start | None:
         return None if call.input.ready else call.input.readable
+
+
+class FurtherInput(Descriptor):
+    """Input buffer 1 or a later one, complete from the start; its one position is the buffer's as well.
+
+    Parameters
+    ----------
+    index
+        Its place among the inputs.
+    """
+
+    __slots__ = ("_buffer", "inode")
+
+    rights = layout.READING
+
+    def __init__(self, buffer: ExchangeBuffer, index: int) -> None:
+        self._buffer = buffer
+        self.inode = further_input_inode(index)
+
+    def read(self, call: CallContext, vectors: Vectors) -> int:
+        return _read_input(call, self._buffer, vectors)
+
+    def readable_bytes(self, call: CallContext) -> int:
+        return len(self._buffer.peek())
+
+
+def further_input_inode(index: int) -> int:
+    """Tell input buffer `index`, 1 or later, from the other streams and from URLs."""
+    return _INODES_BEFORE_INPUTS + index
+
+
+def _read_input(call: CallContext, buffer: ExchangeBuffer, vectors: Vectors) -> int:
+    # One part at a time: whoever types lines at a terminal is answered line by line.
+    part, total = buffer.peek(), 0
+    left = len(part)
+    for pointer, length in vectors:
+        if not left:
+            break
+        count = min(length, left)
+        piece = part[total : total + count]
+        # A small copy is cheaper than what writing from a view costs.
+        call.memory.write(pointer, bytes(piece) if count <= _SMALL_BYTES else piece)
+        total += count
+        left -= count
+    buffer.advance(total)
+    return total
 
 
 class OutputStream(Descriptor):

@@ -1,4 +1,4 @@
-"""WASI functions on paths (``path_*``): the tree's, the doors ``api://input`` and ``api://output``, and URLs.
+"""WASI functions on paths (``path_*``): the tree's, the doors ``api://input/N`` and ``api://output``, and URLs.
 
 There are no links, symbolic or hard: making one answers ENOSYS, and reading one EINVAL, as for any file that is none.
 """
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from struct import Struct
 
+from ...buffers.exchange import ExchangeBuffer
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
 from ...guest_api.outbound import check_url
 from ...guest_api.registry import I64
 from . import layout
-from .descriptors import STDIN, STDOUT, Descriptor, OpenDirectory, OpenFile
+from .descriptors import STDIN, STDOUT, Descriptor, FurtherInput, OpenDirectory, OpenFile, further_input_inode
 from .files import pack_filestat, set_times
 from .layout import U32, U64
 from .modules import PREVIEW1, UNSTABLE, both
-from .paths import MAX_PATH_BYTES, Door, WebPath, door
+from .paths import MAX_PATH_BYTES, Door, InputDoor, WebPath, door
 from .state import WasiState
 from .tree import Directory, File
 from .web import WebFile
@@ -65,7 +66,7 @@ def path_open(
     return 0
 
 
-def _open_door(call: CallContext, found: Door | WebPath, open_flags: int, rights: int) -> Descriptor:
+def _open_door(call: CallContext, found: Door | InputDoor | WebPath, open_flags: int, rights: int) -> Descriptor:
     if open_flags & layout.OPEN_DIRECTORY:
         raise GuestErrno(Errno.ENOTDIR)
     if open_flags & layout.OPEN_CREATE and open_flags & layout.OPEN_EXCLUSIVE:
@@ -73,13 +74,21 @@ def _open_door(call: CallContext, found: Door | WebPath, open_flags: int, rights
     writing = bool(rights & layout.RIGHT_WRITE)
     if isinstance(found, WebPath):
         return _open_url(call, found.url, bool(rights & layout.RIGHT_READ), writing)
-    if found is Door.INPUT:
+    if isinstance(found, InputDoor):
+        buffer = _input_of(call, found)
         if writing or open_flags & layout.OPEN_TRUNCATE:
             raise GuestErrno(Errno.EACCES)
-        return STDIN
+        return FurtherInput(buffer, found.index) if found.index else STDIN
     if rights & layout.RIGHT_READ and not writing:
         raise GuestErrno(Errno.EACCES)
     return STDOUT
+
+
+def _input_of(call: CallContext, found: InputDoor) -> ExchangeBuffer:
+    buffer = call.input_at(found.index)
+    if buffer is None:
+        raise GuestErrno(Errno.ENOENT)
+    return buffer
 
 
 def _open_url(call: CallContext, text: str, reading: bool, writing: bool) -> Descriptor:
@@ -127,8 +136,11 @@ def _filestat(call: CallContext, fd: int, path_pointer: int, path_length: int, r
     if isinstance(found, WebPath):
         check_url(call, found.url)
         inode = WebFile.inode
+    elif isinstance(found, InputDoor):
+        _input_of(call, found)
+        inode = further_input_inode(found.index) if found.index else STDIN.inode
     else:
-        inode = STDIN.inode if found is Door.INPUT else STDOUT.inode
+        inode = STDOUT.inode
     call.memory.write(result, pack_filestat(layout_, node, inode))
     return 0
 

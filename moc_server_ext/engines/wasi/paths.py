@@ -15,14 +15,19 @@ MAX_PATH_BYTES = 4096
 MAX_NAME_BYTES = 255
 
 _SCHEME = re.compile(rb"(?:^|/)(api|https?):/", re.DOTALL)
-_DOOR = re.compile(rb"/?(?:(?P<input>input(?:/0)?)|output)")
+_DOOR = re.compile(rb"/?(?:input(?:/(?P<index>0|[1-9][0-9]{0,3}))?|(?P<output>output))")
 
 
 class Door(Enum):
     """An exchange buffer of the call that can be opened like a file."""
 
-    INPUT = "api://input"
     OUTPUT = "api://output"
+
+
+class InputDoor(NamedTuple):
+    """An input of the call that can be opened like a file, by its place from 0 on. It need not be there."""
+
+    index: int
 
 
 class WebPath(NamedTuple):
@@ -78,8 +83,8 @@ def _last_name(parts: list[bytes]) -> bytes:
     return next((each for each in reversed(parts) if each), b"")
 
 
-def door(text: bytes) -> Door | WebPath | None:
-    """Recognise ``api://input``, ``api://input/0``, ``api://output`` and URLs, wherever they are said to be.
+def door(text: bytes) -> Door | InputDoor | WebPath | None:
+    """Recognise ``api://input``, ``api://input/N``, ``api://output`` and URLs, wherever they are said to be.
 
     Language runtimes clean paths and put a working directory before them, so one slash may stand for two, and any
     directories may come first; of several schemes the first one counts. The case matters.
@@ -104,7 +109,7 @@ def door(text: bytes) -> Door | WebPath | None:
         match = _DOOR.fullmatch(rest)
         if match is None:
             raise GuestErrno(Errno.ENOENT)
-        return Door.INPUT if match["input"] else Door.OUTPUT
+        return Door.OUTPUT if match["output"] else InputDoor(int(match["index"] or 0))
     try:
         return WebPath(f"{scheme[1].decode()}://{rest.removeprefix(b'/').decode()}")
     except UnicodeDecodeError:
