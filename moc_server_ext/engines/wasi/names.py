@@ -78,14 +78,14 @@ def _open_door(call: CallContext, found: Door | InputDoor | WebPath, open_flags:
         buffer = _input_of(call, found)
         if writing or open_flags & layout.OPEN_TRUNCATE:
             raise GuestErrno(Errno.EACCES)
-        return FurtherInput(buffer, found.index) if found.index else STDIN
+        return FurtherInput(buffer, found.place) if found.place else STDIN
     if rights & layout.RIGHT_READ and not writing:
         raise GuestErrno(Errno.EACCES)
     return STDOUT
 
 
 def _input_of(call: CallContext, found: InputDoor) -> ExchangeBuffer:
-    buffer = call.input_at(found.index)
+    buffer = call.input_at(found.place)
     if buffer is None:
         raise GuestErrno(Errno.ENOENT)
     return buffer
@@ -138,7 +138,7 @@ def _filestat(call: CallContext, fd: int, path_pointer: int, path_length: int, r
         inode = WebFile.inode
     elif isinstance(found, InputDoor):
         _input_of(call, found)
-        inode = further_input_inode(found.index) if found.index else STDIN.inode
+        inode = further_input_inode(found.place) if found.place else STDIN.inode
     else:
         inode = STDOUT.inode
     call.memory.write(result, pack_filestat(layout_, node, inode))

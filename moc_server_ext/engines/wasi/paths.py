@@ -27,7 +27,7 @@ class Door(Enum):
 class InputDoor(NamedTuple):
     """An input of the call that can be opened like a file, by its place from 0 on. It need not be there."""
 
-    index: int
+    place: int
 
 
 class WebPath(NamedTuple):
