@@ -49,7 +49,7 @@ def form_boundary(headers: Mapping[str, str]) -> bytes | None:
         input is.
     """
     told = headers.get("content-type", "")
-    if not told[:10].lower() == "multipart/":
+    if told[:10].lower() != "multipart/":
         return None
     from python_multipart.multipart import parse_options_header
 

@@ -1,8 +1,8 @@
 """A call whose input comes from a request's body and whose output goes into its response, both while it runs.
 
 A short body is received whole first and goes into memory; a longer one, or one of unknown length, is a channel, and the
-call begins with its first bytes. A form, whose parts are several inputs, is received whole as well, whatever its length. What the answer looks like is the business of :mod:`.answers`; who is allowed to call
-was decided before.
+call begins with its first bytes. A form, whose parts are several inputs, is received whole as well, whatever its
+length. What the answer looks like is the business of :mod:`.answers`; who is allowed to call was decided before.
 """
 
 from __future__ import annotations
