@@ -32,6 +32,7 @@ from .calls import (
 )
 from .functions import Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
+from .mounts import Mount
 from .plans import MapReduce, RunRecord, RunState
 from .stored import BlobRecord, BufferRecord
 from .words import (
@@ -73,6 +74,7 @@ __all__ = [
     "MapReduce",
     "Mode",
     "ModuleInterface",
+    "Mount",
     "Number",
     "RunRecord",
     "RunState",
