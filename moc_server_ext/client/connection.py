@@ -12,7 +12,7 @@ import select
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,23 +56,25 @@ class Connection:
     # -- one request ----------------------------------------------------------------------------------------------
 
     def begin(
-        self, method: str, target: str, headers: list[tuple[str, str]], body: Sequence[memoryview] | Feed
+        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | list[memoryview] | Feed
     ) -> Answer:
         """Send a request, as far as it goes until the head of the answer is there.
 
-        A body of which all is there is given in as many parts as it has.
+        Of a body that is all there, the parts are sent as they are, without joining them first.
 
         BrokenConnectionError, or what the feed's source raises, leaves a connection that is of no further use.
         """
         import h11
 
-        length = sum(map(len, body)) if isinstance(body, Sequence) else None
+        if isinstance(body, bytes):
+            body = [memoryview(body)]
+        length = sum(map(len, body)) if isinstance(body, list) else None
         size = ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
         try:
             head = self._protocol.send(h11.Request(method=method, target=target, headers=[*headers, size]))
         except h11.LocalProtocolError as error:
             raise InvalidInputError(f"The request cannot be written as HTTP: {error}.") from None
-        if isinstance(body, Sequence):
+        if isinstance(body, list):
             rest: list[bytes] = []
             for part in body:
                 # Any bytes-like object will do, as h11's documentation has it.

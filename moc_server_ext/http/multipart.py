@@ -24,6 +24,8 @@ FORM_CONTENT_TYPE: Final = "multipart/form-data"
 _BOUNDARY: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _HEADERS_MAX: Final = 16
 _HEADER_BYTES_MAX: Final = 8 << 10
+# With room for a body that is told how many inputs there may be.
+_BOUNDARIES_MAX: Final = 2 * INPUTS_MAX
 _GOING_ALONG: Final = frozenset({"content-type", "moc-dtype", "moc-shape"})
 # What leaves the bytes as they are, of the two headers that say how a part is encoded.
 _PLAIN: Final[Mapping[str, frozenset[str]]] = {
@@ -93,6 +95,8 @@ class FormInputs:
             boundary, callbacks, max_header_count=_HEADERS_MAX, max_header_size=_HEADER_BYTES_MAX
         )
         self._parser.logger = _UNHEARD
+        self._boundary = b"\r\n--" + boundary
+        self._boundaries = 0
         self._parts: list[tuple[bytearray, dict[str, str]]] = []
         self._name = bytearray()
         self._value = bytearray()
@@ -107,11 +111,21 @@ class FormInputs:
             It is no multipart body with this boundary, has too many parts or headers, or says of a part what cannot be.
         """
         from python_multipart.exceptions import MultipartParseError
+        from python_multipart.multipart import MultipartState
 
+        # Behind each of them the parser goes from byte to byte, on the event loop.
+        self._boundaries += chunk.count(self._boundary)
+        if self._boundaries > _BOUNDARIES_MAX:
+            raise InvalidInputError(
+                f"The multipart body has its boundary more than {_BOUNDARIES_MAX} times: a call has at most "
+                f"{INPUTS_MAX} inputs, and none of them may hold it."
+            )
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
             raise InvalidInputError(f"The multipart body cannot be read: {error}.") from None
+        if self._parser.state is MultipartState.BOUNDARY_PADDING:
+            raise InvalidInputError("The multipart body cannot be read: spaces follow a boundary.")
 
     def finish(self) -> tuple[CallInput, ...]:
         """Give the inputs of a body that has ended; at least one.

@@ -136,6 +136,8 @@ BAD = {
     "a boundary that cannot be one": ("multipart/form-data; boundary=\"x\ty\"", PART + END, "names no boundary"),
     "another kind of multipart": ("multipart/mixed; boundary=xx", PART + END, "'multipart/mixed' is not taken"),
     "too many parts": (FORM, PART * (INPUTS_MAX + 1) + END, "at most 64 inputs; found 65"),
+    "a boundary in every line": (FORM, b"--xx\r\n\r\n" + 200 * b"\r\n--xxy", "boundary more than 128 times"),
+    "spaces behind a boundary": (FORM, part(b"one") + b"--xx" + b" " * 70_000, "spaces follow a boundary"),
     "too many headers": (FORM, part(b"", *(f"X-{each}: 1" for each in range(40))) + END, "cannot be read"),
     "a header that is too long": (FORM, part(b"", "X: " + "x" * 9000) + END, "cannot be read"),
     "a header without a name": (FORM, part(b"", ": x") + END, "cannot be read"),
