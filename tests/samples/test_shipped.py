@@ -13,7 +13,7 @@ from moc_server_ext.compilers.c import CCompiler
 
 pytestmark = pytest.mark.timeout(400)  # the first one builds the C library
 
-NAMES = ("uppercase", "cowsay", "api-demo", "http-request", "wordcount-map", "wordcount-reduce", "blur", "mean",
+NAMES = ("uppercase", "cowsay", "api-demo", "http-request", "wordcount-map", "wordcount-reduce", "join", "blur", "mean",
          "wasi-write")  # fmt: skip
 
 

@@ -123,8 +123,8 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         query=("mode", "entry", "arg", "env", "limit"),
         headers=("Moc-Client", "Moc-Dtype", "Moc-Shape"),
         body=_body(
-            f"The input, raw; or up to {INPUTS_MAX} inputs, each a part of a form, in order. What a part says of itself "
-            "by `Content-Type`, `Moc-Dtype` and `Moc-Shape` goes to its buffer; its name means nothing.",
+            f"The input, raw; or up to {INPUTS_MAX} inputs, each a part of a form, in order. What a part says of "
+            "itself by `Content-Type`, `Moc-Dtype` and `Moc-Shape` goes to its buffer; its name means nothing.",
             {**_RAW, FORM_CONTENT_TYPE: {"schema": _FORM}},
         ),
         errors=_RUNS,
@@ -132,7 +132,8 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "it runs; with several inputs it begins when all are there. A raw answer, which it is even if the guest says "
         "that its output is JSON, has `Moc-Call-Id`; up to 64 KiB it has the other headers as well, and a longer one "
         "that fails is cut off. A frame is a byte for its kind (`C` begin, `O` output, `E` stderr, `R` result, `X` "
-        "error), four bytes of length, big-endian, and the content. A client that closes the connection ends its guest.",
+        "error), four bytes of length, big-endian, and the content. A client that closes the connection ends its "
+        "guest.",
     ),
     blobs.post_blob: Description(
         "blobs",
