@@ -1,4 +1,4 @@
-"""Several files as the inputs of one call: ``moc run`` and ``moc call``, with this process's storage and with a server."""
+"""Several files as the inputs of one call: ``moc run``, and ``moc call`` with a storage of its own and a server's."""
 
 from __future__ import annotations
 

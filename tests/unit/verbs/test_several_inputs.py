@@ -31,7 +31,8 @@ def test_files_are_inputs_in_the_order_of_the_line(moc, platform):
     assert platform.requests[-1].arguments == ("--input-file", "z")
 
 
-def test_standard_input_may_be_one_of_them(moc, platform):
+def test_standard_input_may_be_one_of_them(moc, host, platform):
+    host.stdin_content = b"piped"
     moc("call", "--input-file", "x", "--input-file", "-", "f")
     assert contents(platform) == [b"of x", b"piped"]
 
