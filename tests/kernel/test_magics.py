@@ -67,7 +67,7 @@ def test_variables_and_files_are_inputs_in_the_order_of_the_line_behind_the_cell
     cell = kernel.do("%moc call -i two --input-file three -i one -o told tell\nprint(told)")
     assert cell.stdout == "b'2\\n{}\\n3\\n{}\\n1\\n{}\\n'\n"
     cell = kernel.do("%%moc call -i two tell\nthe cell")
-    assert cell.stdout == "the cell\n{}\n2\n{}\n"
+    assert cell.stdout == "the cell\n\n{}\n2\n{}\n"
 
 
 def test_braces_and_dollars_on_the_line_stand_for_variables(kernel):
