@@ -109,11 +109,12 @@ def test_a_call_begins_only_when_all_of_its_inputs_are_there(server):
 def test_curl_sends_files_as_inputs(server, tmp_path):
     (tmp_path / "x.txt").write_bytes(b"one")
     (tmp_path / "y").write_bytes(b"two")
-    command = ["curl", "-sS", "--cacert", str(server.ca_file), "-H", f"Authorization: Bearer {server.token}",
-               "-F", "a=@x.txt", "-F", 'b=@y;headers="Moc-Dtype: uint8";headers="Moc-Shape: [3]"', f"{server.api}functions/tell/call"]  # fmt: skip
+    array = 'b=@y;headers="Moc-Dtype: uint8";headers="Moc-Shape: [3]"'
+    command = ["curl", "-sS", "--cacert", str(server.ca_file), "-H", f"Authorization: Bearer {server.token}"]
+    command += ["-F", "a=@x.txt", "-F", array, f"{server.api}functions/tell/call"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=True)
-    array = {"moc-dtype": "uint8", "moc-shape": "[3]"}
-    assert told(done.stdout) == [(b"one", {"content-type": "text/plain"}), (b"two", array)]
+    headers = {"moc-dtype": "uint8", "moc-shape": "[3]"}
+    assert told(done.stdout) == [(b"one", {"content-type": "text/plain"}), (b"two", headers)]
 
 
 def test_the_record_of_a_call_counts_the_bytes_of_all_inputs(server):
