@@ -165,11 +165,15 @@ class CallContext:
 
     def write_stderr(self, text: bytes) -> None:
         """Append to stderr; beyond its limit the call ends."""
-        if len(self.stderr) + len(text) > self.invocation.limits.stderr_bytes:
-            raise self.limit_exceeded("stderr_bytes", len(self.stderr) + len(text))
+        self.check_stderr(len(text))
         self.stderr += text
         if self._listener is not None:
             self._listener(text)
+
+    def check_stderr(self, size: int) -> None:
+        """Check that stderr can take `size` bytes more; if not, the call ends."""
+        if len(self.stderr) + size > self.invocation.limits.stderr_bytes:
+            raise self.limit_exceeded("stderr_bytes", len(self.stderr) + size)
 
     def complain(self, message: str) -> None:
         """Write one line to stderr, as far as there is room: why a host function refuses."""
@@ -240,7 +244,8 @@ class CallContext:
     @property
     def buffered_bytes(self) -> int:
         """Bytes in the buffers that this call's guest made, which share the limit scratch_bytes."""
-        return sum(buffer.size for handle, buffer in self.buffers.items() if self.is_own(handle))
+        first = self._first_own_id
+        return sum(buffer.size for handle, buffer in self.buffers.items() if handle >= first)
 
     def is_own(self, handle: int) -> bool:
         """Tell whether a handle is of the kind that stands for what the guest made, not for an input or the output."""
