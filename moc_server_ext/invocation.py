@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .errors import EntryPointNotFoundError, InvalidArgumentsError, InvalidInputError
-from .model import Mode, Number, Signature, parse_limits
+from .model import ArraySpec, CallInput, Mode, Number, Signature, parse_limits
 from .model.arrays import parse_array_headers
 from .model.exports import ARRAY_PREFIX, entry_name, entry_names, is_array_export
 
@@ -102,6 +102,36 @@ def choose_start(
 def has_array(headers: Mapping[str, str]) -> bool:
     """Tell whether an input with these lower-case headers is an array; InvalidInputError when they are wrong."""
     return bool(headers) and parse_array_headers(headers) is not None
+
+
+def check_inputs(inputs: Sequence[CallInput], *, first: int = 0) -> None:
+    """Refuse inputs whose headers say that they are arrays which they are not.
+
+    Parameters
+    ----------
+    first
+        The place of the first of them among the call's inputs.
+
+    Raises
+    ------
+    InvalidInputError
+        The headers are wrong, or the bytes are fewer or more than they say.
+    """
+    for index, each in enumerate(inputs, first):
+        array = parse_array_headers(each.headers)
+        size = memoryview(each.content).nbytes
+        if array is not None and array.nbytes != size:
+            raise wrong_array_size(f"input {index}", array, size)
+
+
+def wrong_array_size(what: str, array: ArraySpec, found: int | str) -> InvalidInputError:
+    """Make the error for an input that has not the bytes of the array that it is said to be."""
+    shown = f"{found:,}" if isinstance(found, int) else found
+    return InvalidInputError(
+        f"A {array.dtype} array of the shape {list(array.shape)} has {array.nbytes:,} bytes; {what} has {shown}.",
+        found=found,
+        expected=array.nbytes,
+    )
 
 
 def check_posix_entry(function: str, entry: str, signature: Signature) -> None:

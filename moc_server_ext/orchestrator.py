@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, Hierarchy, KeyValues
 from .admission import Admission
 from .buffers.channel import Channel
-from .buffers.exchange import ExchangeBuffer
+from .buffers.exchange import ExchangeBuffer, input_buffers
 from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
@@ -28,6 +28,7 @@ from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
     check_arguments,
     check_env,
+    check_inputs,
     check_limits,
     check_text_size,
     choose_start,
@@ -37,6 +38,7 @@ from .invocation import (
 from .model import (
     Activity,
     BoundImport,
+    CallInput,
     CallRequest,
     CallResult,
     Declaration,
@@ -211,6 +213,7 @@ class Orchestrator:
                     invocation,
                     source,
                     output,
+                    more_inputs=input_buffers(request.more_inputs),
                     services=self,
                     live=isinstance(input, Channel) or output is not None,
                     listener=stderr,
@@ -224,7 +227,7 @@ class Orchestrator:
                 output.close()
 
     def prepare(self, request: CallRequest) -> PreparedCall:
-        """Resolve a request once, for many calls; the errors of resolving come from here."""
+        """Resolve a request once, for many calls of one input each; the errors of resolving come from here."""
         target = self._target(request)
         return PreparedCall(self, self._seal(target, request, numbers_follow=True), target)
 
@@ -259,7 +262,7 @@ class Orchestrator:
         direct = target.template.mode is Mode.DIRECT
         arguments = tuple(map(str, numbers)) if direct else request.arguments
         request = replace(request, arguments=arguments, caller=parent.invocation.caller)
-        return self._child(parent, self._seal(target, request), request.input)
+        return self._child(parent, self._seal(target, request), request.input, request.more_inputs)
 
     def bound(self, parent: CallContext, wanted: BoundImport, numbers: tuple[Number, ...]) -> CallContext:
         """Resolve a call through an import that is bound to a function into a child context, as :meth:`nested` does.
@@ -293,9 +296,13 @@ class Orchestrator:
         if parent.depth >= parent.invocation.limits.call_depth:
             raise parent.limit_exceeded("call_depth", parent.depth + 1)
 
-    def _child(self, parent: CallContext, invocation: Invocation, input: Bytes) -> CallContext:
+    def _child(
+        self, parent: CallContext, invocation: Invocation, input: Bytes, more_inputs: tuple[CallInput, ...] = ()
+    ) -> CallContext:
         invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
-        return CallContext(invocation, ExchangeBuffer(input), services=self, parent=parent)
+        return CallContext(
+            invocation, ExchangeBuffer(input), more_inputs=input_buffers(more_inputs), services=self, parent=parent
+        )
 
     def activity(self) -> Activity:
         """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
@@ -334,7 +341,15 @@ class Orchestrator:
             output = SinkBuffer(streams.output, limit_bytes=limit, exceeded=beyond_limit(invocation, "output_bytes"))
         source = ExchangeBuffer(request.input) if streams.source is None else SourceBuffer(streams.source)
         source.headers.update(request.input_headers)
-        return CallContext(invocation, source, output, services=self, listener=streams.stderr, call_id=request.call_id)
+        return CallContext(
+            invocation,
+            source,
+            output,
+            more_inputs=input_buffers(request.more_inputs),
+            services=self,
+            listener=streams.stderr,
+            call_id=request.call_id,
+        )
 
     def _target(self, request: CallRequest) -> _Target:
         """Look up what a request names."""
@@ -386,6 +401,8 @@ class Orchestrator:
         """Check what the request says itself, and seal it with its target."""
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
+        if request.more_inputs:
+            check_inputs(request.more_inputs, first=1)
         if template.mode is Mode.POSIX:
             if not (arguments or env or limits or request.program):
                 return target.template_for(request.caller)

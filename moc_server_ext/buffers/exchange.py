@@ -6,15 +6,26 @@ A part is consumed only after the reader has taken it (:meth:`ExchangeBuffer.pee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..abc import Bytes
 from ..errors import ExchangeBufferError, MocError
+from ..model import CallInput
 
 _EMPTY = memoryview(b"")
 # A part costs the host more than its bytes. After so many, small ones are joined, up to a size that is cheap to grow.
 _PARTS_KEPT_APART = 1024
 _JOINED_BYTES = 256 << 10
+
+
+def input_buffers(inputs: Sequence[CallInput]) -> Sequence[ExchangeBuffer]:
+    """Make the buffers of inputs, complete and with their headers; most calls have no more than the first."""
+    if not inputs:
+        return ()
+    buffers = tuple(ExchangeBuffer(each.content) for each in inputs)
+    for buffer, each in zip(buffers, inputs, strict=True):
+        buffer.headers.update(each.headers)
+    return buffers
 
 
 class ExchangeBuffer:

@@ -14,12 +14,13 @@ from ..errors import InvalidInputError, LimitExceededError, MocError
 from ..invocation import (
     check_arguments,
     check_env,
+    check_inputs,
     check_text_size,
     choose_start,
     has_array,
     parse_numbers,
 )
-from ..model import Grants, Invocation, Limits, Mode, Number
+from ..model import CallInput, Grants, Invocation, Limits, Mode, Number
 from ..model.bound_imports import not_bound
 from ..model.exports import caller_signature, entry_name
 from ..verbs.commands import Verb
@@ -27,15 +28,16 @@ from ..verbs.compiling import module_of
 from ..verbs.completion import file_names
 from ..verbs.options import (
     allow_host_option,
-    dtype_option,
+    check_sources,
+    dtypes_option,
     entry_option,
     env_option,
-    input_array_headers,
-    input_file_option,
+    input_files_option,
     limit_option,
     mode_option,
     read_source,
-    shape_option,
+    shapes_option,
+    with_arrays,
 )
 from ..verbs.outcome import CallOutcome
 from .host import TerminalHost
@@ -52,9 +54,9 @@ if TYPE_CHECKING:
 @mode_option
 @entry_option
 @env_option
-@input_file_option
-@dtype_option
-@shape_option
+@input_files_option
+@dtypes_option
+@shapes_option
 @allow_host_option
 @limit_option("Set a limit, in either direction; waiting for stdin counts as time.")
 @click.argument("file", shell_complete=file_names)
@@ -67,9 +69,9 @@ def run(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
-    input_file: str | None,
-    dtype: str | None,
-    shape: tuple[int, ...] | None,
+    input_files: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    shapes: tuple[tuple[int, ...], ...],
     allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallOutcome:
@@ -80,10 +82,11 @@ def run(
     that it was allowed. Its exit code becomes this command's.
     """
     module = module_of(host, file).content
-    content = None if input_file is None else read_source(host, input_file)
+    check_sources(input_files)
+    given = [CallInput(read_source(host, each)) for each in input_files]
+    inputs = with_arrays(given or [CallInput(b"")], dtypes, shapes)
     name = PurePath(file).stem
-    headers = input_array_headers(dtype, shape)
-    result = _run(host, name, module, arguments, mode, entry, env, content, headers, allowed_hosts, limits)
+    result = _run(host, name, module, arguments, mode, entry, env, inputs, not given, allowed_hosts, limits)
     return CallOutcome(result, name)
 
 
@@ -95,12 +98,12 @@ def _run(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
-    content: bytes | None,
-    headers: Mapping[str, str],
+    inputs: list[CallInput],
+    reads_stdin: bool,
     allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallResult:
-    from ..buffers.exchange import ExchangeBuffer
+    from ..buffers.exchange import input_buffers
     from ..cluster import default_cache_directory
     from ..egress.network import Network
     from ..engines.wasi import PREVIEW1, UNSTABLE
@@ -117,15 +120,20 @@ def _run(
         if interface.bound_imports:
             raise not_bound(name, interface.bound_imports[0], engine.guest_modules)
         invocation = _resolve(
-            name, module, interface, arguments, mode, entry, env, allowed_hosts, limits, has_array(headers)
+            name, module, interface, arguments, mode, entry, env, allowed_hosts, limits, has_array(inputs[0].headers)
         )
-        source = StdinBuffer() if content is None else ExchangeBuffer(content)
-        source.headers.update(headers)
+        check_inputs(inputs[1:], first=1)
+        source, *more = input_buffers(inputs)
+        if reads_stdin:
+            source = StdinBuffer()
+            source.headers.update(inputs[0].headers)
         if host.settings.json:
-            return engine.run(CallContext(invocation, source, network=Network()), lambda: module)
+            context = CallContext(invocation, source, more_inputs=more, network=Network())
+            return engine.run(context, lambda: module)
         stdout = StreamBuffer(sys.stdout.buffer)
         try:
-            result = engine.run(TerminalContext(invocation, source, stdout, network=Network()), lambda: module)
+            context = TerminalContext(invocation, source, stdout, more_inputs=more, network=Network())
+            result = engine.run(context, lambda: module)
         except MocError:
             if stdout.broken:
                 raise BrokenPipeError from None

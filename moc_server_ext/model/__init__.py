@@ -18,7 +18,9 @@ from .arrays import (
     parse_shape,
 )
 from .calls import (
+    INPUTS_MAX,
     Activity,
+    CallInput,
     CallRecord,
     CallRequest,
     CallResult,
@@ -26,9 +28,11 @@ from .calls import (
     Invocation,
     result_from_json,
     result_to_json,
+    too_many_inputs,
 )
 from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
+from .mounts import Mount
 from .plans import MapReduce, RunRecord, RunState
 from .stored import BlobRecord, BufferRecord
 from .words import (
@@ -50,6 +54,7 @@ __all__ = [
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
     "GRANT_KINDS",
+    "INPUTS_MAX",
     "PREFIX_KINDS",
     "WASM_CONTENT_TYPE",
     "Activity",
@@ -57,6 +62,7 @@ __all__ = [
     "BlobRecord",
     "BoundImport",
     "BufferRecord",
+    "CallInput",
     "CallRecord",
     "CallRequest",
     "CallResult",
@@ -69,6 +75,7 @@ __all__ = [
     "MapReduce",
     "Mode",
     "ModuleInterface",
+    "Mount",
     "Number",
     "RunRecord",
     "RunState",
@@ -91,4 +98,5 @@ __all__ = [
     "parse_size",
     "result_from_json",
     "result_to_json",
+    "too_many_inputs",
 ]

@@ -7,15 +7,34 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..errors import InvalidInputError
 from .arrays import ArraySpec, parse_array_headers
 from .limits import Grants, Limits
+from .mounts import Mount
 from .words import Mode, Number
 
 if TYPE_CHECKING:
     import numpy
+
+
+INPUTS_MAX: Final = 64
+"""How many inputs one call may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallInput:
+    """One input of a call: what an input buffer holds from the start.
+
+    Parameters
+    ----------
+    headers
+        By lower-case name; ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    """
+
+    content: bytes | bytearray | memoryview
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,13 @@ class CallRequest:
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
     program
         What a posix guest finds as its own name (``argv[0]``); empty is the function's.
+    more_inputs
+        Input buffers 1 and on: ``api://input/1`` and so on.
+
+    Raises
+    ------
+    InvalidInputError
+        There are more than :data:`INPUTS_MAX` inputs.
     """
 
     function: str
@@ -54,6 +80,11 @@ class CallRequest:
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
     program: str = ""
+    more_inputs: tuple[CallInput, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.more_inputs) >= INPUTS_MAX:
+            raise too_many_inputs(1 + len(self.more_inputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +103,8 @@ class Invocation:
         ``argv[1:]`` in posix mode.
     program
         ``argv[0]`` in posix mode; `function` where nothing else was said.
+    mounts
+        Directories of the host that the guest may reach. Only doors on the machine of whoever asks make any.
     """
 
     function: str
@@ -87,6 +120,7 @@ class Invocation:
     deterministic: bool = False
     caller: str = "local"
     program: str = ""
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +240,7 @@ class CallRecord:
     result, exit_code
         As in :class:`CallResult`; None while it runs and if it failed.
     input_bytes, output_bytes
-        How many bytes of each there were, so far or in all.
+        How many bytes of each there were, so far or in all; of several inputs together.
     stderr
         The end of what the guest wrote to stderr, up to 4 KiB.
     error
@@ -276,6 +310,15 @@ class Activity:
     queued: int
     refused: int
     memory_bytes: int
+
+
+def too_many_inputs(found: int) -> InvalidInputError:
+    """Make the error for more inputs than a call can have."""
+    return InvalidInputError(
+        f"A call has at most {INPUTS_MAX} inputs; found {found}. Put what belongs together into one of them.",
+        found=found,
+        allowed=INPUTS_MAX,
+    )
 
 
 def result_to_json(result: Number | tuple[Number, ...] | None) -> Any:

@@ -323,6 +323,8 @@ def exchanges(gateway):
     yield value, 400, "GET", "zarr/%FF", {}
     yield call, 200, "POST", "functions/start/call", {"content": bytes(24), "headers": cube}
     yield call, 400, "POST", "functions/start/call", {"content": bytes(23), "headers": cube}
+    yield call, 200, "POST", "functions/start/call", {"files": [("a", b"one"), ("b", b"two")]}
+    yield call, 400, "POST", "functions/start/call", {"files": [("a", b"one")] * 65}
     yield key, 201, "PUT", "kv/%FF%00", {"content": b"value"}
     yield "/kv", 200, "GET", "kv?limit=5", {}
     yield "/kv", 200, "GET", f"kv?prefix_base64={base64.b64encode(bytes([255])).decode()[:2]}%3D%3D", {}

@@ -23,8 +23,20 @@ _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\uffff]{0,8192}")
 
 @CORE.function("get_input_buffer_id")
 def get_input_buffer_id(_call: CallContext) -> int:
-    """Give the id of the buffer that holds the call's input."""
+    """Give the id of the buffer that holds the call's input, or the first of several."""
     return INPUT_BUFFER_ID
+
+
+@CORE.function("get_input_buffer_count")
+def get_input_buffer_count(call: CallContext) -> int:
+    """Tell how many inputs the call has: at least 1, which may be empty."""
+    return call.input_count
+
+
+@CORE.function("get_input_buffer_id_at")
+def get_input_buffer_id_at(call: CallContext, index: int) -> int:
+    """Give the id of the buffer that holds one input, counted from 0; -EINVAL beyond the last."""
+    return call.input_handle(index)
 
 
 @CORE.function("get_output_buffer_id")
@@ -41,7 +53,7 @@ def create_exchange_buffer(call: CallContext) -> int:
 
 @CORE.function("free_buffer")
 def free_buffer(call: CallContext, buffer_id: int) -> int:
-    """Forget a buffer that this call made; -EBADF for others, -EPERM for its input and output."""
+    """Forget a buffer that this call made; -EBADF for others, -EPERM for its inputs and its output."""
     call.free_buffer(buffer_id)
     return 0
 
@@ -60,7 +72,7 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
     Returns
     -------
     int
-        Bytes written. -EBADF for an unknown buffer, -EPERM for one that is closed (such as the input), -ENOSPC when the
+        Bytes written. -EBADF for an unknown buffer, -EPERM for one that is closed (such as an input), -ENOSPC when the
         call's buffers have no room, -EFAULT as everywhere. Beyond the limit of the output the call ends.
     """
     buffer = call.buffer(buffer_id)
@@ -71,7 +83,7 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
 
 def _write(call: CallContext, buffer: ExchangeBuffer, buffer_id: int, ptr: int, length: int) -> int:
     part = call.memory.read(ptr, length)
-    if buffer_id > OUTPUT_BUFFER_ID:
+    if call.is_own(buffer_id):
         check_room(call, len(part))
     try:
         buffer.write(part)
@@ -140,10 +152,10 @@ def write_exchange_buffer_header(
     int
         0. -EINVAL for a name or value that HTTP does not allow (RFC 9110, 5.1 and 5.5), -E2BIG beyond 64 KiB of
         headers (each counts 32 bytes more than its name and value) or for a text that is longer than all of them,
-        -EPERM for the input, -EBADF for an unknown buffer, -EFAULT as everywhere.
+        -EPERM for an input, -EBADF for an unknown buffer, -EFAULT as everywhere.
     """
     buffer = call.buffer(buffer_id)
-    if buffer_id == INPUT_BUFFER_ID:
+    if call.is_input(buffer_id):
         raise GuestErrno(Errno.EPERM)
     name = read_text(call, name_ptr, name_length)
     value = read_text(call, value_ptr, value_length)
@@ -163,10 +175,10 @@ def write_exchange_buffer_status_code(call: CallContext, buffer_id: int, status_
     Returns
     -------
     int
-        0. -EINVAL for what is not within 100 to 599, -EPERM for the input, -EBADF for an unknown buffer.
+        0. -EINVAL for what is not within 100 to 599, -EPERM for an input, -EBADF for an unknown buffer.
     """
     buffer = call.buffer(buffer_id)
-    if buffer_id == INPUT_BUFFER_ID:
+    if call.is_input(buffer_id):
         raise GuestErrno(Errno.EPERM)
     if not 100 <= status_code <= 599:
         raise GuestErrno(Errno.EINVAL)

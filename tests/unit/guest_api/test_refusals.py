@@ -45,6 +45,7 @@ GRANTS = ("kv", "call", "blob", "register", "status", "export")
 
 # One call of each function that succeeds, with which a case differs in one thing.
 GOOD: dict[str, tuple[str | bytes | int, ...]] = {
+    "get_input_buffer_id_at": (0,),
     "free_buffer": (3,),
     "write_exchange_buffer": (2, b"part"),
     "read_exchange_buffer": (1, 8, 100),
@@ -153,6 +154,7 @@ def cases() -> Iterator[Case]:
         ("call_function", LimitExceededError("callee", "timeout_seconds", 1), Errno.ETIMEDOUT),
     ):
         yield Case(name, errno, failure=failure)
+    yield Case("get_input_buffer_id_at", Errno.EINVAL, (1,))
     yield Case("free_buffer", Errno.EPERM, (1,))
     yield Case("write_exchange_buffer", Errno.EPERM, (1, b"part"))
     yield Case("write_exchange_buffer", Errno.ENOSPC, (3, b"part"), "buffer", limits={"scratch_bytes": 3})

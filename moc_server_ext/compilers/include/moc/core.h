@@ -25,6 +25,11 @@ extern "C" {
 MOC_CORE("get_input_buffer_id") int32_t get_input_buffer_id(void);
 MOC_CORE("get_output_buffer_id") int32_t get_output_buffer_id(void);
 
+/* How many inputs the call has, at least 1, and the id of the one at `index`, from 0 on; -EINVAL beyond the last. The
+   first is that of get_input_buffer_id. */
+MOC_CORE("get_input_buffer_count") int32_t get_input_buffer_count(void);
+MOC_CORE("get_input_buffer_id_at") int32_t get_input_buffer_id_at(int32_t index);
+
 /* Make an empty buffer; its id. */
 MOC_CORE("create_exchange_buffer") int32_t create_exchange_buffer(void);
 MOC_CORE("free_buffer") int32_t free_buffer(int32_t id);
