@@ -100,13 +100,14 @@ def _run(
     limits: dict[str, Number],
 ) -> CallResult:
     from ..buffers.exchange import ExchangeBuffer
+    from ..buffers.streamed import SourceBuffer
     from ..cluster import default_cache_directory
     from ..egress.network import Network
     from ..engines.wasi import PREVIEW1, UNSTABLE
     from ..engines.wasm import WasmEngine
     from ..guest_api.context import CallContext
     from ..guest_api.core import CORE
-    from .streams import StdinBuffer, StreamBuffer, TerminalContext
+    from .streams import StreamBuffer, TerminalContext, stdin_parts
 
     if sys.stdout is None:
         raise InvalidInputError("Standard output is closed.")
@@ -116,7 +117,7 @@ def _run(
         invocation = _resolve(
             name, module, interface, arguments, mode, entry, env, allowed_hosts, limits, has_array(headers)
         )
-        source = StdinBuffer() if content is None else ExchangeBuffer(content)
+        source = SourceBuffer(stdin_parts()) if content is None else ExchangeBuffer(content)
         source.headers.update(headers)
         if host.settings.json:
             return engine.run(CallContext(invocation, source, network=Network()), lambda: module)
