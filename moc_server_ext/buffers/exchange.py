@@ -45,6 +45,7 @@ class ExchangeBuffer:
 
     __slots__ = (
         "_closed",
+        "_consumed",
         "_exceeded",
         "_headers",
         "_index",
@@ -70,6 +71,7 @@ class ExchangeBuffer:
         self._tail: bytearray | None = None
         self._index = 0
         self._offset = 0
+        self._consumed = 0
         self.status_code: int | None = None
 
     @property
@@ -93,6 +95,19 @@ class ExchangeBuffer:
     def full(self) -> bool:
         """Whether the writer should wait before the next part: in memory never."""
         return False
+
+    @property
+    def at_hand(self) -> int:
+        """Unread bytes that can be read at once."""
+        return self._size - self._consumed
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that is still to be read is :attr:`at_hand`: in memory always."""
+        return True
+
+    def take_in(self, limit_bytes: int) -> None:
+        """Fetch what is still to come until the buffer is :attr:`whole` or `limit_bytes` are at hand; may block."""
 
     async def readable(self) -> None:
         """Wait until the buffer is :attr:`ready`."""
@@ -150,6 +165,7 @@ class ExchangeBuffer:
     def advance(self, count: int) -> None:
         """Consume `count` bytes of the part that :meth:`peek` gave."""
         self._offset += count
+        self._consumed += count
         if self._index < len(self._parts) and self._offset >= len(self._parts[self._index]):
             self._index += 1
             self._offset = 0

@@ -104,13 +104,14 @@ def _run(
     limits: dict[str, Number],
 ) -> CallResult:
     from ..buffers.exchange import input_buffers
+    from ..buffers.streamed import SourceBuffer
     from ..cluster import default_cache_directory
     from ..egress.network import Network
     from ..engines.wasi import PREVIEW1, UNSTABLE
     from ..engines.wasm import WasmEngine
     from ..guest_api.context import CallContext
     from ..guest_api.core import CORE
-    from .streams import StdinBuffer, StreamBuffer, TerminalContext
+    from .streams import StreamBuffer, TerminalContext, stdin_parts
 
     if sys.stdout is None:
         raise InvalidInputError("Standard output is closed.")
@@ -125,7 +126,7 @@ def _run(
         check_inputs(inputs[1:], first=1)
         source, *more = input_buffers(inputs)
         if reads_stdin:
-            source = StdinBuffer()
+            source = SourceBuffer(stdin_parts())
             source.headers.update(inputs[0].headers)
         if host.settings.json:
             context = CallContext(invocation, source, more_inputs=more, network=Network())

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Final
 
+from ...buffers.channel import Channel
 from ...buffers.exchange import ExchangeBuffer
 from ...errors import ExchangeBufferError
 from ..context import INPUT_BUFFER_ID, OUTPUT_BUFFER_ID, CallContext
@@ -94,7 +95,10 @@ def _write(call: CallContext, buffer: ExchangeBuffer, buffer_id: int, ptr: int, 
 
 @CORE.function("read_exchange_buffer", waits="live")
 def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: int) -> int | Wait:
-    """Copy the next unread part of a buffer into guest memory; the next part of a live input is waited for.
+    """Copy unread bytes of a buffer into guest memory, or tell how many there are.
+
+    A live input is waited for: by a copy until there is something, by the question for the size until all of it is
+    there. Whoever wants to work on an input while it comes does not ask.
 
     Parameters
     ----------
@@ -106,26 +110,45 @@ def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: 
     Returns
     -------
     int
-        Bytes copied, or for `ptr` 0 the size of the part; 0 at the end of the buffer. -EMSGSIZE when the part is larger
-        than `capacity`: nothing is consumed, and the guest may ask again with more room. -EBADF for an unknown buffer,
-        -EFAULT as everywhere.
+        Bytes copied, at most `capacity`, which are read then; 0 at the end of the buffer. For `ptr` 0 the number of
+        unread bytes, and -ENOSPC when a live input is larger than the limit scratch_bytes: it can be read still.
+        -EBADF for an unknown buffer, -EFAULT as everywhere.
     """
     buffer = call.buffer(buffer_id)
+    if ptr == 0:
+        return _unread(call, buffer)
     if not buffer.ready:
         return Wait(buffer.readable, lambda _: _read(call, buffer, ptr, capacity))
     return _read(call, buffer, ptr, capacity)
 
 
+def _unread(call: CallContext, buffer: ExchangeBuffer) -> int | Wait:
+    if not buffer.whole:
+        buffer.take_in(call.invocation.limits.scratch_bytes)
+        if isinstance(buffer, Channel):
+            return Wait(buffer.taken_in, lambda _: _size(buffer))
+    return _size(buffer)
+
+
+def _size(buffer: ExchangeBuffer) -> int:
+    buffer.peek()  # An input that has failed says so here.
+    if not buffer.whole:
+        raise GuestErrno(Errno.ENOSPC)
+    return buffer.at_hand
+
+
 def _read(call: CallContext, buffer: ExchangeBuffer, ptr: int, capacity: int) -> int:
-    part = buffer.peek()
-    if ptr == 0:
-        return len(part)
-    if len(part) > capacity & 0xFFFF_FFFF:
-        raise GuestErrno(Errno.EMSGSIZE)
-    call.memory.write(ptr, part)
-    # Consumed last: a write outside the guest's memory must not lose the part.
-    buffer.advance(len(part))
-    return len(part)
+    buffer.peek()  # Fetches something where nothing is at hand.
+    room = min(capacity & 0xFFFF_FFFF, buffer.at_hand)
+    # First: a write outside the guest's memory must not lose what was read before.
+    call.memory.check(ptr, room)
+    done = 0
+    while done < room:
+        piece = buffer.peek()[: room - done]
+        call.memory.write(ptr + done, piece)
+        buffer.advance(len(piece))
+        done += len(piece)
+    return done
 
 
 @CORE.function("read_exchange_buffer_headers")

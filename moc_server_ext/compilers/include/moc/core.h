@@ -41,9 +41,9 @@ int32_t write_exchange_buffer_header(int32_t id, const char *name, int32_t name_
                                      int32_t value_length);
 MOC_CORE("write_exchange_buffer_status_code") int32_t write_exchange_buffer_status_code(int32_t id, int32_t status_code);
 
-/* Copy the next unread part to `bytes`, which has room for `capacity`: the number of bytes copied, 0 at the end. With
-   `bytes` NULL nothing is copied, and the number is the part's size; a part that is larger than `capacity` stays unread,
-   and the number is -EMSGSIZE. */
+/* Copy unread bytes to `bytes`, which has room for `capacity`: the number of bytes copied, 0 at the end. With `bytes`
+   NULL nothing is copied, and the number is how many are unread: of an input that is still coming, once all of it is
+   there. */
 MOC_CORE("read_exchange_buffer") int32_t read_exchange_buffer(int32_t id, void *bytes, int32_t capacity);
 
 /* The headers as a JSON object, in a new buffer. */
