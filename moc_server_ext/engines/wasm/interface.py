@@ -12,7 +12,7 @@ from wasmtime import _bindings
 from ...errors import InvalidModuleError, MissingImportError, nearest, oxford
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import ModuleInterface, Signature
-from ...model.exports import ARRAY_PREFIXES, array_type_error, is_array_export
+from ...model.exports import ARRAY_PREFIXES, RESET, array_type_error, is_array_export
 
 _TYPE_NAMES: Final = ("i32", "i64", "f32", "f64", "v128")
 # An interface is kept in memory and listed with its function; a module of some megabytes could have a million entries.
@@ -32,7 +32,7 @@ def read_interface(function: str, module: wasmtime.Module) -> ModuleInterface:
     ------
     InvalidModuleError
         There are more than 10,000 of them, or their names take more than 1 MiB. An export is declared an array function
-        and cannot be one.
+        and cannot be one, or is named ``moc_reset`` and cannot be called as that.
     """
     imports, exports = module.imports, module.exports
     entries = len(imports) + len(exports)
@@ -52,6 +52,13 @@ def read_interface(function: str, module: wasmtime.Module) -> ModuleInterface:
         exports_memory=any(each.name == "memory" and isinstance(each.type, wasmtime.MemoryType) for each in exports),
     )
     _check_array_functions(function, interface)
+    reset = interface.exports.get(RESET, Signature())
+    if reset != Signature():
+        raise InvalidModuleError(
+            function,
+            f"it exports {RESET!r} with the type {reset}, which is called after each call of a reusable function and "
+            f"so must have the type {Signature()}. Give it no parameters and no result, or another name.",
+        )
     return interface
 
 

@@ -13,7 +13,7 @@ import wasmtime
 from ...errors import EntryPointNotFoundError, InvalidInputError
 from ...guest_api.registry import GuestModule
 from ...model import ModuleInterface, Signature
-from ...model.exports import caller_signature, entry_name, is_array_export
+from ...model.exports import RESET, caller_signature, entry_name, is_array_export
 from . import capi
 from .disk_cache import Artifact
 from .interface import read_interface, resolve_imports
@@ -81,6 +81,8 @@ class Prepared:
         Bytes of its machine code.
     initialize
         What is called first in direct mode; None where there is no such export.
+    reset
+        What is called after each call before the instance serves another; None where there is no such export.
     """
 
     machine: Machine
@@ -94,6 +96,7 @@ class Prepared:
     imports_any: bool
     size: int
     initialize: Export | None
+    reset: Export | None
     _exports: dict[str, Export] = field(default_factory=dict)
     _linked: dict[bool, tuple[wasmtime.InstancePre, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -165,6 +168,7 @@ def prepare(
         imports_any=bool(imports),
         size=len(artifact.machine_code),
         initialize=None if initialize is None else Export(initialize.encode(), Signature()),
+        reset=Export(RESET.encode(), Signature()) if RESET in interface.exports else None,
     )
     prepared.pre_pointer(live=False)
     return prepared

@@ -1,7 +1,8 @@
 """Warm instances: one instance that answers many direct calls of one caller, for functions that say they are reusable.
 
 The store is synchronous, so a call costs a few microseconds. It ends at its deadline by the epoch, and Ctrl-C is seen
-at each tick. Modules that import waiting functions cannot run so; the engine gives them :class:`FreshInstances`.
+at each tick. Modules that import waiting functions cannot run so; the engine gives them the instances
+of the engine's pool.
 """
 
 from __future__ import annotations
@@ -187,8 +188,8 @@ class WarmGuest(_Closing):
             interrupt.release()
 
 
-class FreshInstances(_Closing):
-    """A :class:`WarmInstance` that makes a fresh instance for each call.
+class PooledInstances(_Closing):
+    """A :class:`WarmInstance` for modules that wait, whose instances are those of :mod:`.warm_pool`.
 
     Parameters
     ----------
