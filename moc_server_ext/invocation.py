@@ -37,8 +37,8 @@ def choose_entry(function: str, entry: str | None, exports: Mapping[str, Signatu
     """Choose the entry point: the export to call.
 
     The one that was named; else ``_start``; else the export named like the function; else the only exported function,
-    where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) and ``moc_reset`` do not count
-    unless there is nothing else. Array functions go by their names without the prefix of their exports.
+    where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) and ``moc_reset`` do not
+    count unless there is nothing else. Array functions go by their names without the prefix of their exports.
 
     Parameters
     ----------

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -458,34 +457,39 @@ class PreparedCall:
         if not self._warm:
             invocation = self._with_numbers(numbers)
             return self._orchestrator.run_resolved(invocation, ExchangeBuffer(b""), None, self._run_fresh).result
-        with self._instance() as instance:
-            return instance.call(*numbers)
+        instance = self._lend()
+        try:
+            result = instance.call(*numbers)
+        except BaseException as error:
+            self._take_back(instance, error)
+            raise
+        self._take_back(instance)
+        return result
 
     def _run_fresh(self, context: CallContext) -> CallResult:
         return self._orchestrator.engine.run(context, self._target.load)
 
     def _run_warm(self, context: CallContext) -> CallResult:
-        with self._instance() as instance:
-            return instance.run(context)
+        instance = self._lend()
+        try:
+            result = instance.run(context)
+        except BaseException as error:
+            self._take_back(instance, error)
+            raise
+        self._take_back(instance)
+        return result
 
-    @contextmanager
-    def _instance(self) -> Iterator[WarmInstance]:
-        """Lend a warm instance, which is given back unless its guest failed."""
-        orchestrator = self._orchestrator
+    def _lend(self) -> WarmInstance:
         try:
-            instance = self._idle.pop()
+            return self._idle.pop()
         except IndexError:
+            orchestrator = self._orchestrator
             orchestrator.admission.check_open()
-            instance = orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
-        try:
-            yield instance
-        except InvalidArgumentsError:
-            self._idle.append(instance)
-            raise
-        except BaseException:
-            instance.close()
-            raise
-        if instance.is_worn:
+            return orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
+
+    def _take_back(self, instance: WarmInstance, error: BaseException | None = None) -> None:
+        """Keep an instance for the next call, unless its guest failed or it is worn."""
+        if instance.is_worn or (error is not None and not isinstance(error, InvalidArgumentsError)):
             instance.close()
         else:
             self._idle.append(instance)

@@ -58,9 +58,7 @@ class WasmEngine:
         Others may write into the cache directory.
     """
 
-    def __init__(
-        self, modules: Sequence[GuestModule], *, cache_directory: Path, pool: WarmPool | None = None
-    ) -> None:
+    def __init__(self, modules: Sequence[GuestModule], *, cache_directory: Path, pool: WarmPool | None = None) -> None:
         self._guest_modules = tuple(modules)
         self._lock = threading.Lock()
         self._machines: dict[ProfileName, Machine] = {}
@@ -91,7 +89,9 @@ class WasmEngine:
         return self._modules.get(name, blob_id, lambda: content).interface
 
     def run(self, context: CallContext, load: Load) -> CallResult:
-        """Run a call to its end, on a fresh instance or, of a reusable function, on a warm one. Blocks; Ctrl-C on the main thread ends the call.
+        """Run a call to its end, on a fresh instance or, of a reusable function, on a warm one.
+
+        Blocks; Ctrl-C on the main thread ends the call.
 
         Parameters
         ----------

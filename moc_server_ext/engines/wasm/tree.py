@@ -15,7 +15,7 @@ from ...guest_api.registry import NestedCall, Wait, Waiting, Work
 from ...model import CallResult
 from .guest import SLICE_TICKS, CoroutineGuest
 from .prepared import Export, Prepared
-from .warm_pool import WarmPool
+from .warm_pool import WarmPool, tell_reset_failed
 
 Load = Callable[[], bytes]
 Resolve = Callable[[CallContext, Load], tuple[Prepared, Export]]
@@ -99,7 +99,7 @@ class CallTree:
         except MocError as error:
             if guest.resets:
                 outcome = self._resetting.pop()
-                self._pool.reset_failed(guest, error)
+                tell_reset_failed(guest.context, error)
             elif len(guests) == 1:
                 raise
             else:

@@ -36,7 +36,6 @@ CALLS_PER_INSTANCE: Final = 1000
 IDLE_SECONDS: Final = 60.0
 
 _SLOT_SHARE: Final = 4
-_BLAMED_KEPT: Final = 1024
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +96,6 @@ class WarmPool:
         self._memory_bytes = 0
         self._sweeper: threading.Thread | None = None
         self._closed = False
-        self._blamed: set[str] = set()
 
     @property
     def count(self) -> int:
@@ -144,18 +142,6 @@ class WarmPool:
         context = CallContext(ended.invocation, ExchangeBuffer(b""), services=ended.services, parent=ended)
         guest.reset(reset, context)
         return True
-
-    def reset_failed(self, guest: CoroutineGuest, error: MocError) -> None:
-        """Say, once for each module, that its instances cannot be kept, and why. The call itself has ended well."""
-        blob_id = guest.context.invocation.blob_id
-        with self._changed:
-            if blob_id in self._blamed:
-                return
-            if len(self._blamed) >= _BLAMED_KEPT:
-                self._blamed.clear()
-            self._blamed.add(blob_id)
-        _log.warning("No instance of function %r is used again: its %s failed. %s",
-                     guest.context.invocation.function, RESET, error.message)  # fmt: skip
 
     def take_back(self, guest: CoroutineGuest) -> None:
         """Keep the instance of a guest whose call, and whose reset, ended well; or close it."""
@@ -290,3 +276,10 @@ class WarmPool:
         """Seconds until the one that has waited longest has to go; None when none waits."""
         oldest = min((each.idle[0].since for each in self._shelves.values() if each.idle), default=None)
         return None if oldest is None else oldest + self._idle_seconds - time.monotonic()
+
+
+def tell_reset_failed(context: CallContext, error: MocError) -> None:
+    """Say in the log that an instance cannot be used again, and why. The call that it served has ended well."""
+    if not context.cancelled:
+        function = context.invocation.function
+        _log.warning("An instance of function %r is not used again: its %s failed. %s", function, RESET, error.message)
