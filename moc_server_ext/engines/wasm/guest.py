@@ -30,6 +30,12 @@ FIRST_SLICE_TICKS: Final = 2
 SLICE_TICKS: Final = 5
 _FOREVER: Final = 3600.0
 
+Use = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""Which calls an instance may serve: those of this function, caller and kind, as long as the function is this one.
+
+First function, caller, and how the instance was made and linked; then blob, grants, and whether it is deterministic.
+"""
+
 
 class _Slots(ctypes.Structure):
     _fields_ = (
@@ -198,7 +204,7 @@ class Guest:
     def _note_memory(self) -> None:
         """Measure the memory of a guest that is about to be suspended."""
         if self._memory is None:
-            self._noted_bytes = self._measure()
+            self._noted_bytes = self._measure() if self.prepared.interface.exports_memory else 0
         else:
             self._memory.measure()
 
@@ -277,7 +283,7 @@ class CoroutineGuest(Guest):
     ) -> None:
         super().__init__(prepared, context, memory_bytes)
         self.calls = 0
-        self.use: Any = None
+        self.use: Use | None = None
         self.waiting_for: Waiting | None = None
         self._answer: int | BaseException = 0
         self._host_function = ""
@@ -330,7 +336,9 @@ class CoroutineGuest(Guest):
 
     def rest(self) -> int:
         """Forget the call that was served; only :meth:`renew` and :meth:`close` may follow. Gives the memory held."""
-        self._noted_bytes = self._measure()
+        self._note_memory()
+        if self._memory is not None:
+            self._noted_bytes = self._memory.length
         self._let_go()
         del self.context
         self._answer = 0
@@ -341,7 +349,8 @@ class CoroutineGuest(Guest):
     def renew(self, context: CallContext, memory_bytes: int, entry: Export, numbers: tuple[Number, ...]) -> None:
         """Serve another call with the same instance; the parameters are those of a new guest."""
         self._take_up(context)
-        self._limit(memory_bytes)
+        if memory_bytes != self.memory_bytes:
+            self._limit(memory_bytes)
         self._begin(entry, numbers)
 
     def poll(self, slice_ticks: int = SLICE_TICKS) -> bool:

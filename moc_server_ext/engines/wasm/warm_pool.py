@@ -21,7 +21,7 @@ from ...guest_api.context import CallContext
 from ...model import Mode
 from ...model.exports import RESET
 from .array_calls import ArrayGuest
-from .guest import CoroutineGuest
+from .guest import CoroutineGuest, Use
 from .prepared import Export, Prepared
 
 WARM_INSTANCES: Final = 64
@@ -38,21 +38,6 @@ IDLE_SECONDS: Final = 60.0
 _SLOT_SHARE: Final = 4
 
 _log = logging.getLogger(__name__)
-
-
-class Use(NamedTuple):
-    """Which calls an instance may serve.
-
-    Parameters
-    ----------
-    of
-        Function, caller, and how the instance was linked and made.
-    what
-        What the function was when the instance was made: its blob, its grants, whether it is deterministic.
-    """
-
-    of: tuple[Any, ...]
-    what: tuple[Any, ...]
 
 
 class _Idle(NamedTuple):
@@ -90,7 +75,8 @@ class WarmPool:
         self._most = most
         self._most_bytes = most_bytes
         self._idle_seconds = idle_seconds
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._shelves: dict[tuple[Any, ...], _Shelf] = {}
         self._count = 0
         self._memory_bytes = 0
@@ -161,7 +147,7 @@ class WarmPool:
     def release(self, needed_bytes: int) -> None:
         """Let instances go, those that have waited longest first, until so much memory is free or none waits."""
         gone: list[CoroutineGuest] = []
-        with self._changed:
+        with self._lock:
             aim = max(0, self._memory_bytes - needed_bytes)
             while self._memory_bytes > aim and self._count:
                 gone.append(self._drop_oldest())
@@ -170,7 +156,7 @@ class WarmPool:
 
     def close(self) -> None:
         """Let all instances go, and those that are lent as they come back; idempotent."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             gone = [each.guest for shelf in self._shelves.values() for each in shelf.idle]
             self._shelves.clear()
@@ -187,7 +173,7 @@ class WarmPool:
         # Programs keep what they have read of their environment.
         if not invocation.reusable or invocation.mode is not Mode.DIRECT or invocation.env or not self._most:
             return None
-        return Use(
+        return (
             (invocation.function, invocation.caller, entry.takes_array, context.live and prepared.waits_live),
             (invocation.blob_id, invocation.grants, invocation.deterministic),
         )
@@ -203,32 +189,36 @@ class WarmPool:
         )
 
     def _take(self, use: Use, memory_bytes: int) -> CoroutineGuest | None:
-        found, gone = None, []
-        with self._changed:
-            shelf = self._shelves.get(use.of)
+        of, what = use
+        with self._lock:
+            shelf = self._shelves.get(of)
             if shelf is None:
                 return None
-            if shelf.what != use.what:
-                gone = [each.guest for each in shelf.idle]
-                self._forget(shelf.idle)
-                shelf.idle = []
-                shelf.what = use.what
-            elif shelf.idle and shelf.idle[-1].held_bytes <= memory_bytes:
-                idle = shelf.idle.pop()
-                self._forget([idle])
-                found = idle.guest
+            if shelf.what == what:
+                if not shelf.idle:
+                    return None
+                guest, held, _ = shelf.idle[-1]
+                if held > memory_bytes:
+                    return None
+                shelf.idle.pop()
+                self._count -= 1
+                self._memory_bytes -= held
+                return guest
+            gone, shelf.idle, shelf.what = shelf.idle, [], what
+            self._forget(gone)
         for each in gone:
-            each.close()
-        return found
+            each.guest.close()
+        return None
 
     def _keep(self, use: Use, idle: _Idle) -> list[CoroutineGuest]:
         """Put an instance where calls find it; gives those that must go for it, which may be itself."""
         gone: list[CoroutineGuest] = []
-        with self._changed:
-            shelf = self._shelves.get(use.of)
+        of, what = use
+        with self._lock:
+            shelf = self._shelves.get(of)
             if shelf is None:
-                shelf = self._shelves[use.of] = _Shelf(use.what)
-            if self._closed or shelf.what != use.what or idle.held_bytes > self._most_bytes:
+                shelf = self._shelves[of] = _Shelf(what)
+            if self._closed or shelf.what != what or idle.held_bytes > self._most_bytes:
                 return [idle.guest]
             if len(shelf.idle) >= INSTANCES_PER_CALLER:
                 gone.append(shelf.idle[0].guest)
@@ -258,7 +248,7 @@ class WarmPool:
         """Let instances go that nobody has asked for; ends when there are none."""
         while True:
             gone = []
-            with self._changed:
+            with self._lock:
                 left = self._until_due()
                 if left is not None and left > 0:
                     self._changed.wait(left)
