@@ -13,7 +13,7 @@ import pytest
 
 from moc_server_ext import compilers
 from moc_server_ext.cluster import Cluster
-from moc_server_ext.model import CallRequest
+from moc_server_ext.model import CallRequest, Declaration
 from support import clean_environment, register_samples
 
 
@@ -51,9 +51,14 @@ def test_the_python_examples_run(page, tmp_path):
         assert done.returncode == 0, f"{example}\n{done.stderr}"
 
 
+def c_example(page, part):
+    (source,) = (each for each in blocks(page("reference/guests.md").text, "c") if part in each)
+    return source
+
+
 @pytest.mark.timeout(400)
 def test_the_c_example_compiles_and_greets(page, tmp_path):
-    source, _ = blocks(page("reference/guests.md").text, "c")
+    source = c_example(page, "int greet(")
     module = compilers.compiler_for("c").compile(source, filename="greet.c", flags=["-Wall", "-Werror"])
     assert module.diagnostics == ""
     with Cluster.open(tmp_path / "storage") as cluster:
@@ -65,7 +70,7 @@ def test_the_c_example_compiles_and_greets(page, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
-    _, source = blocks(page("reference/guests.md").text, "c")
+    source = c_example(page, "MOC_CHUNK(scale)")
     module = compilers.compiler_for("c").compile(source, filename="scale.c", flags=["-Wall", "-Werror"])
     array = numpy.arange(6, dtype="float32").reshape(2, 3)
     headers = {"moc-dtype": "float32", "moc-shape": "[2,3]"}
@@ -73,6 +78,18 @@ def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
         cluster.functions.put("scale", module.content)
         result = cluster.call_sync(CallRequest("scale", ("2.5",), input=array.tobytes(), input_headers=headers))
     assert result.to_numpy().tolist() == (array * 2.5).tolist()
+
+
+@pytest.mark.timeout(400)
+def test_the_c_example_of_a_reusable_function_compiles_and_stays_warm(page, tmp_path):
+    source = c_example(page, "moc_reset(void)")
+    module = compilers.compiler_for("c").compile(source, filename="square.c", flags=["-Wall", "-Werror"])
+    with Cluster.open(tmp_path / "storage") as cluster:
+        cluster.functions.put("anything", module.content, Declaration(reusable=True))
+        assert [cluster.call_sync(CallRequest("anything", (text,))).result for text in ("12", "999", "-1")] == [
+            144, 998001, -1
+        ]  # fmt: skip
+        assert cluster.status()["warm"]["instances"] == 1
 
 
 def test_the_curl_examples_work(page, moc_server):
