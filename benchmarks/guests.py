@@ -166,8 +166,9 @@ def _restart(path: Path) -> Measurement:
     """Time the first call of a large module in a cluster that was just opened, with the module in the disk's cache."""
     module = _large_module()
 
-    def restarted(act: Callable[[Cluster], None]) -> float:
+    def restarted(act: Callable[[Cluster], None], before: Callable[[Cluster], None] = lambda _moc: None) -> float:
         with Cluster.open(path / "restart", cache_directory=path / "restart-modules") as moc:
+            before(moc)
             begin = time.perf_counter()
             act(moc)
             return time.perf_counter() - begin
@@ -176,13 +177,21 @@ def _restart(path: Path) -> Measurement:
         if moc.call_sync(CallRequest("large", ("3",), entry="f0", mode=Mode.DIRECT)).result is None:
             raise RuntimeError("the large module gave nothing")
 
-    restarted(lambda moc: moc.functions.put("large", module) and None)
+    def register(moc: Cluster) -> None:
+        moc.functions.put("large", module)
+        moc.functions.put("small", bytes(wasmtime.wat2wasm('(module (func (export "run")))')))
+
+    def warm_up(moc: Cluster) -> None:
+        moc.call_sync(CallRequest("small"))
+
+    restarted(register)
     taken_ms = statistics.median(restarted(call) for _ in range(2 * _ROUNDS)) * 1e3
+    own_ms = statistics.median(restarted(call, before=warm_up) for _ in range(2 * _ROUNDS)) * 1e3
     code_bytes = sum(each.stat().st_size for each in (path / "restart-modules").rglob("*") if each.is_file())
     return Measurement(
         f"first call after a restart of a known module of {len(module) / 1e6:.1f} MB (generated; "
         f"{code_bytes / 1e6:.1f} MB of machine code)",
-        f"{taken_ms:.1f} ms",
+        f"{taken_ms:.1f} ms ({own_ms:.1f} ms where another function was called before it)",
         "≤ 30 ms",
         taken_ms <= 30,
     )

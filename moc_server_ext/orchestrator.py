@@ -457,11 +457,17 @@ class PreparedCall:
         if not self._warm:
             invocation = self._with_numbers(numbers)
             return self._orchestrator.run_resolved(invocation, ExchangeBuffer(b""), None, self._run_fresh).result
-        instance = self._lend()
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            instance = self._make()
         try:
             result = instance.call(*numbers)
-        except BaseException as error:
-            self._take_back(instance, error)
+        except InvalidArgumentsError:
+            self._idle.append(instance)
+            raise
+        except BaseException:
+            instance.close()
             raise
         self._take_back(instance)
         return result
@@ -470,26 +476,27 @@ class PreparedCall:
         return self._orchestrator.engine.run(context, self._target.load)
 
     def _run_warm(self, context: CallContext) -> CallResult:
-        instance = self._lend()
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            instance = self._make()
         try:
             result = instance.run(context)
-        except BaseException as error:
-            self._take_back(instance, error)
+        except BaseException:
+            # Also when the input was no array: it may lie half in the guest's memory.
+            instance.close()
             raise
         self._take_back(instance)
         return result
 
-    def _lend(self) -> WarmInstance:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            orchestrator = self._orchestrator
-            orchestrator.admission.check_open()
-            return orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
+    def _make(self) -> WarmInstance:
+        orchestrator = self._orchestrator
+        orchestrator.admission.check_open()
+        return orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
 
-    def _take_back(self, instance: WarmInstance, error: BaseException | None = None) -> None:
-        """Keep an instance for the next call, unless its guest failed or it is worn."""
-        if instance.is_worn or (error is not None and not isinstance(error, InvalidArgumentsError)):
+    def _take_back(self, instance: WarmInstance) -> None:
+        """Keep an instance whose call ended well for the next one, unless it is worn."""
+        if instance.is_worn:
             instance.close()
         else:
             self._idle.append(instance)
