@@ -483,7 +483,7 @@ class PreparedCall:
         try:
             result = instance.run(context)
         except BaseException:
-            # Also when the input was no array: it may lie half in the guest's memory.
+            # Whatever it is: half of an input may lie in the guest's memory.
             instance.close()
             raise
         self._take_back(instance)

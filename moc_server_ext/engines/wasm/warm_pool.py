@@ -253,8 +253,8 @@ class WarmPool:
                 if left is not None and left > 0:
                     self._changed.wait(left)
                     left = self._until_due()
+                self._shelves = {of: shelf for of, shelf in self._shelves.items() if shelf.idle}
                 if left is None:
-                    self._shelves = {of: shelf for of, shelf in self._shelves.items() if shelf.idle}
                     self._sweeper = None
                     return
                 if left <= 0:
