@@ -419,7 +419,7 @@ class PreparedCall:
     def run(
         self, input: Bytes = b"", *, input_headers: Mapping[str, str] | None = None, scope: CallScope | None = None
     ) -> CallResult:
-        """Run once with `input` as input buffer 0: in a fresh instance, or a reusable array function in a warm one.
+        """Run once with `input` as input buffer 0: in a fresh instance, or a reusable direct function in a warm one.
 
         Parameters
         ----------
