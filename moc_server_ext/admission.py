@@ -32,16 +32,30 @@ PATIENT_QUEUE_SECONDS: Final = 60.0
 
 
 class Idle(Protocol):
-    """Memory that nobody uses now, and that can be had back."""
+    """Instances that wait for a call, and whose memory can be had back."""
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        ...
 
     @property
     def memory_bytes(self) -> int:
-        """How much it is."""
+        """How much memory they hold."""
         ...
 
     def release(self, needed_bytes: int) -> None:
         """Give so much of it back, or all; from any thread, at once."""
         ...
+
+
+class NoneIdle:
+    """No instance waits."""
+
+    count = memory_bytes = 0
+
+    def release(self, needed_bytes: int) -> None:
+        """Give nothing back."""
 
 
 class Place:
@@ -123,7 +137,7 @@ class Admission:
         self.places = places
         self.queue_limit = queued
         self.memory_bytes = memory_bytes
-        self._idle_memory = idle
+        self.idle: Idle = idle or NoneIdle()
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._active = 0
@@ -324,9 +338,8 @@ class Admission:
             granted = self._grant_turns() if self._waiting else ()
             if not self._live:
                 self._idle.notify_all()
-        idle = self._idle_memory
-        if idle is not None and (over := self._held_bytes + idle.memory_bytes - self.memory_bytes) > 0:
-            idle.release(over)
+        if (idle_bytes := self.idle.memory_bytes) and (over := self._held_bytes + idle_bytes - self.memory_bytes) > 0:
+            self.idle.release(over)
         for ticket in granted:
             ticket.wake()
         return spent

@@ -18,7 +18,6 @@ from .model import Activity, CallRequest, CallResult, Limits
 
 if TYPE_CHECKING:
     from .buffers.channel import Channel
-    from .engines.wasm import WarmPool
     from .observers import Observers
     from .orchestrator import Orchestrator, PreparedCall
     from .plans.runs import RunTable
@@ -66,14 +65,12 @@ class Cluster:
         orchestrator: Orchestrator,
         runs: RunTable,
         observers: Observers,
-        pool: WarmPool,
         closing: ExitStack,
     ) -> None:
         self.storage = storage
         self._orchestrator = orchestrator
         self._runs = runs
         self._observers = observers
-        self._pool = pool
         self._closing = closing
 
     @classmethod
@@ -145,6 +142,7 @@ class Cluster:
                 blobs=storage.blobs,
                 buffers=storage.buffers,
                 kv=storage.kv,
+                zarr=storage.zarr,
                 engine=engine,
                 limits=limits,
                 admission=Admission(
@@ -159,7 +157,7 @@ class Cluster:
             opening.callback(orchestrator.close)
             runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
-            return cls(storage, orchestrator, runs, observers, pool, opening.pop_all())
+            return cls(storage, orchestrator, runs, observers, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -276,17 +274,7 @@ class Cluster:
 
     def activity(self) -> Activity:
         """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
-        admission = self._orchestrator.admission
-        running = admission.running
-        return Activity(
-            running=running,
-            waiting=max(0, running - admission.active),
-            queued=admission.queued,
-            refused=admission.refused,
-            memory_bytes=admission.held_bytes,
-            warm_instances=self._pool.count,
-            warm_bytes=self._pool.memory_bytes,
-        )
+        return self._orchestrator.activity()
 
     def status(self) -> dict[str, Any]:
         """Tell what runs: version, process, instance id, storage, counts, limits."""
@@ -310,7 +298,7 @@ class Cluster:
                 "memory_bytes": admission.held_bytes,
                 "memory_budget_bytes": admission.memory_bytes,
             },
-            "warm": {"instances": self._pool.count, "memory_bytes": self._pool.memory_bytes},
+            "warm": {"instances": admission.idle.count, "memory_bytes": admission.idle.memory_bytes},
             "limits": self._orchestrator.limits.to_json(),
         }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from moc_server_ext.admission import Idle
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.errors import CancelledError, LimitExceededError, MocError, TrapError
@@ -72,6 +73,10 @@ def request(entry: str = "next", *arguments: str, **more: object) -> CallRequest
 
 def warm(moc: Cluster) -> dict[str, int]:
     return dict(moc.status()["warm"])
+
+
+def pool(moc: Cluster) -> Idle:
+    return moc._orchestrator.admission.idle
 
 
 def resident_bytes() -> int:
@@ -199,14 +204,15 @@ def test_memory_of_many_instances_is_given_back(tmp_path):
         before = resident_bytes()
         asyncio.run(every())
         assert warm(moc)["instances"] >= 20
-        moc._pool.release(1 << 40)
+        pool(moc).release(1 << 40)
         wait_until(lambda: resident_bytes() - before <= 16 * MIB)
 
 
 def test_a_cluster_that_closes_lets_all_instances_go(tmp_path):
     with opened(tmp_path) as moc:
         moc.call_sync(request())
-    assert (moc._pool.count, moc._pool.memory_bytes) == (0, 0)
+        assert pool(moc).count == 1
+    assert (pool(moc).count, pool(moc).memory_bytes) == (0, 0)
 
 
 def test_none_wait_where_none_may(tmp_path):
