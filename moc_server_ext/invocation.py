@@ -15,7 +15,7 @@ from typing import Final
 from .errors import EntryPointNotFoundError, InvalidArgumentsError, InvalidInputError
 from .model import ArraySpec, CallInput, Mode, Number, Signature, parse_limits
 from .model.arrays import parse_array_headers
-from .model.exports import ARRAY_PREFIX, entry_name, entry_names, is_array_export
+from .model.exports import ARRAY_PREFIX, RESET, entry_name, entry_names, is_array_export
 
 START: Final = "_start"
 
@@ -37,8 +37,8 @@ def choose_entry(function: str, entry: str | None, exports: Mapping[str, Signatu
     """Choose the entry point: the export to call.
 
     The one that was named; else ``_start``; else the export named like the function; else the only exported function,
-    where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) does not count unless there
-    is nothing else. Array functions go by their names without the prefix of their exports.
+    where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) and ``moc_reset`` do not
+    count unless there is nothing else. Array functions go by their names without the prefix of their exports.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def check_limits(limits: Mapping[str, Number]) -> dict[str, Number]:
 def _offered(exports: Mapping[str, Signature]) -> list[str]:
     """The names that a person may have meant; all of them when nothing else is left."""
     names = entry_names(exports)
-    own = [each for each in names if each != "_initialize" and not each.startswith("__")]
+    own = [each for each in names if each not in ("_initialize", RESET) and not each.startswith("__")]
     return [each for each in own if each not in _ALLOCATORS] or own or names
 
 

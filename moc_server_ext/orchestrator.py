@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -313,6 +312,8 @@ class Orchestrator:
             queued=self.admission.queued,
             refused=self.admission.refused,
             memory_bytes=self.admission.held_bytes,
+            warm_instances=self.admission.idle.count,
+            warm_bytes=self.admission.idle.memory_bytes,
         )
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -490,7 +491,7 @@ class PreparedCall:
     def run(
         self, input: Bytes = b"", *, input_headers: Mapping[str, str] | None = None, scope: CallScope | None = None
     ) -> CallResult:
-        """Run once with `input` as input buffer 0: in a fresh instance, or a reusable array function in a warm one.
+        """Run once with `input` as input buffer 0: in a fresh instance, or a reusable direct function in a warm one.
 
         Parameters
         ----------
@@ -528,33 +529,45 @@ class PreparedCall:
         if not self._warm:
             invocation = self._with_numbers(numbers)
             return self._orchestrator.run_resolved(invocation, ExchangeBuffer(b""), None, self._run_fresh).result
-        with self._instance() as instance:
-            return instance.call(*numbers)
-
-    def _run_fresh(self, context: CallContext) -> CallResult:
-        return self._orchestrator.engine.run(context, self._target.load)
-
-    def _run_warm(self, context: CallContext) -> CallResult:
-        with self._instance() as instance:
-            return instance.run(context)
-
-    @contextmanager
-    def _instance(self) -> Iterator[WarmInstance]:
-        """Lend a warm instance, which is given back unless its guest failed."""
-        orchestrator = self._orchestrator
         try:
             instance = self._idle.pop()
         except IndexError:
-            orchestrator.admission.check_open()
-            instance = orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
+            instance = self._make()
         try:
-            yield instance
+            result = instance.call(*numbers)
         except InvalidArgumentsError:
             self._idle.append(instance)
             raise
         except BaseException:
             instance.close()
             raise
+        self._take_back(instance)
+        return result
+
+    def _run_fresh(self, context: CallContext) -> CallResult:
+        return self._orchestrator.engine.run(context, self._target.load)
+
+    def _run_warm(self, context: CallContext) -> CallResult:
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            instance = self._make()
+        try:
+            result = instance.run(context)
+        except BaseException:
+            # Whatever it is: half of an input may lie in the guest's memory.
+            instance.close()
+            raise
+        self._take_back(instance)
+        return result
+
+    def _make(self) -> WarmInstance:
+        orchestrator = self._orchestrator
+        orchestrator.admission.check_open()
+        return orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
+
+    def _take_back(self, instance: WarmInstance) -> None:
+        """Keep an instance whose call ended well for the next one, unless it is worn."""
         if instance.is_worn:
             instance.close()
         else:

@@ -303,6 +303,8 @@ class Activity:
         Calls that were refused since the start, because there was too much work.
     memory_bytes
         Linear memory that all guests hold, as far as it is known.
+    warm_instances, warm_bytes
+        Instances of reusable functions that wait for their next call, and the linear memory that they hold.
     """
 
     running: int
@@ -310,6 +312,8 @@ class Activity:
     queued: int
     refused: int
     memory_bytes: int
+    warm_instances: int = 0
+    warm_bytes: int = 0
 
 
 def too_many_inputs(found: int) -> InvalidInputError:

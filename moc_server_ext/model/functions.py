@@ -98,7 +98,7 @@ class Declaration:
     limits
         Overrides of the server's default limits, downwards only.
     reusable
-        Whether a warm instance may serve several calls of one caller.
+        Whether a warm instance may serve several direct calls of one caller.
     deterministic
         Whether equal inputs give equal outputs (no clock, no random numbers).
     """

@@ -208,7 +208,7 @@ def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         allow_host_option,
         limit_option("Lower a limit of this function."),
-        click.option("--reusable", is_flag=True, help="A warm instance may serve several calls of one caller."),
+        click.option("--reusable", is_flag=True, help="A warm instance may serve several direct calls of one caller."),
         click.option("--deterministic", is_flag=True, help="Equal inputs give equal outputs: no clock, no random."),
     )
     for decorate in reversed(decorators):

@@ -57,9 +57,14 @@ def test_the_python_examples_run(page, tmp_path):
         assert done.returncode == 0, f"{example}\n{done.stderr}"
 
 
+def c_example(page, part):
+    (source,) = (each for each in blocks(page("reference/guests.md").text, "c") if part in each)
+    return source
+
+
 @pytest.mark.timeout(400)
 def test_the_c_example_compiles_and_greets(page, tmp_path):
-    source = example(page("reference/guests.md").text, "c", "int greet(void)")
+    source = c_example(page, "int greet(")
     module = compilers.compiler_for("c").compile(source, filename="greet.c", flags=["-Wall", "-Werror"])
     assert module.diagnostics == ""
     with Cluster.open(tmp_path / "storage") as cluster:
@@ -71,7 +76,7 @@ def test_the_c_example_compiles_and_greets(page, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
-    source = example(page("reference/guests.md").text, "c", "MOC_CHUNK(scale)")
+    source = c_example(page, "MOC_CHUNK(scale)")
     module = compilers.compiler_for("c").compile(source, filename="scale.c", flags=["-Wall", "-Werror"])
     array = numpy.arange(6, dtype="float32").reshape(2, 3)
     headers = {"moc-dtype": "float32", "moc-shape": "[2,3]"}
@@ -92,6 +97,17 @@ def test_the_examples_of_an_import_from_a_function_call_it(page, tmp_path, langu
         cluster.functions.put("maths", compilers.compiler_for("wat").compile(add, filename="maths.wat").content)
         cluster.functions.put("calc", module.content, Declaration(grants=Grants(frozenset({"call:maths"}))))
         assert cluster.call_sync(CallRequest("calc", ("14",))).result == 42
+
+
+def test_the_c_example_of_a_reusable_function_compiles_and_stays_warm(page, tmp_path):
+    source = c_example(page, "moc_reset(void)")
+    module = compilers.compiler_for("c").compile(source, filename="square.c", flags=["-Wall", "-Werror"])
+    with Cluster.open(tmp_path / "storage") as cluster:
+        cluster.functions.put("anything", module.content, Declaration(reusable=True))
+        assert [cluster.call_sync(CallRequest("anything", (text,))).result for text in ("12", "999", "-1")] == [
+            144, 998001, -1
+        ]  # fmt: skip
+        assert cluster.status()["warm"]["instances"] == 1
 
 
 def test_the_curl_examples_work(page, moc_server):

@@ -1,4 +1,4 @@
-"""An input that comes while the guest runs: whole for a guest that asks for its size first, piece by piece for others."""
+"""An input that comes while the guest runs: whole for who asks for its size first, piece by piece for others."""
 
 from __future__ import annotations
 

@@ -36,6 +36,12 @@ Answer = Number | tuple[Number, ...] | BaseException | None
 Write = Callable[[int, Any], None]
 """Writes a host function's numbers at the address that it was given for them."""
 
+Use = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""Which calls an instance may serve: those of this function, caller and kind, as long as the function is this one.
+
+First function, caller, and how the instance was made and linked; then blob, grants, and whether it is deterministic.
+"""
+
 
 class _Slots(ctypes.Structure):
     _fields_ = (
@@ -75,16 +81,13 @@ class Guest:
     """
 
     __slots__ = ("_at", "_cause", "_context_pointer", "_current", "_failed_in", "_memory", "_noted_bytes", "_slots",
-                 "_store", "bound",
+                 "_store", "_wasi", "bound",
                  "context", "exit_code", "memory_bytes", "prepared", "stopped")  # fmt: skip
 
     def __init__(self, prepared: Prepared, context: CallContext, memory_bytes: int) -> None:
         machine = prepared.machine
         self.prepared = prepared
-        self.context = context
-        self.memory_bytes = memory_bytes
         self.bound = False
-        self.exit_code: int | None = None
         self.stopped: BaseException | None = None
         self._current = machine.current
         self._cause: BaseException | None = None
@@ -93,25 +96,44 @@ class Guest:
         self._noted_bytes = 0
         self._slots = _Slots()
         self._at = ctypes.addressof(self._slots)
-        if prepared.uses_wasi or context.invocation.mode is Mode.POSIX:
-            context.wasi = WasiState(context)
         store = self._store = capi.store_new(machine.pointer, None, None)
         self._context_pointer = capi.store_context(store)
-        # The library counts each memory and each table by itself, and the limits hold for all of them together.
-        memories, tables = prepared.memories, prepared.tables
-        capi.store_limiter(store, memory_bytes // memories, LARGE_TABLE_ELEMENTS // tables, 1, tables, memories)
-        capi.set_epoch_deadline(self._context_pointer, FIRST_SLICE_TICKS)
         capi.store_epoch_callback(store, machine.epoch_callback, None, None)
+        self._take_up(context)
+        self._limit(memory_bytes)
+
+    def _take_up(self, context: CallContext) -> None:
+        """Serve this call, with a WASI state of its own."""
+        self.context = context
+        self.exit_code: int | None = None
+        self._wasi: WasiState | None = None
+        if self.prepared.uses_wasi or context.invocation.mode is Mode.POSIX:
+            self._wasi = context.wasi = WasiState(context)
+
+    def _limit(self, memory_bytes: int) -> None:
+        """Set how much memory the instance may grow to, and let its first slice begin."""
+        self.memory_bytes = memory_bytes
+        # The library counts each memory and each table by itself, and the limits hold for all of them together.
+        memories, tables = self.prepared.memories, self.prepared.tables
+        capi.store_limiter(self._store, memory_bytes // memories, LARGE_TABLE_ELEMENTS // tables, 1, tables, memories)
+        capi.set_epoch_deadline(self._context_pointer, FIRST_SLICE_TICKS)
+
+    def _let_go(self) -> None:
+        """Give up what belongs to the call that was served: its files, and its sight of the guest's memory."""
+        if self._memory is not None:
+            self._memory.detach()
+            self._memory = None
+            self.bound = False
+        if self._wasi is not None:
+            self._wasi.close_all()
+            self._wasi = None
 
     def close(self) -> None:
         """Give the store back, which ends a guest that has not ended; idempotent."""
         if self._store:
-            if self._memory is not None:
-                self._memory.detach()
+            self._let_go()
             capi.store_delete(self._store)
             self._store = 0
-            if self.context.wasi is not None:
-                self.context.wasi.close_all()
 
     # -- called back from inside --------------------------------------------------------------------------------------
 
@@ -188,7 +210,7 @@ class Guest:
     def _note_memory(self) -> None:
         """Measure the memory of a guest that is about to be suspended."""
         if self._memory is None:
-            self._noted_bytes = self._measure()
+            self._noted_bytes = self._measure() if self.prepared.interface.exports_memory else 0
         else:
             self._memory.measure()
 
@@ -245,10 +267,17 @@ class CoroutineGuest(Guest):
         The numbers that the entry point returned.
     began_ns
         ``time.perf_counter_ns()`` at the start.
+    calls
+        How many calls the instance has begun to serve.
+    use
+        Which calls the instance may serve after this one; None for no other.
+    resets
+        Whether the polls run the module's reset, and no longer the call.
     """
 
-    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_resume_at", "_sign", "_slice_began",
-                 "_slice_ticks", "_values", "_wanted", "began_ns", "result", "waiting_for")  # fmt: skip
+    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_rests", "_resume_at", "_sign",
+                 "_slice_began", "_slice_ticks", "_values", "_wanted", "began_ns", "calls", "resets",
+                 "result", "use", "waiting_for")  # fmt: skip
 
     def __init__(
         self,
@@ -259,10 +288,9 @@ class CoroutineGuest(Guest):
         numbers: tuple[Number, ...],
     ) -> None:
         super().__init__(prepared, context, memory_bytes)
-        prepared.machine.ticker.enter()
-        self.began_ns = time.perf_counter_ns()
+        self.calls = 0
+        self.use: Use | None = None
         self.waiting_for: Waiting | None = None
-        self.result: Number | tuple[Number, ...] | None = None
         self._answer: Answer = None
         self._host_function = ""
         self._sign = 1
@@ -270,8 +298,7 @@ class CoroutineGuest(Guest):
         self._slice_began = 0.0
         self._slice_ticks = FIRST_SLICE_TICKS
         self._values: Any = None
-        self._wanted: Export | None = None
-        self._calls = [(entry, numbers)]
+        self._begin(entry, numbers)
         if prepared.initialize is not None and context.invocation.mode is Mode.DIRECT:
             self._calls.append((prepared.initialize, ()))
         at = self._at
@@ -279,14 +306,58 @@ class CoroutineGuest(Guest):
             prepared.pre_pointer(context.live), self._context_pointer, at + INSTANCE, at + TRAP, at + ERROR
         )
 
+    def _begin(self, entry: Export, numbers: tuple[Number, ...]) -> None:
+        self.prepared.machine.ticker.enter()
+        self.began_ns = time.perf_counter_ns()
+        self.calls += 1
+        self.result: Number | tuple[Number, ...] | None = None
+        self.resets = self._rests = False
+        self._wanted: Export | None = None
+        self._calls = [(entry, numbers)]
+
     def close(self) -> None:
         """End the guest wherever it is and give its memory back; idempotent."""
         if self._future:
             capi.future_delete(self._future)
             self._future = 0
-        if self._store:
+        if self._store and not self._rests:
             self.prepared.machine.ticker.leave()
         super().close()
+
+    # -- one instance, several calls ----------------------------------------------------------------------------------
+
+    def reset(self, export: Export, context: CallContext) -> None:
+        """Let the polls that follow run what makes an instance that has served its call ready for the next.
+
+        Parameters
+        ----------
+        context
+            A call of its own: what the reset reads and writes is none of the call that was served.
+        """
+        self._let_go()
+        self._take_up(context)
+        self.resets = True
+        self._wanted = None
+        self._calls = [(export, ())]
+
+    def rest(self) -> int:
+        """Forget the call that was served; only :meth:`renew` and :meth:`close` may follow. Gives the memory held."""
+        self._note_memory()
+        if self._memory is not None:
+            self._noted_bytes = self._memory.length
+        self._let_go()
+        del self.context
+        self._answer = 0
+        self._rests = True
+        self.prepared.machine.ticker.leave()
+        return self.memory_held
+
+    def renew(self, context: CallContext, memory_bytes: int, entry: Export, numbers: tuple[Number, ...]) -> None:
+        """Serve another call with the same instance; the parameters are those of a new guest."""
+        self._take_up(context)
+        if memory_bytes != self.memory_bytes:
+            self._limit(memory_bytes)
+        self._begin(entry, numbers)
 
     def poll(self, slice_ticks: int = SLICE_TICKS) -> bool:
         """Run until the guest is done (True), waits, or has computed for a slice (False).

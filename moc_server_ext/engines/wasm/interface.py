@@ -12,7 +12,7 @@ from wasmtime import _bindings
 from ...errors import InvalidModuleError, MissingImportError, nearest, oxford
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import BoundImport, ModuleInterface, Signature
-from ...model.exports import ARRAY_PREFIXES, array_type_error, is_array_export
+from ...model.exports import ARRAY_PREFIXES, RESET, array_type_error, is_array_export
 from .values import is_numeric
 
 _TYPE_NAMES: Final = ("i32", "i64", "f32", "f64", "v128")
@@ -41,8 +41,8 @@ def read_interface(function: str, module: wasmtime.Module, provided: Collection[
     ------
     InvalidModuleError
         There are more than 10,000 of them, or their names take more than 1 MiB. An export is declared an array function
-        and cannot be one. More than 1,000 imports are left for functions to provide, or they have more than 10,000
-        parameters and results.
+        and cannot be one, or is named ``moc_reset`` and cannot be called as that. More than 1,000 imports are left for
+        functions to provide, or they have more than 10,000 parameters and results.
     MissingImportError
         Such an import has types that are no numbers, or is there twice, with two types.
     """
@@ -66,6 +66,13 @@ def read_interface(function: str, module: wasmtime.Module, provided: Collection[
         bound_imports=_bound_imports(function, found, provided),
     )
     _check_array_functions(function, interface)
+    reset = interface.exports.get(RESET, Signature())
+    if reset != Signature():
+        raise InvalidModuleError(
+            function,
+            f"it exports {RESET!r} with the type {reset}, which is called after each call of a reusable function and "
+            f"so must have the type {Signature()}. Give it no parameters and no result, or another name.",
+        )
     return interface
 
 

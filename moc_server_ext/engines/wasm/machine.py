@@ -49,11 +49,13 @@ class Machine:
     ----------
     current
         The guest that runs on the calling thread.
+    slots
+        How many guests it can hold.
     """
 
     def __init__(self, profile: ProfileName, modules: Sequence[GuestModule]) -> None:
         self.profile: ProfileName = profile
-        self.engine = make_engine(profile)
+        self.engine, self.slots = make_engine(profile)
         self.pointer = capi.address(self.engine.ptr())
         self.current = current = Current()
         # The clock's thread holds the engine and not the machine: what is let go of is gone at once, without a ring.

@@ -14,7 +14,7 @@ from ...errors import EntryPointNotFoundError, InvalidInputError, InvalidModuleE
 from ...guest_api.bound import bound_function
 from ...guest_api.registry import GuestModule
 from ...model import ModuleInterface, Signature
-from ...model.exports import caller_signature, entry_name, is_array_export
+from ...model.exports import RESET, caller_signature, entry_name, is_array_export
 from .disk_cache import Artifact
 from .interface import read_interface, resolve_imports
 from .machine import BoundFunctions, Linked, Machine
@@ -83,6 +83,8 @@ class Prepared:
         What is called first in direct mode; None where there is no such export.
     bound
         What its imports call that are bound to functions; each call asks anew which functions these are.
+    reset
+        What is called after each call before the instance serves another; None where there is no such export.
     """
 
     machine: Machine
@@ -96,6 +98,7 @@ class Prepared:
     imports_any: bool
     size: int
     initialize: Export | None
+    reset: Export | None
     bound: BoundFunctions = field(default_factory=dict)
     _exports: dict[str, Export] = field(default_factory=dict)
     _linked: dict[bool, Linked] = field(default_factory=dict)
@@ -178,6 +181,7 @@ def prepare(
         size=len(artifact.machine_code),
         initialize=None if initialize is None else Export(initialize.encode(), Signature()),
         bound=bound,
+        reset=Export(RESET.encode(), Signature()) if RESET in interface.exports else None,
     )
     prepared.pre_pointer(live=False)
     return prepared

@@ -227,6 +227,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                     ("running", "active", "places", "queued", "queue", "memory_bytes", "memory_budget_bytes"), _COUNT
                 )
             ),
+            "warm": _object(dict.fromkeys(("instances", "memory_bytes"), _COUNT)),
             "limits": _ref("Limits"),
         }
     ),
