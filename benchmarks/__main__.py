@@ -20,7 +20,7 @@ REPORT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 Finding = Comparison | Measurement
 
-_SIDE_BY_SIDE = ("runtime", "storage", "plans")
+_SIDE_BY_SIDE = ("runtime", "guests", "storage", "plans")
 _DOORS = ("calls", "mixed", "waiting", "magics", "overload", "fairness", "streams", "arrays")
 
 

@@ -5,6 +5,8 @@ network is not), how many may queue for that, and how many bytes of linear memor
 and one that has nothing active need not queue at all, as long as there are few of them: whoever computes shares the
 processors with it from then on.
 
+Instances that wait warm for a call count in that memory too, and go before any call has to.
+
 Only calls from outside come here. Calls that guests make draw on their root call's place, and the tasks of plans are
 bounded by their executor.
 """
@@ -18,7 +20,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from .errors import MemoryBudgetError, MocError, OverloadedError, UnavailableError
 
@@ -27,6 +29,33 @@ QUEUE_SECONDS: Final = 4.0
 
 PATIENT_QUEUE_SECONDS: Final = 60.0
 """The same for a caller with a thread of its own, which nobody tries again for."""
+
+
+class Idle(Protocol):
+    """Instances that wait for a call, and whose memory can be had back."""
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory they hold."""
+        ...
+
+    def release(self, needed_bytes: int) -> None:
+        """Give so much of it back, or all; from any thread, at once."""
+        ...
+
+
+class NoneIdle:
+    """No instance waits."""
+
+    count = memory_bytes = 0
+
+    def release(self, needed_bytes: int) -> None:
+        """Give nothing back."""
 
 
 class Place:
@@ -100,12 +129,15 @@ class Admission:
         Calls that may wait; one more is refused at once.
     memory_bytes
         Linear memory that all guests may hold together.
+    idle
+        What is given back when guests need that memory.
     """
 
-    def __init__(self, places: int, queued: int, *, memory_bytes: int) -> None:
+    def __init__(self, places: int, queued: int, *, memory_bytes: int, idle: Idle | None = None) -> None:
         self.places = places
         self.queue_limit = queued
         self.memory_bytes = memory_bytes
+        self.idle: Idle = idle or NoneIdle()
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._active = 0
@@ -306,6 +338,8 @@ class Admission:
             granted = self._grant_turns() if self._waiting else ()
             if not self._live:
                 self._idle.notify_all()
+        if (idle_bytes := self.idle.memory_bytes) and (over := self._held_bytes + idle_bytes - self.memory_bytes) > 0:
+            self.idle.release(over)
         for ticket in granted:
             ticket.wake()
         return spent

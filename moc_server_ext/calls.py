@@ -204,7 +204,7 @@ class _Running:
             state=CallState.RUNNING,
             started_at=self.started_at,
             duration_us=self._elapsed_us(),
-            input_bytes=context.input.size,
+            input_bytes=context.input_bytes,
             output_bytes=context.output.size,
             stderr=bytes(context.stderr[-STDERR_BYTES_KEPT:]),
         )
@@ -230,7 +230,7 @@ class _Running:
             duration_us=duration_us,
             result=result,
             exit_code=exit_code,
-            input_bytes=context.input.size,
+            input_bytes=context.input_bytes,
             output_bytes=context.output.size,
             stderr=bytes(context.stderr[-STDERR_BYTES_KEPT:]) if context.stderr else b"",
             error=error,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, LocalHierarchy, Observer, Runs
 from .model import Activity, CallRequest, CallResult, Limits
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .plans.runs import RunTable
     from .scope import CallScope
     from .storage import Storage
+
+# Of the memory that all guests may hold: what waits must not be most of it.
+_WARM_SHARE: Final = 4
 
 
 def default_storage_path() -> Path:
@@ -80,6 +83,7 @@ class Cluster:
         concurrent_calls: int | None = None,
         queued_calls: int = 1024,
         memory_bytes: int | None = None,
+        warm_instances: int = 64,
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -98,6 +102,8 @@ class Cluster:
             How many more may wait for their turn.
         memory_bytes
             Linear memory that all guests may hold together; half of what the machine or container has when not given.
+        warm_instances
+            How many instances of reusable functions may wait for their next call.
 
         Raises
         ------
@@ -111,7 +117,7 @@ class Cluster:
         from .calls import CallTable
         from .egress.network import Network
         from .engines.wasi import PREVIEW1, UNSTABLE
-        from .engines.wasm import WasmEngine
+        from .engines.wasm import WarmPool, WasmEngine
         from .functions import FunctionTable
         from .guest_api.core import CORE
         from .observers import Observers
@@ -124,13 +130,15 @@ class Cluster:
         with ExitStack() as opening:
             storage = Storage.open(default_storage_path() if path is None else Path(path))
             opening.callback(storage.close)
+            budget_bytes = memory_bytes or usable_bytes() // 2
+            pool = WarmPool(warm_instances, most_bytes=budget_bytes // _WARM_SHARE)
             engine = WasmEngine(
-                [CORE, PREVIEW1, UNSTABLE], cache_directory=cache_directory or default_cache_directory()
+                [CORE, PREVIEW1, UNSTABLE], cache_directory=cache_directory or default_cache_directory(), pool=pool
             )
             opening.callback(engine.close)
             observers = Observers()
             orchestrator = Orchestrator(
-                functions=FunctionTable(storage.names, engine.inspect),
+                functions=FunctionTable(storage.names, engine.inspect, engine.guest_modules),
                 blobs=storage.blobs,
                 buffers=storage.buffers,
                 kv=storage.kv,
@@ -140,7 +148,8 @@ class Cluster:
                 admission=Admission(
                     concurrent_calls or 2 * processors() + 4,
                     queued_calls,
-                    memory_bytes=memory_bytes or usable_bytes() // 2,
+                    memory_bytes=budget_bytes,
+                    idle=pool,
                 ),
                 network=Network(),
                 calls=CallTable(observers),
@@ -289,6 +298,7 @@ class Cluster:
                 "memory_bytes": admission.held_bytes,
                 "memory_budget_bytes": admission.memory_bytes,
             },
+            "warm": {"instances": admission.idle.count, "memory_bytes": admission.idle.memory_bytes},
             "limits": self._orchestrator.limits.to_json(),
         }
 

@@ -72,6 +72,9 @@ class MocExtension(ExtensionApp):
     memory_bytes = Integer(
         0, min=0, help="Memory that all guests may hold together; 0 is half of what the machine or container has."
     ).tag(config=True)
+    warm_instances = Integer(
+        64, min=0, help="Instances of reusable functions that may wait for their next call; 0 keeps none."
+    ).tag(config=True)
     limits = Dict(
         help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
     ).tag(config=True)
@@ -121,6 +124,7 @@ class MocExtension(ExtensionApp):
             concurrent_calls=self.concurrent_calls or None,
             queued_calls=self.queued_calls,
             memory_bytes=self.memory_bytes or None,
+            warm_instances=self.warm_instances,
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .errors import EntryPointNotFoundError, InvalidArgumentsError, InvalidInputError
-from .model import Mode, Mount, Number, Signature, parse_limits
+from .model import ArraySpec, CallInput, Mode, Mount, Number, Signature, parse_limits
 from .model.arrays import parse_array_headers
-from .model.exports import ARRAY_PREFIX, entry_name, entry_names, is_array_export
+from .model.exports import ARRAY_PREFIX, RESET, entry_name, entry_names, is_array_export
 
 START: Final = "_start"
 
@@ -37,8 +37,8 @@ def choose_entry(function: str, entry: str | None, exports: Mapping[str, Signatu
     """Choose the entry point: the export to call.
 
     The one that was named; else ``_start``; else the export named like the function; else the only exported function,
-    where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) does not count unless there
-    is nothing else. Array functions go by their names without the prefix of their exports.
+    where what toolchains add (``_initialize``, names that begin with ``__``, the allocator) and ``moc_reset`` do not
+    count unless there is nothing else. Array functions go by their names without the prefix of their exports.
 
     Parameters
     ----------
@@ -102,6 +102,36 @@ def choose_start(
 def has_array(headers: Mapping[str, str]) -> bool:
     """Tell whether an input with these lower-case headers is an array; InvalidInputError when they are wrong."""
     return bool(headers) and parse_array_headers(headers) is not None
+
+
+def check_inputs(inputs: Sequence[CallInput], *, first: int = 0) -> None:
+    """Refuse inputs whose headers say that they are arrays which they are not.
+
+    Parameters
+    ----------
+    first
+        The place of the first of them among the call's inputs.
+
+    Raises
+    ------
+    InvalidInputError
+        The headers are wrong, or the bytes are fewer or more than they say.
+    """
+    for index, each in enumerate(inputs, first):
+        array = parse_array_headers(each.headers)
+        size = memoryview(each.content).nbytes
+        if array is not None and array.nbytes != size:
+            raise wrong_array_size(f"input {index}", array, size)
+
+
+def wrong_array_size(what: str, array: ArraySpec, found: int | str) -> InvalidInputError:
+    """Make the error for an input that has not the bytes of the array that it is said to be."""
+    shown = f"{found:,}" if isinstance(found, int) else found
+    return InvalidInputError(
+        f"A {array.dtype} array of the shape {list(array.shape)} has {array.nbytes:,} bytes; {what} has {shown}.",
+        found=found,
+        expected=array.nbytes,
+    )
 
 
 def check_posix_entry(function: str, entry: str, signature: Signature) -> None:
@@ -207,7 +237,7 @@ def check_limits(limits: Mapping[str, Number]) -> dict[str, Number]:
 def _offered(exports: Mapping[str, Signature]) -> list[str]:
     """The names that a person may have meant; all of them when nothing else is left."""
     names = entry_names(exports)
-    own = [each for each in names if each != "_initialize" and not each.startswith("__")]
+    own = [each for each in names if each not in ("_initialize", RESET) and not each.startswith("__")]
     return [each for each in own if each not in _ALLOCATORS] or own or names
 
 

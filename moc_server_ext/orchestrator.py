@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,7 +17,7 @@ from typing import Protocol, Self
 from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, Hierarchy, KeyValues
 from .admission import Admission
 from .buffers.channel import Channel
-from .buffers.exchange import ExchangeBuffer
+from .buffers.exchange import ExchangeBuffer, input_buffers
 from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
@@ -35,6 +34,7 @@ from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
     check_arguments,
     check_env,
+    check_inputs,
     check_limits,
     check_mounts,
     check_text_size,
@@ -44,6 +44,8 @@ from .invocation import (
 )
 from .model import (
     Activity,
+    BoundImport,
+    CallInput,
     CallRequest,
     CallResult,
     Declaration,
@@ -55,6 +57,7 @@ from .model import (
     Number,
     Signature,
 )
+from .model.bound_imports import check_bound_import, not_bound
 from .model.exports import caller_signature, entry_name, is_array_export
 from .scope import CallScope
 
@@ -220,6 +223,7 @@ class Orchestrator:
                     invocation,
                     source,
                     output,
+                    more_inputs=input_buffers(request.more_inputs),
                     services=self,
                     live=isinstance(input, Channel) or output is not None,
                     listener=stderr,
@@ -233,7 +237,7 @@ class Orchestrator:
                 output.close()
 
     def prepare(self, request: CallRequest) -> PreparedCall:
-        """Resolve a request once, for many calls; the errors of resolving come from here."""
+        """Resolve a request once, for many calls of one input each; the errors of resolving come from here."""
         target = self._target(request)
         return PreparedCall(self, self._seal(target, request, numbers_follow=True), target)
 
@@ -248,7 +252,7 @@ class Orchestrator:
 
     # -- for guests ---------------------------------------------------------------------------------------------------
 
-    def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[int, ...] = ()) -> CallContext:
+    def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[Number, ...] = ()) -> CallContext:
         """Resolve a call made by a guest into a child context.
 
         The child has the grants of its own declaration, at most what its parent has left of its limits, and none of
@@ -262,16 +266,53 @@ class Orchestrator:
         MocError
             The errors of resolving.
         """
-        if parent.depth >= parent.invocation.limits.call_depth:
-            raise parent.limit_exceeded("call_depth", parent.depth + 1)
+        self._check_depth(parent)
         target = self._target(request)
         # The guest names both kinds of arguments in one call; the mode says which are meant.
         direct = target.template.mode is Mode.DIRECT
         arguments = tuple(map(str, numbers)) if direct else request.arguments
         request = replace(request, arguments=arguments, caller=parent.invocation.caller, mounts=())
-        invocation = self._seal(target, request)
+        return self._child(parent, self._seal(target, request), request.input, request.more_inputs)
+
+    def bound(self, parent: CallContext, wanted: BoundImport, numbers: tuple[Number, ...]) -> CallContext:
+        """Resolve a call through an import that is bound to a function into a child context, as :meth:`nested` does.
+
+        Everything that was checked when the importer was registered is checked again: the callee may have changed.
+
+        Raises
+        ------
+        LimitExceededError
+            The call tree is as deep as it may be.
+        MissingImportError
+            There is no such function any more, or its export is gone or has another type.
+        NotGrantedError
+            The importer may not call it.
+        """
+        self._check_depth(parent)
+        importer, request = parent.invocation, CallRequest(wanted.function, mode=Mode.DIRECT, entry=wanted.export)
+        record = self.functions.find(wanted.function)
+        while record is not None:
+            check_bound_import(importer.function, wanted, importer.grants, record.exports)
+            target = self._target(request)
+            if target.record is record:
+                template = target.template_for(importer.caller)
+                return self._child(parent, replace(template, numbers=numbers), b"")
+            # Replaced since it was looked up: what runs must be what was checked.
+            record = target.record
+        raise self.functions.not_registered(importer.function, wanted)
+
+    @staticmethod
+    def _check_depth(parent: CallContext) -> None:
+        if parent.depth >= parent.invocation.limits.call_depth:
+            raise parent.limit_exceeded("call_depth", parent.depth + 1)
+
+    def _child(
+        self, parent: CallContext, invocation: Invocation, input: Bytes, more_inputs: tuple[CallInput, ...] = ()
+    ) -> CallContext:
         invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
-        return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
+        return CallContext(
+            invocation, ExchangeBuffer(input), more_inputs=input_buffers(more_inputs), services=self, parent=parent
+        )
 
     def activity(self) -> Activity:
         """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
@@ -282,6 +323,8 @@ class Orchestrator:
             queued=self.admission.queued,
             refused=self.admission.refused,
             memory_bytes=self.admission.held_bytes,
+            warm_instances=self.admission.idle.count,
+            warm_bytes=self.admission.idle.memory_bytes,
         )
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -310,7 +353,15 @@ class Orchestrator:
             output = SinkBuffer(streams.output, limit_bytes=limit, exceeded=beyond_limit(invocation, "output_bytes"))
         source = ExchangeBuffer(request.input) if streams.source is None else SourceBuffer(streams.source)
         source.headers.update(request.input_headers)
-        return CallContext(invocation, source, output, services=self, listener=streams.stderr, call_id=request.call_id)
+        return CallContext(
+            invocation,
+            source,
+            output,
+            more_inputs=input_buffers(request.more_inputs),
+            services=self,
+            listener=streams.stderr,
+            call_id=request.call_id,
+        )
 
     def _target(self, request: CallRequest) -> _Target:
         """Look up what a request names."""
@@ -336,7 +387,10 @@ class Orchestrator:
         elif BLOB_ID.fullmatch(name):
             # Bytes without a name: they run with no grants and under the server's limits.
             label, blob_id, declaration = name[:12], name, Declaration()
-            exports = self.engine.inspect(label, self.blobs.read(blob_id)).exports
+            interface = self.engine.inspect(label, self.blobs.read(blob_id))
+            if interface.bound_imports:
+                raise not_bound(label, interface.bound_imports[0], self.functions.guest_modules)
+            exports = interface.exports
         else:
             raise self.functions.not_found(name)
         declared = declaration.mode, declaration.entry
@@ -359,11 +413,13 @@ class Orchestrator:
         """Check what the request says itself, and seal it with its target."""
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
+        if request.more_inputs:
+            check_inputs(request.more_inputs, first=1)
         if template.mode is Mode.POSIX:
-            if not (arguments or env or limits or request.mounts):
+            if not (arguments or env or limits or request.program or request.mounts):
                 return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
-            check_text_size(check_env(env) + check_arguments(arguments))
+            check_text_size(check_env(env) + check_arguments((request.program, *arguments)))
         else:
             check_text_size(check_env(env))
             # What the headers say was checked when the target was looked up.
@@ -389,6 +445,7 @@ class Orchestrator:
             deterministic=template.deterministic,
             caller=request.caller,
             mounts=request.mounts,
+            program=request.program,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:
@@ -447,7 +504,7 @@ class PreparedCall:
     def run(
         self, input: Bytes = b"", *, input_headers: Mapping[str, str] | None = None, scope: CallScope | None = None
     ) -> CallResult:
-        """Run once with `input` as input buffer 0: in a fresh instance, or a reusable array function in a warm one.
+        """Run once with `input` as input buffer 0: in a fresh instance, or a reusable direct function in a warm one.
 
         Parameters
         ----------
@@ -485,33 +542,45 @@ class PreparedCall:
         if not self._warm:
             invocation = self._with_numbers(numbers)
             return self._orchestrator.run_resolved(invocation, ExchangeBuffer(b""), None, self._run_fresh).result
-        with self._instance() as instance:
-            return instance.call(*numbers)
-
-    def _run_fresh(self, context: CallContext) -> CallResult:
-        return self._orchestrator.engine.run(context, self._target.load)
-
-    def _run_warm(self, context: CallContext) -> CallResult:
-        with self._instance() as instance:
-            return instance.run(context)
-
-    @contextmanager
-    def _instance(self) -> Iterator[WarmInstance]:
-        """Lend a warm instance, which is given back unless its guest failed."""
-        orchestrator = self._orchestrator
         try:
             instance = self._idle.pop()
         except IndexError:
-            orchestrator.admission.check_open()
-            instance = orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
+            instance = self._make()
         try:
-            yield instance
+            result = instance.call(*numbers)
         except InvalidArgumentsError:
             self._idle.append(instance)
             raise
         except BaseException:
             instance.close()
             raise
+        self._take_back(instance)
+        return result
+
+    def _run_fresh(self, context: CallContext) -> CallResult:
+        return self._orchestrator.engine.run(context, self._target.load)
+
+    def _run_warm(self, context: CallContext) -> CallResult:
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            instance = self._make()
+        try:
+            result = instance.run(context)
+        except BaseException:
+            # Whatever it is: half of an input may lie in the guest's memory.
+            instance.close()
+            raise
+        self._take_back(instance)
+        return result
+
+    def _make(self) -> WarmInstance:
+        orchestrator = self._orchestrator
+        orchestrator.admission.check_open()
+        return orchestrator.engine.warm(self.invocation, self._target.load, orchestrator)
+
+    def _take_back(self, instance: WarmInstance) -> None:
+        """Keep an instance whose call ended well for the next one, unless it is worn."""
         if instance.is_worn:
             instance.close()
         else:

@@ -63,3 +63,30 @@ _BODIES = {
 def guest(name: str) -> bytes:
     """Give a module by its name."""
     return wat_to_wasm(f'(module {_IO} (func (export "_start") {_BODIES[name]}))')
+
+
+@cache
+def tells_inputs() -> bytes:
+    """Give a module that writes the content and the headers (as JSON) of each input, with a newline behind each."""
+    return wat_to_wasm("""(module
+      (import "core" "get_input_buffer_count" (func $count (result i32)))
+      (import "core" "get_input_buffer_id_at" (func $id_at (param i32) (result i32)))
+      (import "core" "get_output_buffer_id" (func $output (result i32)))
+      (import "core" "read_exchange_buffer_headers" (func $headers (param i32) (result i32)))
+      (import "core" "read_exchange_buffer" (func $read (param i32 i32 i32) (result i32)))
+      (import "core" "write_exchange_buffer" (func $write (param i32 i32 i32) (result i32)))
+      (memory (export "memory") 33)
+      (data (i32.const 0) "\\n")
+      (func $copy (param $from i32) (local $n i32)
+        (loop $more
+          (local.set $n (call $read (local.get $from) (i32.const 65536) (i32.const 2097152)))
+          (if (i32.lt_s (local.get $n) (i32.const 0)) (then unreachable))
+          (drop (call $write (call $output) (i32.const 65536) (local.get $n)))
+          (br_if $more (local.get $n)))
+        (drop (call $write (call $output) (i32.const 0) (i32.const 1))))
+      (func (export "_start") (local $i i32)
+        (loop $each
+          (call $copy (call $id_at (local.get $i)))
+          (call $copy (call $headers (call $id_at (local.get $i))))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br_if $each (i32.lt_s (local.get $i) (call $count))))))""")

@@ -61,6 +61,24 @@ class Channel(ExchangeBuffer):
         return self._held >= self._capacity and self._error is None
 
     @property
+    def at_hand(self) -> int:
+        """Unread bytes that can be read at once."""
+        return self._held
+
+    @property
+    def whole(self) -> bool:
+        """Whether the writer has ended, so that nothing more will come."""
+        return self._closed or self._error is not None
+
+    def take_in(self, limit_bytes: int) -> None:
+        """Let the writer go on without a reader until `limit_bytes` are unread; :meth:`taken_in` waits for that."""
+        with self._lock:
+            self._capacity = max(self._capacity, limit_bytes)
+            wake = [] if self.full else self._take_waiters(self._writers)
+        for each in wake:
+            each()
+
+    @property
     def ended(self) -> bool:
         """Whether the writer has ended and all is read."""
         return self._closed and not self._queue
@@ -151,6 +169,10 @@ class Channel(ExchangeBuffer):
     async def writable(self) -> None:
         """Wait until the channel is no longer :attr:`full`."""
         await self._until(self._writers, lambda: not self.full)
+
+    async def taken_in(self) -> None:
+        """Wait until the channel is :attr:`whole`, or :attr:`full`."""
+        await self._until(self._readers, lambda: self.whole or self.full)
 
     async def _until(self, waiters: list[Callable[[], object]], true: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()

@@ -6,15 +6,26 @@ A part is consumed only after the reader has taken it (:meth:`ExchangeBuffer.pee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..abc import Bytes
 from ..errors import ExchangeBufferError, MocError
+from ..model import CallInput
 
 _EMPTY = memoryview(b"")
 # A part costs the host more than its bytes. After so many, small ones are joined, up to a size that is cheap to grow.
 _PARTS_KEPT_APART = 1024
 _JOINED_BYTES = 256 << 10
+
+
+def input_buffers(inputs: Sequence[CallInput]) -> Sequence[ExchangeBuffer]:
+    """Make the buffers of inputs, complete and with their headers; most calls have no more than the first."""
+    if not inputs:
+        return ()
+    buffers = tuple(ExchangeBuffer(each.content) for each in inputs)
+    for buffer, each in zip(buffers, inputs, strict=True):
+        buffer.headers.update(each.headers)
+    return buffers
 
 
 class ExchangeBuffer:
@@ -34,6 +45,7 @@ class ExchangeBuffer:
 
     __slots__ = (
         "_closed",
+        "_consumed",
         "_exceeded",
         "_headers",
         "_index",
@@ -59,6 +71,7 @@ class ExchangeBuffer:
         self._tail: bytearray | None = None
         self._index = 0
         self._offset = 0
+        self._consumed = 0
         self.status_code: int | None = None
 
     @property
@@ -82,6 +95,19 @@ class ExchangeBuffer:
     def full(self) -> bool:
         """Whether the writer should wait before the next part: in memory never."""
         return False
+
+    @property
+    def at_hand(self) -> int:
+        """Unread bytes that can be read at once."""
+        return self._size - self._consumed
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that is still to be read is :attr:`at_hand`: in memory always."""
+        return True
+
+    def take_in(self, limit_bytes: int) -> None:
+        """Fetch what is still to come until the buffer is :attr:`whole` or `limit_bytes` are at hand; may block."""
 
     async def readable(self) -> None:
         """Wait until the buffer is :attr:`ready`."""
@@ -139,6 +165,7 @@ class ExchangeBuffer:
     def advance(self, count: int) -> None:
         """Consume `count` bytes of the part that :meth:`peek` gave."""
         self._offset += count
+        self._consumed += count
         if self._index < len(self._parts) and self._offset >= len(self._parts[self._index]):
             self._index += 1
             self._offset = 0

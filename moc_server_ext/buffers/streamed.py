@@ -6,13 +6,17 @@ written. Nothing is kept, so that any amount can pass.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
+from typing import Final
 
 from ..abc import Bytes, CallStreams
 from ..errors import MocError
 from .exchange import ExchangeBuffer
+
+_EMPTY: Final = memoryview(b"")
 
 
 class RaisedByStreams:
@@ -74,28 +78,48 @@ class SourceBuffer(ExchangeBuffer):
         Gives parts until it ends; may block, and what it raises ends the call.
     """
 
-    __slots__ = ("_ended", "_part", "_source")
+    __slots__ = ("_ended", "_fetched", "_source")
 
     def __init__(self, source: Iterator[bytes]) -> None:
         super().__init__(b"")
         self._source = source
-        self._part = memoryview(b"")
+        self._fetched: deque[memoryview] = deque()
         self._ended = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the iterator has ended."""
+        return self._ended
+
+    def take_in(self, limit_bytes: int) -> None:
+        """Fetch parts until the iterator ends or `limit_bytes` are at hand."""
+        while not self._ended and self.at_hand < limit_bytes:
+            self._fetch()
 
     def peek(self) -> memoryview:
         """Give what is left of the present part; fetch the next one when there is nothing left."""
-        while not self._part and not self._ended:
-            part = next(self._source, None)
-            if part is None:
-                self._ended = True
-            else:
-                self._part = memoryview(part)
-                self._size += len(part)
-        return self._part
+        while not self._fetched and not self._ended:
+            self._fetch()
+        return self._fetched[0] if self._fetched else _EMPTY
 
     def advance(self, count: int) -> None:
-        """Consume `count` bytes."""
-        self._part = self._part[count:]
+        """Consume `count` bytes of the part that :meth:`peek` gave."""
+        if not self._fetched:
+            return
+        self._consumed += count
+        rest = self._fetched[0][count:]
+        if rest:
+            self._fetched[0] = rest
+        else:
+            self._fetched.popleft()
+
+    def _fetch(self) -> None:
+        part = next(self._source, None)
+        if part is None:
+            self._ended = True
+        elif part:
+            self._fetched.append(memoryview(part))
+            self._size += len(part)
 
 
 class SinkBuffer(ExchangeBuffer):

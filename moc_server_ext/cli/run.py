@@ -14,29 +14,32 @@ from ..errors import InvalidInputError, LimitExceededError, MocError
 from ..invocation import (
     check_arguments,
     check_env,
+    check_inputs,
     check_mounts,
     check_text_size,
     choose_start,
     has_array,
     parse_numbers,
 )
-from ..model import Grants, Invocation, Limits, Mode, Mount, Number
+from ..model import CallInput, Grants, Invocation, Limits, Mode, Mount, Number
+from ..model.bound_imports import not_bound
 from ..model.exports import caller_signature, entry_name
 from ..verbs.commands import Verb
 from ..verbs.compiling import module_of
 from ..verbs.completion import file_names
 from ..verbs.options import (
     allow_host_option,
+    check_sources,
     dir_option,
-    dtype_option,
+    dtypes_option,
     entry_option,
     env_option,
-    input_array_headers,
-    input_file_option,
+    input_files_option,
     limit_option,
     mode_option,
     read_source,
-    shape_option,
+    shapes_option,
+    with_arrays,
 )
 from ..verbs.outcome import CallOutcome
 from .host import TerminalHost
@@ -58,9 +61,9 @@ if TYPE_CHECKING:
 @entry_option
 @env_option
 @dir_option
-@input_file_option
-@dtype_option
-@shape_option
+@input_files_option
+@dtypes_option
+@shapes_option
 @allow_host_option
 @limit_option("Set a limit, in either direction; waiting for stdin counts as time.")
 @click.argument("file", shell_complete=file_names)
@@ -74,9 +77,9 @@ def run(
     entry: str | None,
     env: Mapping[str, str],
     mounts: tuple[Mount, ...],
-    input_file: str | None,
-    dtype: str | None,
-    shape: tuple[int, ...] | None,
+    input_files: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    shapes: tuple[tuple[int, ...], ...],
     allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallOutcome:
@@ -92,10 +95,11 @@ def run(
 
         check_directories(mounts)
     module = module_of(host, file).content
-    content = None if input_file is None else read_source(host, input_file)
+    check_sources(input_files)
+    given = [CallInput(read_source(host, each)) for each in input_files]
+    inputs = with_arrays(given or [CallInput(b"")], dtypes, shapes)
     name = PurePath(file).stem
-    headers = input_array_headers(dtype, shape)
-    result = _run(host, name, module, arguments, mode, entry, env, mounts, content, headers, allowed_hosts, limits)
+    result = _run(host, name, module, arguments, mode, entry, env, mounts, inputs, not given, allowed_hosts, limits)
     return CallOutcome(result, name)
 
 
@@ -108,35 +112,53 @@ def _run(
     entry: str | None,
     env: Mapping[str, str],
     mounts: tuple[Mount, ...],
-    content: bytes | None,
-    headers: Mapping[str, str],
+    inputs: list[CallInput],
+    reads_stdin: bool,
     allowed_hosts: Grants,
     limits: dict[str, Number],
 ) -> CallResult:
-    from ..buffers.exchange import ExchangeBuffer
+    from ..buffers.exchange import input_buffers
+    from ..buffers.streamed import SourceBuffer
     from ..cluster import default_cache_directory
     from ..egress.network import Network
     from ..engines.wasi import PREVIEW1, UNSTABLE
     from ..engines.wasm import WasmEngine
     from ..guest_api.context import CallContext
     from ..guest_api.core import CORE
-    from .streams import StdinBuffer, StreamBuffer, TerminalContext
+    from .streams import StreamBuffer, TerminalContext, stdin_parts
 
     if sys.stdout is None:
         raise InvalidInputError("Standard output is closed.")
     engine = WasmEngine([CORE, PREVIEW1, UNSTABLE], cache_directory=default_cache_directory())
     try:
         interface = engine.inspect(name, module)
+        if interface.bound_imports:
+            raise not_bound(name, interface.bound_imports[0], engine.guest_modules)
         invocation = _resolve(
-            name, module, interface, arguments, mode, entry, env, mounts, allowed_hosts, limits, has_array(headers)
+            name,
+            module,
+            interface,
+            arguments,
+            mode,
+            entry,
+            env,
+            mounts,
+            allowed_hosts,
+            limits,
+            has_array(inputs[0].headers),
         )
-        source = StdinBuffer() if content is None else ExchangeBuffer(content)
-        source.headers.update(headers)
+        check_inputs(inputs[1:], first=1)
+        source, *more = input_buffers(inputs)
+        if reads_stdin:
+            source = SourceBuffer(stdin_parts())
+            source.headers.update(inputs[0].headers)
         if host.settings.json:
-            return engine.run(CallContext(invocation, source, network=Network()), lambda: module)
+            context = CallContext(invocation, source, more_inputs=more, network=Network())
+            return engine.run(context, lambda: module)
         stdout = StreamBuffer(sys.stdout.buffer)
         try:
-            result = engine.run(TerminalContext(invocation, source, stdout, network=Network()), lambda: module)
+            context = TerminalContext(invocation, source, stdout, more_inputs=more, network=Network())
+            result = engine.run(context, lambda: module)
         except MocError:
             if stdout.broken:
                 raise BrokenPipeError from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..abc import Bytes
@@ -14,26 +15,10 @@ from .show import write_through
 _READ_BYTES = 65536
 
 
-class StdinBuffer(ExchangeBuffer):
-    """Input that is read from stdin when the guest reads it, and never before."""
-
-    __slots__ = ("_ended", "_part")
-
-    def __init__(self) -> None:
-        super().__init__(b"")
-        self._part = memoryview(b"")
-        self._ended = sys.stdin is None
-
-    def peek(self) -> memoryview:
-        """Give what is left of the last read; wait for the next one when there is nothing left."""
-        if not self._part and not self._ended:
-            self._part = memoryview(os.read(0, _READ_BYTES))
-            self._ended = not self._part
-        return self._part
-
-    def advance(self, count: int) -> None:
-        """Consume `count` bytes."""
-        self._part = self._part[count:]
+def stdin_parts() -> Iterator[bytes]:
+    """Read this process's stdin in parts, as they come."""
+    while sys.stdin is not None and (part := os.read(0, _READ_BYTES)):
+        yield part
 
 
 class StreamBuffer(ExchangeBuffer):

@@ -29,10 +29,11 @@ from ..errors import (
     from_json,
 )
 from ..frames import CONTENT_TYPE, Decoder, Frame
-from ..model import DEFAULT_CONTENT_TYPE, CallRequest, CallResult
+from ..model import CallInput, CallRequest, CallResult
 from .connection import Answer, BrokenConnectionError, Connection
 from .connections import NotConnectedError
 from .feed import Feed
+from .form import Form, headers_to_send
 from .transport import API_PATH, Address, Transport, error_of
 
 OVERLOADED_SECONDS: Final = 30.0
@@ -55,6 +56,8 @@ class HttpCall:
         self._path = path
         self._request = request
         self._streams = streams
+        inputs = (CallInput(request.input, request.input_headers), *request.more_inputs)
+        self._form = Form(inputs) if request.more_inputs else None
         self._cancelled = threading.Event()
         self._connection: Connection | None = None
 
@@ -77,14 +80,19 @@ class HttpCall:
         """
         self._tell("")
         source = self._streams.source
-        body = Feed(source) if source is not None else memoryview(self._request.input).cast("B")
+        if self._form is None:
+            whole = [memoryview(self._request.input).cast("B")]
+        else:
+            whole = self._form.body()
+            source = source if source is None else self._form.body_from(source)
+        body = whole if source is None else Feed(source)
         try:
             return self._until_taken(body)
         finally:
             if isinstance(body, Feed):
                 body.close()
 
-    def _until_taken(self, body: memoryview | Feed) -> CallResult:
+    def _until_taken(self, body: list[memoryview] | Feed) -> CallResult:
         deadline = time.monotonic() + OVERLOADED_SECONDS
         reread = False
         while True:
@@ -109,14 +117,16 @@ class HttpCall:
                 if not self._transport.find_again(address) or not _again(body):
                     raise
 
-    def _once(self, body: memoryview | Feed) -> CallResult:
+    def _once(self, body: list[memoryview] | Feed) -> CallResult:
         if self._cancelled.is_set():
             raise CancelledError(self._request.function)
         connections, address = self._transport.call_connections()
         headers = [("Host", connections.host), *self._transport.headers(address).items()]
-        told = self._request.input_headers
-        headers += [("Accept", CONTENT_TYPE), ("Content-Type", told.get("content-type", DEFAULT_CONTENT_TYPE))]
-        headers += [(name, told[name]) for name in ("moc-dtype", "moc-shape") if name in told]
+        headers.append(("Accept", CONTENT_TYPE))
+        if self._form is None:
+            headers += headers_to_send(self._request.input_headers)
+        else:
+            headers.append(("Content-Type", self._form.content_type))
         try:
             connection = connections.take()
         except NotConnectedError as error:
@@ -269,6 +279,6 @@ def _wait_seconds(error: OverloadedError) -> float:
     return seconds * (1 + secrets.randbelow(500) / 1000)
 
 
-def _again(body: memoryview | Feed) -> bool:
+def _again(body: list[memoryview] | Feed) -> bool:
     """Make the input ready to be sent once more; False when too much of it is gone."""
     return not isinstance(body, Feed) or body.rewind()

@@ -27,7 +27,7 @@ from ..model import (
 )
 from ..plans.wait import wait
 from ..storage.zarr_layout import BUFFERS, node_name
-from .call_input import take_input
+from .call_input import take_inputs
 from .started import CallHandle
 from .transport import API_PATH, Address
 from .views import BuffersView, FunctionsView, KeyValuesView, to_text
@@ -68,6 +68,7 @@ class Client:
         entry: str | None = None,
         env: Mapping[str, str] | None = None,
         input: Any = b"",
+        inputs: Sequence[Any] | None = None,
         limits: Mapping[str, Number] | None = None,
         dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallResult:
@@ -89,6 +90,8 @@ class Client:
         input
             The guest's stdin: bytes, text that is sent as UTF-8, a stored buffer, an array or the result of another
             call. The data type and the shape of an array go along.
+        inputs
+            Several of them in place of the one, as a list: the guest's stdin, then ``api://input/1`` and so on.
         limits
             Limits of this call by name, such as ``{"timeout_seconds": 2}``; they only lower those of the function.
         dirs
@@ -107,7 +110,7 @@ class Client:
         TrapError, LimitExceededError
             The guest was ended; its output is lost.
         """
-        return self.platform.call_sync(_request(name, arguments, mode, entry, env, input, limits, dirs))
+        return self.platform.call_sync(_request(name, arguments, mode, entry, env, input, inputs, limits, dirs))
 
     def start(
         self,
@@ -117,6 +120,7 @@ class Client:
         entry: str | None = None,
         env: Mapping[str, str] | None = None,
         input: Any = b"",
+        inputs: Sequence[Any] | None = None,
         limits: Mapping[str, Number] | None = None,
         dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallHandle:
@@ -130,7 +134,7 @@ class Client:
         InvalidInputError
             The arguments are none. Nothing was started.
         """
-        return self.begin(_request(name, arguments, mode, entry, env, input, limits, dirs))
+        return self.begin(_request(name, arguments, mode, entry, env, input, inputs, limits, dirs))
 
     async def call_async(
         self,
@@ -140,11 +144,14 @@ class Client:
         entry: str | None = None,
         env: Mapping[str, str] | None = None,
         input: Any = b"",
+        inputs: Sequence[Any] | None = None,
         limits: Mapping[str, Number] | None = None,
         dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallResult:
         """Call a function as :meth:`call` does, without blocking the event loop; cancelling the task ends the guest."""
-        handle = self.start(name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits, dirs=dirs)
+        handle = self.start(
+            name, *arguments, mode=mode, entry=entry, env=env, input=input, inputs=inputs, limits=limits, dirs=dirs
+        )
         try:
             return await handle
         finally:
@@ -302,18 +309,20 @@ def _request(
     entry: str | None,
     env: Mapping[str, str] | None,
     input: Any,
+    inputs: Sequence[Any] | None,
     limits: Mapping[str, Number] | None,
     dirs: object,
 ) -> CallRequest:
-    content, headers, arguments = take_input(input, arguments)
+    first, more, arguments = take_inputs(input, inputs, arguments)
     return CallRequest(
         function=to_text(name),
         arguments=tuple(_argument(each) for each in arguments),
         mode=parse_mode(mode),
         entry=entry,
         env={to_text(variable): _argument(value) for variable, value in (env or {}).items()},
-        input=content,
-        input_headers=headers,
+        input=first.content,
+        input_headers=first.headers,
+        more_inputs=more,
         limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
         mounts=parse_mounts(dirs),
     )

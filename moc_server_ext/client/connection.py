@@ -56,30 +56,34 @@ class Connection:
     # -- one request ----------------------------------------------------------------------------------------------
 
     def begin(
-        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | memoryview | Feed
+        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | list[memoryview] | Feed
     ) -> Answer:
         """Send a request, as far as it goes until the head of the answer is there.
+
+        Of a body that is all there, the parts are sent as they are, without joining them first.
 
         BrokenConnectionError, or what the feed's source raises, leaves a connection that is of no further use.
         """
         import h11
 
-        size = (
-            ("Content-Length", str(len(body)))
-            if isinstance(body, bytes | memoryview)
-            else ("Transfer-Encoding", "chunked")
-        )
+        if isinstance(body, bytes):
+            body = [memoryview(body)]
+        length = sum(map(len, body)) if isinstance(body, list) else None
+        size = ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
         try:
             head = self._protocol.send(h11.Request(method=method, target=target, headers=[*headers, size]))
         except h11.LocalProtocolError as error:
             raise InvalidInputError(f"The request cannot be written as HTTP: {error}.") from None
-        if isinstance(body, bytes | memoryview):
-            # Any bytes-like object will do, as h11's documentation has it.
-            data = h11.Data(data=body)  # type: ignore[arg-type]
-            rest = self._protocol.send_with_data_passthrough(data) or []
+        if isinstance(body, list):
+            rest: list[bytes] = []
+            for part in body:
+                # Any bytes-like object will do, as h11's documentation has it.
+                data = h11.Data(data=part)  # type: ignore[arg-type]
+                rest += self._protocol.send_with_data_passthrough(data) or []
             rest += self._protocol.send_with_data_passthrough(h11.EndOfMessage()) or []
             # One segment, and one record of TLS, for a small request.
-            whole = [b"".join([head or b"", *rest])] if len(body) < _READ_BYTES else [head or b"", *rest]
+            is_small = length is not None and length < _READ_BYTES
+            whole = [b"".join([head or b"", *rest])] if is_small else [head or b"", *rest]
             self._out.extend(memoryview(each) for each in whole if each)
         else:
             self._out.append(memoryview(head or b""))

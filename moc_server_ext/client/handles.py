@@ -266,6 +266,7 @@ class FunctionHandle:
         self,
         *arguments: Any,
         input: Any = None,
+        inputs: Sequence[Any] | None = None,
         mode: str | None = None,
         entry: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -281,6 +282,8 @@ class FunctionHandle:
             bytes object alone, is the input.
         input
             The guest's stdin: bytes, text that is sent as UTF-8, or an array, whose type and shape go along.
+        inputs
+            Several of them in place of the one, as a list.
 
         Returns
         -------
@@ -294,10 +297,18 @@ class FunctionHandle:
             The guest ended with an exit code other than 0. It has the end of the guest's stderr; for the output and
             the code as a result, use ``moc.call``.
         """
-        input, arguments = _as_input(arguments, input)
+        input, arguments = _as_input(arguments, input, inputs)
         return self._value(
             self._client.call(
-                self.name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits, dirs=dirs
+                self.name,
+                *arguments,
+                mode=mode,
+                entry=entry,
+                env=env,
+                input=input,
+                inputs=inputs,
+                limits=limits,
+                dirs=dirs,
             )
         )
 
@@ -305,6 +316,7 @@ class FunctionHandle:
         self,
         *arguments: Any,
         input: Any = None,
+        inputs: Sequence[Any] | None = None,
         mode: str | None = None,
         entry: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -312,10 +324,18 @@ class FunctionHandle:
         dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> Any:
         """Call the function as ``handle(…)`` does, without blocking the event loop; cancelling the task ends it."""
-        input, arguments = _as_input(arguments, input)
+        input, arguments = _as_input(arguments, input, inputs)
         return self._value(
             await self._client.call_async(
-                self.name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits, dirs=dirs
+                self.name,
+                *arguments,
+                mode=mode,
+                entry=entry,
+                env=env,
+                input=input,
+                inputs=inputs,
+                limits=limits,
+                dirs=dirs,
             )
         )
 
@@ -337,10 +357,11 @@ class FunctionHandle:
         return f"<function {self.name!r}: {exports or 'no exports'}>"
 
 
-def _as_input(arguments: tuple[Any, ...], input: Any) -> tuple[Any, tuple[Any, ...]]:
+def _as_input(arguments: tuple[Any, ...], input: Any, inputs: Sequence[Any] | None) -> tuple[Any, tuple[Any, ...]]:
     """Take one bytes object alone as the input; arrays are taken by the client."""
     if len(arguments) != 1 or not isinstance(arguments[0], bytes | bytearray | memoryview):
         return (b"" if input is None else input), arguments
-    if input is not None:
-        raise InvalidInputError("The input is given twice: as a bytes argument and as input=.")
+    if input is not None or inputs is not None:
+        keyword = "input=" if inputs is None else "inputs="
+        raise InvalidInputError(f"The input is given twice: as a bytes argument and as {keyword}.")
     return arguments[0], ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,8 @@ class CallContext:
     input, output
         Input buffer 0 (stdin) and the output buffer (stdout); an output buffer with the limits of the invocation is
         made when none is given.
+    more_inputs
+        Input buffers 1 and on, closed for writing.
     services
         What lies outside of the call; None where there is nothing (a bare engine in a test).
     parent
@@ -58,8 +60,8 @@ class CallContext:
     """
 
     __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network", "_next_id", "_on_cancel",
-                 "depth", "input", "invocation", "live", "memory", "output", "parent", "place", "services", "stderr",
-                 "wasi")  # fmt: skip
+                 "depth", "input", "invocation", "live", "memory", "more_inputs", "output", "parent", "place",
+                 "services", "stderr", "wasi")  # fmt: skip
 
     memory: GuestMemory
     wasi: Any
@@ -78,9 +80,11 @@ class CallContext:
         listener: Callable[[bytes], None] | None = None,
         call_id: str = "",
         network: Network | None = None,
+        more_inputs: Sequence[ExchangeBuffer] = (),
     ) -> None:
         self.invocation = invocation
         self.input = input
+        self.more_inputs = more_inputs
         self.output = self.new_buffer("output_bytes") if output is None else output
         self.services = services
         self.parent = parent
@@ -96,7 +100,7 @@ class CallContext:
         self._network = network
         self._call_id = call_id
         self._buffers: dict[int, ExchangeBuffer] | None = None
-        self._next_id = OUTPUT_BUFFER_ID + 1
+        self._next_id = OUTPUT_BUFFER_ID + 1 + len(more_inputs)
 
     @property
     def call_id(self) -> str:
@@ -177,6 +181,12 @@ class CallContext:
         room = self.invocation.limits.stderr_bytes - len(self.stderr)
         self.write_stderr(line[: max(0, room)])
 
+    def take_stderr(self, child: CallContext) -> None:
+        """Append what a call that this one made wrote to stderr, as far as there is room."""
+        room = self.invocation.limits.stderr_bytes - len(self.stderr)
+        if child.stderr and room > 0:
+            self.write_stderr(bytes(child.stderr[:room]))
+
     @property
     def network(self) -> Network | None:
         """How requests leave; None where there is nothing outside of the call."""
@@ -194,19 +204,62 @@ class CallContext:
             scratch_bytes=max(0, limits.scratch_bytes - max(files, self.buffered_bytes)),
         )
 
+    # -- inputs -------------------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[ExchangeBuffer]:
+        """All input buffers; the first is `input`."""
+        return [self.input, *self.more_inputs]
+
+    @property
+    def input_count(self) -> int:
+        """How many input buffers there are, at least 1."""
+        return 1 + len(self.more_inputs)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of all inputs, as far as they have come."""
+        return self.input.size + sum(each.size for each in self.more_inputs)
+
+    def input_at(self, index: int) -> ExchangeBuffer | None:
+        """Give one input buffer; None beyond the last."""
+        if index == 0:
+            return self.input
+        return self.more_inputs[index - 1] if 0 < index <= len(self.more_inputs) else None
+
+    def input_handle(self, index: int) -> int:
+        """Give the handle of an input buffer; GuestErrno(EINVAL) beyond the last."""
+        if not 0 <= index < self.input_count:
+            raise GuestErrno(Errno.EINVAL)
+        return OUTPUT_BUFFER_ID + index if index else INPUT_BUFFER_ID
+
     # -- handles of exchange buffers ----------------------------------------------------------------------------------
+
+    @property
+    def _first_own_id(self) -> int:
+        return OUTPUT_BUFFER_ID + self.input_count
 
     @property
     def buffers(self) -> dict[int, ExchangeBuffer]:
         """The buffers that this call's guest knows, by handle."""
         if self._buffers is None:
             self._buffers = {INPUT_BUFFER_ID: self.input, OUTPUT_BUFFER_ID: self.output}
+            self._buffers.update(enumerate(self.more_inputs, OUTPUT_BUFFER_ID + 1))
         return self._buffers
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes in the buffers that this call's guest made, which share the limit scratch_bytes."""
-        return sum(buffer.size for handle, buffer in self.buffers.items() if handle > OUTPUT_BUFFER_ID)
+        first = self._first_own_id
+        return sum(buffer.size for handle, buffer in self.buffers.items() if handle >= first)
+
+    def is_own(self, handle: int) -> bool:
+        """Tell whether a handle is of the kind that stands for what the guest made, not for an input or the output."""
+        return handle >= self._first_own_id
+
+    def is_input(self, handle: int) -> bool:
+        """Tell whether a handle stands for an input."""
+        return handle != OUTPUT_BUFFER_ID and 0 < handle < self._first_own_id
 
     def buffer(self, handle: int) -> ExchangeBuffer:
         """Look a handle up; GuestErrno(EBADF) when this call issued no such handle."""
@@ -217,7 +270,7 @@ class CallContext:
 
     def add_buffer(self, buffer: ExchangeBuffer) -> int:
         """Issue a handle; GuestErrno(EMFILE) beyond the call's limit of buffers."""
-        if len(self.buffers) >= self.invocation.limits.buffers + 2:
+        if len(self.buffers) > self.invocation.limits.buffers + self.input_count:
             raise GuestErrno(Errno.EMFILE)
         handle = self._next_id
         self._next_id += 1
@@ -225,8 +278,8 @@ class CallContext:
         return handle
 
     def free_buffer(self, handle: int) -> None:
-        """Forget a buffer of this call; GuestErrno(EBADF) for unknown handles, EPERM for the input and the output."""
-        if handle in (INPUT_BUFFER_ID, OUTPUT_BUFFER_ID):
+        """Forget a buffer of this call; GuestErrno(EBADF) for unknown handles, EPERM for the inputs and the output."""
+        if 0 < handle < self._first_own_id:
             raise GuestErrno(Errno.EPERM)
         if self.buffers.pop(handle, None) is None:
             raise GuestErrno(Errno.EBADF)

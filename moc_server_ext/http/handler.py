@@ -35,6 +35,7 @@ from .answers import choose_answer
 from .bodies import BodySink, SilenceWatch, send_parts
 from .messages import JSON_CONTENT_TYPE, ApiRequest, ApiResponse, Door, ServedPlatform, parse_query, to_json_bytes
 from .metrics import Metrics
+from .multipart import FormInputs, form_boundary
 from .openapi.document import Documents
 from .plain import HEADER_VALUE
 from .reply import Reply
@@ -119,8 +120,9 @@ class ApiMixin(_Handler):
     async def prepare(self) -> None:
         """Authenticate before a byte of the body is kept, and open what will take it."""
         await self._admit()
-        # A call's own timeout ends the wait for its input.
-        if self._call is None and (self._announced_length() or "Transfer-Encoding" in self.request.headers):
+        # A call's own timeout ends the wait for its input, once it has begun.
+        begins_late = self._call is None or self._call.awaits_all
+        if begins_late and (self._announced_length() or "Transfer-Encoding" in self.request.headers):
             self._watch = SilenceWatch(self.api.silent_seconds, self._hang_up, is_busy=self._is_storing)
 
     async def _admit(self) -> None:
@@ -162,6 +164,7 @@ class ApiMixin(_Handler):
 
     def _open_call(self, request: CallRequest) -> None:
         is_chunked = "Transfer-Encoding" in self.request.headers
+        boundary = form_boundary(self._api_request.headers)
         self._call = StreamedCall(
             self.api.platform,
             request,
@@ -169,6 +172,7 @@ class ApiMixin(_Handler):
             Reply(self),
             announced_bytes=None if is_chunked else self._announced_length(),
             max_body_bytes=self.api.max_body_bytes,
+            form=None if boundary is None else FormInputs(boundary),
         )
 
     def _read_head(self, path: str, segments: tuple[str, ...]) -> ApiRequest:

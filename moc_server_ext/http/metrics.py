@@ -183,6 +183,10 @@ class _ActivityCollector(Collector):
         yield GaugeMetricFamily("moc_calls_waiting", "Running calls that wait for something.", value=now.waiting)
         yield GaugeMetricFamily("moc_calls_queued", "Calls from outside that wait for their turn.", value=now.queued)
         yield GaugeMetricFamily("moc_guest_memory_bytes", "Memory that all guests hold.", value=now.memory_bytes)
+        yield GaugeMetricFamily(
+            "moc_warm_instances", "Instances of reusable functions that wait for a call.", value=now.warm_instances
+        )
+        yield GaugeMetricFamily("moc_warm_memory_bytes", "Memory that these instances hold.", value=now.warm_bytes)
         yield CounterMetricFamily(
             "moc_calls_refused", "Calls that were refused because there was too much work.", value=now.refused
         )

@@ -1,8 +1,8 @@
 """A call whose input comes from a request's body and whose output goes into its response, both while it runs.
 
 A short body is received whole first and goes into memory; a longer one, or one of unknown length, is a channel, and the
-call begins with its first bytes. What the answer looks like is the business of :mod:`.answers`; who is allowed to call
-was decided before.
+call begins with its first bytes. A form, whose parts are several inputs, is received whole as well, whatever its
+length. What the answer looks like is the business of :mod:`.answers`; who is allowed to call was decided before.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from ..buffers.channel import Channel
@@ -18,6 +19,7 @@ from ..model import CallRequest, CallResult
 from .answers import Answer
 from .eager import start_now
 from .messages import ServedPlatform
+from .multipart import FormInputs
 from .peer import Peer
 from .reply import Reply
 
@@ -41,6 +43,8 @@ class StreamedCall:
         The call, without its input.
     announced_bytes
         Length of the body; None where it is not known.
+    form
+        Takes the body apart into inputs; None for a body that is the input. Of a form that is refused nothing runs.
 
     Attributes
     ----------
@@ -59,6 +63,7 @@ class StreamedCall:
         *,
         announced_bytes: int | None,
         max_body_bytes: int,
+        form: FormInputs | None = None,
     ) -> None:
         self._platform = platform
         self._request = request
@@ -70,6 +75,7 @@ class StreamedCall:
         self._peer.is_whole = announced_bytes == 0
         self._parts: list[bytes] = []
         self._received = self._dropped = 0
+        self._form = form
         self._input: Channel | None = None
         self._takes_input = True
         self._refusal: MocError | None = None
@@ -78,12 +84,19 @@ class StreamedCall:
         self._answering: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.output = Channel()
+        if form is not None:
+            return
         if announced_bytes is None or announced_bytes > SMALL_BODY_BYTES:
             self._input = Channel()
         if announced_bytes is None or not reply.has_come(announced_bytes):
             self._patience = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._begin)
 
     # -- what the request does ----------------------------------------------------------------------------------------
+
+    @property
+    def awaits_all(self) -> bool:
+        """Whether the call begins only when its whole body is there, however long that takes."""
+        return self._form is not None
 
     def take(self, part: bytes) -> Awaitable[None] | None:
         """Take one part of the body; gives what must be awaited before the next one."""
@@ -95,6 +108,9 @@ class StreamedCall:
             self._dropped += len(part)
             if self._dropped > _DROPPED_BYTES:
                 self._upload_ended()
+            return None
+        if self._form is not None:
+            self._take_apart(self._form, part)
             return None
         if self._input is None:
             self._parts.append(part)
@@ -135,6 +151,12 @@ class StreamedCall:
         elif self._answering is None and not self.is_gone:
             self._begin()
 
+    def _take_apart(self, form: FormInputs, part: bytes) -> None:
+        try:
+            form.feed(part)
+        except MocError as error:
+            self.cancel(error)
+
     def _upload_ended(self) -> None:
         if not self._reply.upload_over.done():
             self._reply.upload_over.set_result(None)
@@ -143,6 +165,8 @@ class StreamedCall:
         """Drop what is left of the body, and what will come of it."""
         self._takes_input = False
         self._parts.clear()
+        if self._form is not None:
+            self._form.discard()
         if self._input is not None:
             self._input.fail(self._refusal or CancelledError(self._request.function))
 
@@ -157,7 +181,7 @@ class StreamedCall:
         """Start the call before the body has ended."""
         if self._patience is not None:
             self._patience.cancel()
-        if self._input is None:
+        if self._input is None and self._form is None:
             self._input = Channel()
             for part in self._parts:
                 self._input.write(part)
@@ -166,6 +190,8 @@ class StreamedCall:
 
     async def _run(self) -> None:
         try:
+            if self._form is not None:
+                self._take_inputs(self._form)
             await self._answer.give(self, self._reply)
         except ConnectionError:
             self.is_gone = True
@@ -177,6 +203,16 @@ class StreamedCall:
             if self._call is not None:
                 self._call.cancel()
             self._peer.release()
+
+    def _take_inputs(self, form: FormInputs) -> None:
+        """Give the call what the form has; raises what it is refused for, and nothing has run."""
+        if self._refusal is not None:
+            raise self._refusal
+        first, *more = form.finish()
+        form.discard()
+        self._request = replace(
+            self._request, input=first.content, input_headers=first.headers, more_inputs=tuple(more)
+        )
 
     async def _fail(self, error: Exception) -> None:
         if self.is_gone or self._reply.ended:
@@ -201,7 +237,7 @@ class StreamedCall:
     def start(self, stderr: Callable[[bytes], None] | None = None) -> asyncio.Future[CallResult]:
         """Start the call; `stderr` is told each part of it, on whatever thread."""
         content: Channel | bytes | None = self._input
-        if content is None:
+        if content is None and self._form is None:
             content = b"".join(self._parts)
             self._parts.clear()
         # Most calls end before anything is waited for; their answer leaves in the same turn of the loop.

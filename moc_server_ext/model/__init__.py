@@ -18,7 +18,9 @@ from .arrays import (
     parse_shape,
 )
 from .calls import (
+    INPUTS_MAX,
     Activity,
+    CallInput,
     CallRecord,
     CallRequest,
     CallResult,
@@ -26,8 +28,9 @@ from .calls import (
     Invocation,
     result_from_json,
     result_to_json,
+    too_many_inputs,
 )
-from .functions import Declaration, FunctionRecord, ModuleInterface, Signature
+from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
 from .mounts import Mount, parse_mount, parse_mounts
 from .plans import MapReduce, RunRecord, RunState
@@ -51,12 +54,15 @@ __all__ = [
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
     "GRANT_KINDS",
+    "INPUTS_MAX",
     "PREFIX_KINDS",
     "WASM_CONTENT_TYPE",
     "Activity",
     "ArraySpec",
     "BlobRecord",
+    "BoundImport",
     "BufferRecord",
+    "CallInput",
     "CallRecord",
     "CallRequest",
     "CallResult",
@@ -94,4 +100,5 @@ __all__ = [
     "parse_size",
     "result_from_json",
     "result_to_json",
+    "too_many_inputs",
 ]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..errors import InvalidInputError
 from .arrays import ArraySpec, parse_array_headers
@@ -17,6 +17,24 @@ from .words import Mode, Number
 
 if TYPE_CHECKING:
     import numpy
+
+
+INPUTS_MAX: Final = 64
+"""How many inputs one call may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallInput:
+    """One input of a call: what an input buffer holds from the start.
+
+    Parameters
+    ----------
+    headers
+        By lower-case name; ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    """
+
+    content: bytes | bytearray | memoryview
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +58,18 @@ class CallRequest:
     input_headers
         Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    program
+        What a posix guest finds as its own name (``argv[0]``); empty is the function's.
     mounts
         Directories of the host that the guest may reach. Nothing that is parsed from a request of others has any: only
         a person's own process makes them.
+    more_inputs
+        Input buffers 1 and on: ``api://input/1`` and so on.
+
+    Raises
+    ------
+    InvalidInputError
+        There are more than :data:`INPUTS_MAX` inputs.
     """
 
     function: str
@@ -55,7 +82,13 @@ class CallRequest:
     caller: str = "local"
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
+    program: str = ""
+    more_inputs: tuple[CallInput, ...] = ()
     mounts: tuple[Mount, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.more_inputs) >= INPUTS_MAX:
+            raise too_many_inputs(1 + len(self.more_inputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +104,9 @@ class Invocation:
     numbers
         Arguments of a direct call, of the types of the export; empty in posix mode.
     arguments
-        ``argv[1:]`` in posix mode; ``argv[0]`` is `function`.
+        ``argv[1:]`` in posix mode.
+    program
+        ``argv[0]`` in posix mode; `function` where nothing else was said.
     mounts
         Directories of the host that the guest may reach. Only doors on the machine of whoever asks make any.
     """
@@ -88,6 +123,7 @@ class Invocation:
     reusable: bool = False
     deterministic: bool = False
     caller: str = "local"
+    program: str = ""
     mounts: tuple[Mount, ...] = ()
 
 
@@ -208,7 +244,7 @@ class CallRecord:
     result, exit_code
         As in :class:`CallResult`; None while it runs and if it failed.
     input_bytes, output_bytes
-        How many bytes of each there were, so far or in all.
+        How many bytes of each there were, so far or in all; of several inputs together.
     stderr
         The end of what the guest wrote to stderr, up to 4 KiB.
     error
@@ -271,6 +307,8 @@ class Activity:
         Calls that were refused since the start, because there was too much work.
     memory_bytes
         Linear memory that all guests hold, as far as it is known.
+    warm_instances, warm_bytes
+        Instances of reusable functions that wait for their next call, and the linear memory that they hold.
     """
 
     running: int
@@ -278,6 +316,17 @@ class Activity:
     queued: int
     refused: int
     memory_bytes: int
+    warm_instances: int = 0
+    warm_bytes: int = 0
+
+
+def too_many_inputs(found: int) -> InvalidInputError:
+    """Make the error for more inputs than a call can have."""
+    return InvalidInputError(
+        f"A call has at most {INPUTS_MAX} inputs; found {found}. Put what belongs together into one of them.",
+        found=found,
+        allowed=INPUTS_MAX,
+    )
 
 
 def result_to_json(result: Number | tuple[Number, ...] | None) -> Any:

@@ -18,6 +18,9 @@ ARRAY_PREFIX: Final = "chunk/1:"
 ARRAY_PREFIXES: Final = "chunk/"
 """Begins the exports of all versions, of which only the first is known here."""
 
+RESET: Final = "moc_reset"
+"""The export that makes an instance ready for its next call, where there is one; of type ``() -> ()``."""
+
 
 def is_array_export(export: str) -> bool:
     """Tell whether an export is an array function."""

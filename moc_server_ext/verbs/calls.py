@@ -8,18 +8,17 @@ from dataclasses import replace
 
 import click
 
-from ..abc import Bytes
-from ..model import CallRecord, CallRequest, CallResult, Mode, Mount, Number
-from .commands import Verb
+from ..model import CallInput, CallRecord, CallRequest, CallResult, Mode, Mount, Number
+from .commands import Verb, in_order
 from .completion import function_names
 from .host import Host
 from .options import (
+    check_sources,
     dir_option,
-    dtype_option,
+    dtypes_option,
     entry_option,
     env_option,
-    input_array_headers,
-    input_file_option,
+    input_files_option,
     limit_option,
     mode_option,
     noblock_option,
@@ -27,9 +26,10 @@ from .options import (
     output_file_option,
     parts_of,
     read_source,
-    shape_option,
-    variable_in_option,
+    shapes_option,
     variable_out_option,
+    variables_in_option,
+    with_arrays,
 )
 from .outcome import CallOutcome, StartedOutcome, TableOutcome, format_result, format_size
 from .variables import variable_input
@@ -38,6 +38,7 @@ from .variables import variable_input
 @click.command(
     cls=Verb,
     verbatim_tail=True,
+    ordered=("input_files", "variables_in"),
     example=["moc call --input hello uppercase", "moc call --mode direct add 20 22"],
 )
 @mode_option
@@ -45,10 +46,10 @@ from .variables import variable_input
 @env_option
 @dir_option
 @click.option("--input", "text", metavar="TEXT", help="The guest's stdin, as text. Without any input it is empty.")
-@input_file_option
-@dtype_option
-@shape_option
-@variable_in_option
+@input_files_option
+@dtypes_option
+@shapes_option
+@variables_in_option
 @output_file_option
 @variable_out_option
 @noblock_option
@@ -66,10 +67,10 @@ def call(
     mounts: tuple[Mount, ...],
     limits: Mapping[str, Number],
     text: str | None,
-    input_file: str | None,
-    dtype: str | None,
-    shape: tuple[int, ...] | None,
-    variable_in: str | None = None,
+    input_files: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    shapes: tuple[tuple[int, ...], ...],
+    variables_in: tuple[str, ...] = (),
     output_file: str | None = None,
     variable_out: str | None = None,
     noblock: bool = False,
@@ -78,27 +79,31 @@ def call(
 
     NAME is a function's name or a blob id. Options come before it; everything after it belongs to the guest. The output
     goes to stdout as it is, the numbers of a direct call on a line of their own, the guest's stderr to stderr, and the
-    guest's exit code becomes this command's. Standard input is read only with --input-file -. A server opens no
-    directories: --dir is for calls that run in this process.
+    guest's exit code becomes this command's. Standard input is read only with --input-file -. Each file (in a notebook
+    also each -i) is one input, in the order given; below %%moc call the cell is the first. A server
+    opens no directories: --dir is for calls that run in this process.
     """
-    only_one({"--input": text, "--input-file": input_file, "-i": variable_in, "the cell": host.cell})
-    content, headers = _input(host, text=text, variable_in=variable_in)
-    headers.update(input_array_headers(dtype, shape))
+    given = with_arrays(_inputs(host, text, input_files, variables_in), dtypes, shapes)
+    first, *more = given
     request = CallRequest(
         name,
         tuple(arguments),
         mode=mode,
         entry=entry,
         env=env,
-        input=content,
-        input_headers=headers,
+        input=first.content,
+        input_headers=first.headers,
+        more_inputs=tuple(more),
         limits=limits,
         mounts=mounts,
     )
+    # One file alone passes through while the guest reads it, of any size.
+    input_file = input_files[0] if input_files and not more else None
     if noblock:
-        # The variable may change while the call goes on.
-        own = bytes(content) if input_file is None else read_source(host, input_file)
-        request = replace(request, input=own)
+        # The variables may change while the call goes on.
+        own = [CallInput(bytes(each.content), each.headers) for each in more]
+        content = bytes(first.content) if input_file is None else read_source(host, input_file)
+        request = replace(request, input=content, more_inputs=tuple(own))
         handle = host.client.begin(request)
         if variable_out is not None:
             host.assign(variable_out, handle)
@@ -155,12 +160,24 @@ def _end(record: CallRecord) -> str:
     return "" if record.exit_code is None else f"exit code {record.exit_code}"
 
 
-def _input(host: Host, *, text: str | None, variable_in: str | None) -> tuple[Bytes, dict[str, str]]:
-    if variable_in is not None:
-        return variable_input(host, variable_in)
-    if host.cell is not None:
-        return host.cell.encode(), {}
-    return (text or "").encode(errors="surrogateescape"), {}
+def _inputs(
+    host: Host, text: str | None, input_files: tuple[str, ...], variables_in: tuple[str, ...]
+) -> list[CallInput]:
+    """Give the inputs in order; one file alone without its bytes."""
+    cell = host.cell
+    for name, value in {"--input-file": input_files or None, "-i": variables_in or None, "the cell": cell}.items():
+        only_one({"--input": text, name: value})
+    check_sources(input_files)
+    first = text if cell is None else cell
+    inputs = [] if first is None else [CallInput(first.encode(errors="surrogateescape"))]
+    # The verb hands it to the guest while it reads.
+    is_alone = not (inputs or variables_in) and len(input_files) == 1
+    for source, value in in_order(input_files=input_files, variables_in=variables_in):
+        if source == "variables_in":
+            inputs.append(CallInput(*variable_input(host, value)))
+        else:
+            inputs.append(CallInput(b"" if is_alone else read_source(host, value)))
+    return inputs or [CallInput(b"")]
 
 
 def _value(result: CallResult) -> object:

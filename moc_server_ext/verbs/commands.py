@@ -19,6 +19,8 @@ from .outcome import MessageOutcome, Outcome
 
 Face = Literal["cli", "magic"]
 
+_ORDER = "moc.order"
+
 Parsed = TypeVar("Parsed")
 
 
@@ -55,6 +57,23 @@ def _help_option() -> click.Option:
         callback=_help_callback,
         help="Show this help.",
     )
+
+
+def in_order(**values: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Put the values of the running verb's ordered parameters into the order in which they stand on the line.
+
+    Parameters
+    ----------
+    **values
+        What the verb got for each of them.
+
+    Returns
+    -------
+    list
+        Name of the parameter and one value.
+    """
+    left = {name: iter(each) for name, each in values.items()}
+    return [(name, next(left[name])) for name in click.get_current_context().meta[_ORDER]]
 
 
 class FacedOption(click.Option):
@@ -96,6 +115,8 @@ class Verb(click.Command):
         Everything from the first positional argument on is taken as it is, ``-h`` and ``--`` included.
     compiler_flags
         From the first option on that the verb does not know, everything is taken as it is.
+    ordered
+        Parameters whose order on the line means something, also among one another; see :func:`in_order`.
     """
 
     def __init__(
@@ -105,12 +126,14 @@ class Verb(click.Command):
         face: Face | None = None,
         verbatim_tail: bool = False,
         compiler_flags: bool = False,
+        ordered: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.example = tuple(example)
         self.face = face
         self.compiler_flags = compiler_flags
+        self.ordered = frozenset(ordered)
         self.allow_interspersed_args = not verbatim_tail
         self._help = _help_option()
 
@@ -141,6 +164,10 @@ class Verb(click.Command):
                     args = [*args[:index], "--", *args[index:]]
                     break
         try:
+            if self.ordered:
+                # Of what is repeated, click keeps the order for each parameter alone.
+                _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+                ctx.meta[_ORDER] = [str(each.name) for each in order if each.name in self.ordered]
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             # The parser leaves out which verb it was, for an option without its value.

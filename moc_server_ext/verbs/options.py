@@ -11,6 +11,8 @@ import click
 
 from ..errors import InvalidInputError
 from ..model import (
+    INPUTS_MAX,
+    CallInput,
     Declaration,
     Grants,
     Mode,
@@ -24,6 +26,7 @@ from ..model import (
     parse_mount,
     parse_mounts,
     parse_shape,
+    too_many_inputs,
 )
 from .commands import FacedOption, parsed_by, usage_error
 from .completion import (
@@ -88,24 +91,32 @@ dir_option = click.option(
     help="Let the guest see the directory HOST of this machine as GUEST, and nothing above it; with :ro it cannot "
     "change anything there. May be repeated.",
 )
-input_file_option = click.option(
+input_files_option = click.option(
     "--input-file",
+    "input_files",
     metavar="FILE|-",
+    multiple=True,
     shell_complete=file_names,
-    help="A file whose content is the guest's stdin; - reads this command's stdin.",
+    help="A file whose content is the guest's stdin; - reads this command's stdin. Repeated, the others are "
+    "api://input/1 and so on.",
 )
-dtype_option = click.option(
+dtypes_option = click.option(
     "--dtype",
+    "dtypes",
     metavar="TYPE",
+    multiple=True,
     shell_complete=dtype_words,
-    callback=parsed_by(parse_dtype),
-    help="The input is an array of this type, such as float32: its elements in C order, little-endian. With --shape.",
+    callback=parsed_by(lambda texts: tuple(map(parse_dtype, texts))),
+    help="The input is an array of this type, such as float32: its elements in C order, little-endian. With --shape. "
+    "Repeated, the second one tells of the second input, and so on.",
 )
-shape_option = click.option(
+shapes_option = click.option(
     "--shape",
+    "shapes",
     metavar="N,N…",
-    callback=parsed_by(parse_shape),
-    help="The shape of the array that the input is, such as 120,180.",
+    multiple=True,
+    callback=parsed_by(lambda texts: tuple(map(parse_shape, texts))),
+    help="The shape of the array that the input is, such as 120,180; one for each --dtype.",
 )
 output_file_option = click.option(
     "--output-file",
@@ -123,6 +134,16 @@ variable_in_option = click.option(
     metavar="VAR",
     shell_complete=variables_with_bytes,
     help="Take the bytes from this variable (bytes, str, array).",
+)
+variables_in_option = click.option(
+    "-i",
+    "variables_in",
+    cls=FacedOption,
+    face="magic",
+    metavar="VAR",
+    multiple=True,
+    shell_complete=variables_with_bytes,
+    help="Take the input from this variable (bytes, str, array). Repeated, the others are api://input/1 and so on.",
 )
 variable_out_option = click.option(
     "-o",
@@ -200,7 +221,7 @@ def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         allow_host_option,
         limit_option("Lower a limit of this function."),
-        click.option("--reusable", is_flag=True, help="A warm instance may serve several calls of one caller."),
+        click.option("--reusable", is_flag=True, help="A warm instance may serve several direct calls of one caller."),
         click.option("--deterministic", is_flag=True, help="Equal inputs give equal outputs: no clock, no random."),
     )
     for decorate in reversed(decorators):
@@ -208,14 +229,26 @@ def declaration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_declaration
 
 
-def input_array_headers(dtype: str | None, shape: tuple[int, ...] | None) -> dict[str, str]:
-    """Give the headers that ``--dtype`` and ``--shape`` stand for; UsageError when only one of them was given."""
-    if dtype is None and shape is None:
-        return {}
-    if dtype is None or shape is None:
+def with_arrays(
+    inputs: Sequence[CallInput], dtypes: Sequence[str], shapes: Sequence[tuple[int, ...]]
+) -> list[CallInput]:
+    """Give the inputs with the headers that ``--dtype`` and ``--shape`` stand for, the first with the first of them.
+
+    Raises
+    ------
+    UsageError
+        There are not as many of the one as of the other, or more than inputs.
+    """
+    if len(dtypes) != len(shapes):
         raise usage_error("--dtype and --shape say only together what array the input is")
-    headers = array_headers(parse_array(dtype, shape))
-    return {name: headers[name] for name in ("moc-dtype", "moc-shape")}
+    if len(dtypes) > len(inputs):
+        raise usage_error(f"--dtype is given {len(dtypes)} times, and there are {len(inputs)} inputs")
+    told = [array_headers(parse_array(dtype, shape)) for dtype, shape in zip(dtypes, shapes, strict=True)]
+    arrays = [
+        CallInput(each.content, {**each.headers, **{name: headers[name] for name in ("moc-dtype", "moc-shape")}})
+        for each, headers in zip(inputs, told, strict=False)
+    ]
+    return [*arrays, *inputs[len(arrays) :]]
 
 
 def only_one(given: Mapping[str, object]) -> str | None:
@@ -229,6 +262,14 @@ def only_one(given: Mapping[str, object]) -> str | None:
 def read_source(host: Host, path: str) -> bytes:
     """Read a file, or stdin for ``-``."""
     return host.stdin() if path == "-" else host.read_file(path)
+
+
+def check_sources(files: Sequence[str]) -> None:
+    """Refuse to read standard input twice (UsageError), or more files than a call has inputs (InvalidInputError)."""
+    if len(files) > INPUTS_MAX:
+        raise too_many_inputs(len(files))
+    if files.count("-") > 1:
+        raise usage_error("--input-file - is given twice, and there is one standard input")
 
 
 def parts_of(file: BinaryIO, path: str) -> Iterator[bytes]:

@@ -13,12 +13,18 @@ import pytest
 
 from moc_server_ext import compilers
 from moc_server_ext.cluster import Cluster
-from moc_server_ext.model import CallRequest
+from moc_server_ext.model import CallRequest, Declaration, Grants
 from support import clean_environment, register_samples
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def example(text: str, language: str, word: str) -> str:
+    """Give the one block of a language that has a word in it."""
+    (found,) = (block for block in blocks(text, language) if word in block)
+    return found
 
 
 def checked(block: str) -> str:
@@ -51,9 +57,14 @@ def test_the_python_examples_run(page, tmp_path):
         assert done.returncode == 0, f"{example}\n{done.stderr}"
 
 
+def c_example(page, part):
+    (source,) = (each for each in blocks(page("reference/guests.md").text, "c") if part in each)
+    return source
+
+
 @pytest.mark.timeout(400)
 def test_the_c_example_compiles_and_greets(page, tmp_path):
-    source, _ = blocks(page("reference/guests.md").text, "c")
+    source = c_example(page, "int greet(")
     module = compilers.compiler_for("c").compile(source, filename="greet.c", flags=["-Wall", "-Werror"])
     assert module.diagnostics == ""
     with Cluster.open(tmp_path / "storage") as cluster:
@@ -65,7 +76,7 @@ def test_the_c_example_compiles_and_greets(page, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
-    _, source = blocks(page("reference/guests.md").text, "c")
+    source = c_example(page, "MOC_CHUNK(scale)")
     module = compilers.compiler_for("c").compile(source, filename="scale.c", flags=["-Wall", "-Werror"])
     array = numpy.arange(6, dtype="float32").reshape(2, 3)
     headers = {"moc-dtype": "float32", "moc-shape": "[2,3]"}
@@ -75,15 +86,41 @@ def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
     assert result.to_numpy().tolist() == (array * 2.5).tolist()
 
 
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("language", ["c", "wat"])
+def test_the_examples_of_an_import_from_a_function_call_it(page, tmp_path, language):
+    source = example(page("reference/guests.md").text, language, "maths")
+    flags = ["-Wall", "-Werror"] if language == "c" else []
+    module = compilers.compiler_for(language).compile(source, filename=f"calc.{language}", flags=flags)
+    add = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
+    with Cluster.open(tmp_path / "storage") as cluster:
+        cluster.functions.put("maths", compilers.compiler_for("wat").compile(add, filename="maths.wat").content)
+        cluster.functions.put("calc", module.content, Declaration(grants=Grants(frozenset({"call:maths"}))))
+        assert cluster.call_sync(CallRequest("calc", ("14",))).result == 42
+
+
+def test_the_c_example_of_a_reusable_function_compiles_and_stays_warm(page, tmp_path):
+    source = c_example(page, "moc_reset(void)")
+    module = compilers.compiler_for("c").compile(source, filename="square.c", flags=["-Wall", "-Werror"])
+    with Cluster.open(tmp_path / "storage") as cluster:
+        cluster.functions.put("anything", module.content, Declaration(reusable=True))
+        assert [cluster.call_sync(CallRequest("anything", (text,))).result for text in ("12", "999", "-1")] == [
+            144, 998001, -1
+        ]  # fmt: skip
+        assert cluster.status()["warm"]["instances"] == 1
+
+
 def test_the_curl_examples_work(page, moc_server):
     """Each `curl` command of the web API's page, with the server's own directory and port in it."""
     examples = [line for block in re.findall(r"^```\n(curl .*?)^```$", page("reference/http.md").text, re.M | re.S)
                 for line in block.splitlines()]  # fmt: skip
-    assert len(examples) == 3
+    assert len(examples) == 4
     access = f"--cacert {moc_server.storage}/tls/cert.pem -H @{moc_server.storage}/authorization.header"
     (moc_server.storage.parent / "text").write_text("hello")
+    (moc_server.storage.parent / "x").write_text("a\t1\n")
+    (moc_server.storage.parent / "y").write_text("a\t2\n")
     (moc_server.storage.parent / "cube.f4").write_bytes(bytes(4 * 12 * 18 * 36))
-    for example, expected in zip(examples, ['"instance_id"', "HELLO", '"float32"'], strict=True):
+    for example, expected in zip(examples, ['"instance_id"', "HELLO", "a\t1\t2", '"float32"'], strict=True):
         command = example.replace("DIR", str(moc_server.storage)).replace("…", access)
         command = command.replace(":8443", f":{moc_server.gateway_port}").replace("curl", "curl -sS --fail", 1)
         done = subprocess.run(

@@ -10,7 +10,7 @@ from http.client import HTTPResponse
 import httpx
 import pytest
 
-from guests import guest
+from guests import guest, tells_inputs
 from jupyter_support import TOKEN, JupyterServer
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
@@ -212,6 +212,15 @@ def test_a_body_comes_back_byte_for_byte_as_from_the_gateway(jupyter, size):
     assert (response.status_code, response.content) == (200, body[:size])
     assert response.headers["content-type"] == "application/octet-stream"
     assert ("moc-exit-code" in response.headers) == (size <= 65_536)
+
+
+def test_the_parts_of_a_form_are_inputs_on_jupyters_port_too(jupyter):
+    jupyter.request("PUT", "functions/tell", content=tells_inputs())
+    response = jupyter.request("POST", "functions/tell/call", files=[("a", b"one"), ("a", b"two")])
+    assert (response.status_code, response.content) == (200, b"one\n{}\ntwo\n{}\n")
+    wrong = {"Content-Type": "multipart/form-data; boundary=xx"}
+    refused = jupyter.request("POST", "functions/tell/call", content=b"--xx\r\n\r\ncut off", headers=wrong)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_input")
 
 
 def test_output_arrives_before_the_upload_has_ended_on_jupyters_port_too(jupyter):

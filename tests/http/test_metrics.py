@@ -100,8 +100,12 @@ def test_how_busy_it_is_is_asked_at_the_moment_of_telling():
     found = figures(metrics.text())
     assert [found[f"moc_calls_{each}"] for each in ("running", "queued", "refused_total")] == [2, 1, 7]
     assert [found["moc_storage_bytes"], found["moc_storage_free_bytes"]] == [11, 12]
-    cluster.now = Activity(running=0, waiting=0, queued=0, refused=8, memory_bytes=0)
+    assert [found["moc_warm_instances"], found["moc_warm_memory_bytes"]] == [0, 0]
+    cluster.now = Activity(
+        running=0, waiting=0, queued=0, refused=8, memory_bytes=0, warm_instances=3, warm_bytes=196608
+    )
     found = figures(metrics.text())
+    assert [found["moc_warm_instances"], found["moc_warm_memory_bytes"]] == [3, 196608]
     assert [found[f"moc_calls_{each}"] for each in ("running", "queued", "refused_total")] == [0, 0, 8]
 
 

@@ -9,7 +9,7 @@ import math
 
 import pytest
 
-from moc_server_ext.model import CallRequest, CallResult, Mode
+from moc_server_ext.model import CallInput, CallRequest, CallResult, Mode
 
 
 def keep_request(gateway, result=None):
@@ -170,11 +170,12 @@ def test_a_form_body_of_curl_is_the_input_as_it_is(gateway):
     assert response.content == b"A=1&B=%20"
 
 
-def test_a_multipart_body_is_refused(gateway):
+def test_the_parts_of_a_multipart_body_are_the_inputs(gateway):
     seen = keep_request(gateway)
-    response = gateway.request("POST", "functions/up/call", files={"a": b"1"})
-    assert response.status_code == 400
-    assert seen == []
+    parts = {"a": ("a", b"1", "text/plain"), "b": ("b", b"2", "application/octet-stream")}
+    assert gateway.request("POST", "functions/up/call", files=parts).status_code == 200
+    assert (seen[0].input, seen[0].input_headers) == (b"1", {"content-type": "text/plain"})
+    assert seen[0].more_inputs == (CallInput(b"2"),)
 
 
 def test_an_exit_code_is_a_result(gateway):

@@ -94,6 +94,7 @@ def test_keys_are_offered_by_prefix(stocked):
 
 def test_variables_are_offered_that_fit(stocked):
     assert complete(stocked, "%moc call -i |") == ["text"]
+    assert complete(stocked, "%moc call -i text -i |") == ["text"]
     assert {"text", "number"} <= set(complete(stocked, "%moc call -o |"))
     assert "math" not in complete(stocked, "%moc call -o |")
 

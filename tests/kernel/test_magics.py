@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from guests import tells_inputs
 from moc_kernel.magics import MocMagics
 from moc_server_ext.verbs import build_group
 
@@ -58,6 +59,15 @@ def test_the_cell_is_the_input_and_is_never_expanded(kernel):
     cell = kernel.do("name = 'cat'\n%moc call {name}\n")
     assert cell.stdout == ""
     assert kernel.do("%%moc call {name}\nhello {name} $name\n  é\n").stdout == "hello {name} $name\n  é\n"
+
+
+def test_variables_and_files_are_inputs_in_the_order_of_the_line_behind_the_cell(kernel):
+    kernel.do(f"import moc_kernel\nmoc_kernel.connect().functions.put('tell', {tells_inputs()!r});")
+    kernel.do("one, two = b'1', b'2'\nopen('three', 'wb').write(b'3');")
+    cell = kernel.do("%moc call -i two --input-file three -i one -o told tell\nprint(told)")
+    assert cell.stdout == "b'2\\n{}\\n3\\n{}\\n1\\n{}\\n'\n"
+    cell = kernel.do("%%moc call -i two tell\nthe cell")
+    assert cell.stdout == "the cell\n\n{}\n2\n{}\n"
 
 
 def test_braces_and_dollars_on_the_line_stand_for_variables(kernel):

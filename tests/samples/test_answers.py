@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import GuestStatusError
 from moc_server_ext.guest_api.errno import Errno
-from moc_server_ext.model import CallRequest, CallResult
+from moc_server_ext.model import CallInput, CallRequest, CallResult
 
 WORD = re.compile(rb"[a-z0-9]+")
+DIRECT = ("api-demo", "api-tour", "blur", "mean", "power", "bound-interest")
 Call = Callable[..., CallResult]
 
 
@@ -118,6 +119,75 @@ def test_api_tour_says_what_it_was_not_granted(call: Call, cluster: Cluster, sam
         assert (result.result, result.output) == (-Errno.EACCES, b"")
         assert b"has no grant '" + grant + b"'" in result.stderr
     cluster.functions.delete("bare-tour")
+
+
+@pytest.mark.parametrize(
+    ("base", "exponent", "expected"),
+    [("2", "10", 1024.0), ("2", "-2", 0.25), ("0", "0", 1.0), ("-3", "3", -27.0), ("1", "-9223372036854775808", 1.0)],
+)
+def test_power_takes_whole_exponents(call: Call, base: str, exponent: str, expected: float):
+    assert call("power", base, exponent).result == expected
+
+
+def test_interest_calls_power_through_its_import(call: Call, cluster: Cluster):
+    assert call("bound-interest", "100", "5", "10", entry="interest").result == pytest.approx(100 * 1.05**10)
+    assert call("bound-interest", "7", entry="doubled").result == 11
+    assert call("bound-interest", "0", entry="doubled").result == 0
+    (imported,) = cluster.functions.get("bound-interest").imports
+    assert str(imported) == "power.power(f64, i64) -> (f64)"
+
+
+# -- join -------------------------------------------------------------------------------------------------------------
+
+Lines = list[tuple[bytes, bytes]]
+
+
+def join(cluster: Cluster, *inputs: bytes) -> CallResult:
+    first, *more = inputs
+    return cluster.call_sync(CallRequest("join", input=first, more_inputs=tuple(map(CallInput, more))))
+
+
+def lines(pairs: Lines) -> bytes:
+    return b"".join(key + b"\t" + rest + b"\n" for key, rest in sorted(pairs, key=lambda pair: pair[0]))
+
+
+KEYS = st.sampled_from([b"", b"a", b"aa", b"b", b"\xff", b"a b"])
+PAIRS = st.lists(st.tuples(KEYS, st.sampled_from([b"", b"1", b"x\ty", b"\0"])), max_size=12)
+
+
+@given(PAIRS, PAIRS)
+@settings(max_examples=60, deadline=None)
+def test_join_gives_every_pair_of_lines_with_equal_keys(cluster: Cluster, left: Lines, right: Lines):
+    left, right = sorted(left, key=lambda pair: pair[0]), sorted(right, key=lambda pair: pair[0])
+    expected = [(key, a + b"\t" + b) for key, a in left for other, b in right if key == other]
+    result = join(cluster, lines(left), lines(right))
+    assert (result.exit_code, result.output, result.stderr) == (0, lines(expected), b"")
+
+
+@pytest.mark.skipif(shutil.which("join") is None, reason="there is no join")
+def test_join_does_what_the_join_of_the_system_does(cluster: Cluster, text: bytes, tmp_path):
+    counts = Counter(WORD.findall(text.lower()))
+    left = lines([(word, b"%d" % count) for word, count in counts.items()])
+    right = lines([(word, word[::-1]) for word in counts if len(word) % 3 == 0])[:-1]
+    (tmp_path / "x").write_bytes(left)
+    (tmp_path / "y").write_bytes(right)
+    done = subprocess.run(
+        ["join", "-t", "\t", "x", "y"], cwd=tmp_path, env={"LC_ALL": "C"}, capture_output=True, check=True
+    )
+    assert join(cluster, left, right).output == done.stdout != b""
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ((b"a\n",), b"join: there is no api://input/1: give two inputs\n"),
+        ((b"b\na\n", b"c\n"), b"join: line 2 of api://input/0 is not in order: sort it with LC_ALL=C sort\n"),
+        ((b"c\n", b"a\nb\na\n"), b"join: line 3 of api://input/1 is not in order: sort it with LC_ALL=C sort\n"),
+    ],
+)
+def test_join_says_what_it_cannot_join(cluster: Cluster, inputs: tuple[bytes, ...], said: bytes):
+    result = join(cluster, *inputs)
+    assert (result.exit_code, result.stderr) == (2, said)
 
 
 # -- cowsay -----------------------------------------------------------------------------------------------------------
@@ -378,4 +448,4 @@ def test_the_word_count_built_natively_gives_the_same_bytes(call: Call, text: by
 def test_modes_are_chosen_by_what_the_samples_export(cluster: Cluster, manifest):
     for sample in manifest["samples"]:
         exports = cluster.functions.get(sample["name"]).exports
-        assert ("_start" in exports) == (sample["name"] not in ("api-demo", "api-tour", "blur", "mean"))
+        assert ("_start" in exports) == (sample["name"] not in DIRECT)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...buffers.exchange import ExchangeBuffer
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
 from ...guest_api.registry import Wait, Waiting
@@ -224,6 +225,24 @@ def _nothing(_: object) -> int:
     return 0
 
 
+def read_input(call: CallContext, buffer: ExchangeBuffer, vectors: Vectors) -> int:
+    """Move bytes of an input buffer on into guest memory, and tell how many."""
+    # One part at a time: whoever types lines at a terminal is answered line by line.
+    part, total = buffer.peek(), 0
+    left = len(part)
+    for pointer, length in vectors:
+        if not left:
+            break
+        count = min(length, left)
+        piece = part[total : total + count]
+        # A small copy is cheaper than what writing from a view costs.
+        call.memory.write(pointer, bytes(piece) if count <= _SMALL_BYTES else piece)
+        total += count
+        left -= count
+    buffer.advance(total)
+    return total
+
+
 class InputStream(Descriptor):
     """Input buffer 0. Whoever opens it shares its one position with stdin and with the guest API."""
 
@@ -232,20 +251,7 @@ class InputStream(Descriptor):
     rights = layout.READING
 
     def read(self, call: CallContext, vectors: Vectors) -> int:
-        # One part at a time: whoever types lines at a terminal is answered line by line.
-        part, total = call.input.peek(), 0
-        left = len(part)
-        for pointer, length in vectors:
-            if not left:
-                break
-            count = min(length, left)
-            piece = part[total : total + count]
-            # A small copy is cheaper than what writing from a view costs.
-            call.memory.write(pointer, bytes(piece) if count <= _SMALL_BYTES else piece)
-            total += count
-            left -= count
-        call.input.advance(total)
-        return total
+        return read_input(call, call.input, vectors)
 
     def readable_bytes(self, call: CallContext) -> int:
         return len(call.input.peek())

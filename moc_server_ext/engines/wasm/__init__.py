@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .engine import WasmEngine
 from .warm import WarmInstance
+from .warm_pool import WarmPool
 
-__all__ = ["WarmInstance", "WasmEngine"]
+__all__ = ["WarmInstance", "WarmPool", "WasmEngine"]

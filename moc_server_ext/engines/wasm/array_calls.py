@@ -301,7 +301,7 @@ def _signed(pointer: int) -> int:
 class ArrayGuest(CoroutineGuest):
     """A guest whose entry point is an array function; each piece of a copy is a slice of its own."""
 
-    __slots__ = ("_array_call", "_entry", "_has_ended", "_numbers")
+    __slots__ = ("_array_call", "_entry", "_has_ended", "_numbers", "_region")
 
     def __init__(
         self,
@@ -311,11 +311,25 @@ class ArrayGuest(CoroutineGuest):
         entry: Export,
         numbers: tuple[Number, ...],
     ) -> None:
+        self._region = Region()
         super().__init__(prepared, context, memory_bytes, entry, numbers)
+
+    def _begin(self, entry: Export, numbers: tuple[Number, ...]) -> None:
+        super()._begin(entry, numbers)
         self._entry = entry
         self._numbers = numbers
         self._array_call: ArrayCall | None = None
         self._has_ended = False
+
+    def reset(self, export: Export, context: CallContext) -> None:
+        """Run what makes the instance ready for the next array; see :meth:`.CoroutineGuest.reset`."""
+        self._array_call = None
+        super().reset(export, context)
+
+    def rest(self) -> int:
+        """Forget the call and its array; see :meth:`.CoroutineGuest.rest`."""
+        self._array_call = None
+        return super().rest()
 
     def poll(self, *slice_ticks: int) -> bool:
         """Run until the guest is done, waits, or has computed or copied for a slice; see :meth:`.CoroutineGuest.poll`.
@@ -333,17 +347,17 @@ class ArrayGuest(CoroutineGuest):
             if self._array_call is not None:
                 self._array_call.check_memory(error)
             raise
-        if is_done and self.exit_code is not None:
+        if is_done and self.exit_code is not None and not self.resets:
             (self._array_call or ArrayCall(self.context, self._entry)).check(None, self.exit_code)
         return is_done
 
     def _next(self) -> bool | None:
-        if len(self._calls) > 1:
+        if self.resets or len(self._calls) > 1:
             return super()._next()
         call = self._array_call
         if call is None:
             call = self._array_call = ArrayCall(self.context, self._entry)
-            call.place(self, Region())
+            call.place(self, self._region)
         if self._calls:
             if isinstance(self._answer, BaseException):
                 raise self._answer

@@ -16,6 +16,7 @@ from ...interrupts import DeferredInterrupt
 from ...model import CallResult
 from .loop_thread import LoopThread
 from .tree import Callee, CallTree, Finish, Load, Resolve
+from .warm_pool import WarmPool
 
 # Python sees a Ctrl-C that came just before a lock was waited for only when the waiting ends.
 _LOOK_SECONDS: Final = 0.5
@@ -26,13 +27,14 @@ class BlockingDriver:
 
     Parameters
     ----------
-    resolve, finish
+    resolve, finish, pool
         See :class:`.tree.CallTree`.
     """
 
-    def __init__(self, resolve: Resolve, finish: Finish) -> None:
+    def __init__(self, resolve: Resolve, finish: Finish, pool: WarmPool) -> None:
         self._resolve = resolve
         self._finish = finish
+        self._pool = pool
         self._waits = LoopThread()
 
     def run(self, context: CallContext, load: Load) -> CallResult:
@@ -46,7 +48,7 @@ class BlockingDriver:
             On the main thread only. All guests of the tree are gone.
         """
         prepared, entry = self._resolve(context, load)
-        run = _Run(CallTree(context, self._resolve, self._finish), self._waits)
+        run = _Run(CallTree(context, self._resolve, self._finish, self._pool), self._waits)
         interrupt = run.interrupt
         # From here on only the waiting may be interrupted: a guest must be on the stack, from which it is closed.
         interrupt.hold()

@@ -34,7 +34,8 @@ from .results import finished
 from .run_queue import RunQueue
 from .tree import Load
 from .values import check_numbers
-from .warm import FreshInstances, WarmGuest, WarmInstance
+from .warm import PooledInstances, WarmGuest, WarmInstance
+from .warm_pool import WarmPool
 
 _BLOCKING_THREADS: Final = 16
 
@@ -48,6 +49,13 @@ class WasmEngine:
         What guests may import.
     cache_directory
         Where compiled modules are kept; made with mode 0700 when it is not there.
+    pool
+        Keeps the instances of reusable functions; closed with the engine.
+
+    Attributes
+    ----------
+    guest_modules
+        The import modules that it provides, under all their names.
 
     Raises
     ------
@@ -55,13 +63,15 @@ class WasmEngine:
         Others may write into the cache directory.
     """
 
-    def __init__(self, modules: Sequence[GuestModule], *, cache_directory: Path) -> None:
+    def __init__(self, modules: Sequence[GuestModule], *, cache_directory: Path, pool: WarmPool | None = None) -> None:
         self._guest_modules = tuple(modules)
         self._lock = threading.Lock()
         self._machines: dict[ProfileName, Machine] = {}
         by_name = {name: each for each in modules for name in (each.name, *each.aliases)}
+        self.guest_modules = tuple(sorted(by_name))
         self._modules = Modules(by_name, self._machine, DiskCache(cache_directory))
-        self._driver = BlockingDriver(self._resolve, self._finish)
+        self._pool = WarmPool() if pool is None else pool
+        self._driver = BlockingDriver(self._resolve, self._finish, self._pool)
         self._blocking = ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="moc_blocking")
         self._queue = RunQueue(processors())
         self._loop_drivers: dict[asyncio.AbstractEventLoop, LoopDriver] = {}
@@ -79,13 +89,16 @@ class WasmEngine:
         InvalidModuleError
             It is no module that can run here; the message says why.
         MissingImportError
-            It imports something that no guest API provides.
+            It imports something that no guest API provides and no function can. Whether functions provide what is left,
+            its ``bound_imports``, is not for the engine to know.
         """
         blob_id = hashlib.sha256(content).hexdigest()
         return self._modules.get(name, blob_id, lambda: content).interface
 
     def run(self, context: CallContext, load: Load) -> CallResult:
-        """Run a call to its end, on a fresh instance. Blocks; Ctrl-C on the main thread ends the call.
+        """Run a call to its end, on a fresh instance or, of a reusable function, on a warm one.
+
+        Blocks; Ctrl-C on the main thread ends the call.
 
         Parameters
         ----------
@@ -116,6 +129,7 @@ class WasmEngine:
                 resolve=self._resolve,
                 at_hand=self._at_hand,
                 finish=self._finish,
+                pool=self._pool,
                 queue=self._queue,
                 blocking=self._blocking,
             )
@@ -138,13 +152,14 @@ class WasmEngine:
             def context(numbers: tuple[Number, ...]) -> CallContext:
                 return CallContext(replace(invocation, numbers=numbers), ExchangeBuffer(b""), services=services)
 
-            return FreshInstances(lambda each: self.run(each, load), context)
+            return PooledInstances(lambda each: self.run(each, load), context)
         return WarmGuest(prepared, invocation, entry, services)
 
     def close(self) -> None:
         """Let go of all modules and end the clocks; calls that run go on to their end. Idempotent."""
         self._driver.close()
         self._queue.close()
+        self._pool.close()
         self._blocking.shutdown(wait=False, cancel_futures=True)
         self._modules.clear()
         with self._lock:

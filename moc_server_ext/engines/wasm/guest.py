@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -24,11 +25,22 @@ from .memory import LinearMemory
 from .prepared import Export, Prepared
 from .profiles import LARGE_TABLE_ELEMENTS
 from .ticker import TICK_SECONDS
-from .trampolines import write_i32
 
 FIRST_SLICE_TICKS: Final = 2
 SLICE_TICKS: Final = 5
 _FOREVER: Final = 3600.0
+
+Answer = Number | tuple[Number, ...] | BaseException | None
+"""What a host function gives in the end: numbers as its type says, or the exception with which it ends."""
+
+Write = Callable[[int, Any], None]
+"""Writes a host function's numbers at the address that it was given for them."""
+
+Use = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""Which calls an instance may serve: those of this function, caller and kind, as long as the function is this one.
+
+First function, caller, and how the instance was made and linked; then blob, grants, and whether it is deterministic.
+"""
 
 
 class _Slots(ctypes.Structure):
@@ -69,16 +81,13 @@ class Guest:
     """
 
     __slots__ = ("_at", "_cause", "_context_pointer", "_current", "_failed_in", "_memory", "_noted_bytes", "_slots",
-                 "_store", "bound",
+                 "_store", "_wasi", "bound",
                  "context", "exit_code", "memory_bytes", "prepared", "stopped")  # fmt: skip
 
     def __init__(self, prepared: Prepared, context: CallContext, memory_bytes: int) -> None:
         machine = prepared.machine
         self.prepared = prepared
-        self.context = context
-        self.memory_bytes = memory_bytes
         self.bound = False
-        self.exit_code: int | None = None
         self.stopped: BaseException | None = None
         self._current = machine.current
         self._cause: BaseException | None = None
@@ -87,25 +96,44 @@ class Guest:
         self._noted_bytes = 0
         self._slots = _Slots()
         self._at = ctypes.addressof(self._slots)
-        if prepared.uses_wasi or context.invocation.mode is Mode.POSIX:
-            context.wasi = WasiState(context)
         store = self._store = capi.store_new(machine.pointer, None, None)
         self._context_pointer = capi.store_context(store)
-        # The library counts each memory and each table by itself, and the limits hold for all of them together.
-        memories, tables = prepared.memories, prepared.tables
-        capi.store_limiter(store, memory_bytes // memories, LARGE_TABLE_ELEMENTS // tables, 1, tables, memories)
-        capi.set_epoch_deadline(self._context_pointer, FIRST_SLICE_TICKS)
         capi.store_epoch_callback(store, machine.epoch_callback, None, None)
+        self._take_up(context)
+        self._limit(memory_bytes)
+
+    def _take_up(self, context: CallContext) -> None:
+        """Serve this call, with a WASI state of its own."""
+        self.context = context
+        self.exit_code: int | None = None
+        self._wasi: WasiState | None = None
+        if self.prepared.uses_wasi or context.invocation.mode is Mode.POSIX:
+            self._wasi = context.wasi = WasiState(context)
+
+    def _limit(self, memory_bytes: int) -> None:
+        """Set how much memory the instance may grow to, and let its first slice begin."""
+        self.memory_bytes = memory_bytes
+        # The library counts each memory and each table by itself, and the limits hold for all of them together.
+        memories, tables = self.prepared.memories, self.prepared.tables
+        capi.store_limiter(self._store, memory_bytes // memories, LARGE_TABLE_ELEMENTS // tables, 1, tables, memories)
+        capi.set_epoch_deadline(self._context_pointer, FIRST_SLICE_TICKS)
+
+    def _let_go(self) -> None:
+        """Give up what belongs to the call that was served: its files, and its sight of the guest's memory."""
+        if self._memory is not None:
+            self._memory.detach()
+            self._memory = None
+            self.bound = False
+        if self._wasi is not None:
+            self._wasi.close_all()
+            self._wasi = None
 
     def close(self) -> None:
         """Give the store back, which ends a guest that has not ended; idempotent."""
         if self._store:
-            if self._memory is not None:
-                self._memory.detach()
+            self._let_go()
             capi.store_delete(self._store)
             self._store = 0
-            if self.context.wasi is not None:
-                self.context.wasi.close_all()
 
     # -- called back from inside --------------------------------------------------------------------------------------
 
@@ -119,7 +147,7 @@ class Guest:
         self._failed_in = host_function
         return capi.trap_new(b"ended by a host function")
 
-    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, write: Write, results: int, trap_ret: int) -> None:
         """Note what the guest waits for."""
         raise NotImplementedError
 
@@ -182,7 +210,7 @@ class Guest:
     def _note_memory(self) -> None:
         """Measure the memory of a guest that is about to be suspended."""
         if self._memory is None:
-            self._noted_bytes = self._measure()
+            self._noted_bytes = self._measure() if self.prepared.interface.exports_memory else 0
         else:
             self._memory.measure()
 
@@ -239,10 +267,17 @@ class CoroutineGuest(Guest):
         The numbers that the entry point returned.
     began_ns
         ``time.perf_counter_ns()`` at the start.
+    calls
+        How many calls the instance has begun to serve.
+    use
+        Which calls the instance may serve after this one; None for no other.
+    resets
+        Whether the polls run the module's reset, and no longer the call.
     """
 
-    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_resume_at", "_sign", "_slice_began",
-                 "_slice_ticks", "_values", "_wanted", "began_ns", "result", "waiting_for")  # fmt: skip
+    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_rests", "_resume_at", "_sign",
+                 "_slice_began", "_slice_ticks", "_values", "_wanted", "began_ns", "calls", "resets",
+                 "result", "use", "waiting_for")  # fmt: skip
 
     def __init__(
         self,
@@ -253,19 +288,17 @@ class CoroutineGuest(Guest):
         numbers: tuple[Number, ...],
     ) -> None:
         super().__init__(prepared, context, memory_bytes)
-        prepared.machine.ticker.enter()
-        self.began_ns = time.perf_counter_ns()
+        self.calls = 0
+        self.use: Use | None = None
         self.waiting_for: Waiting | None = None
-        self.result: Number | tuple[Number, ...] | None = None
-        self._answer: int | BaseException = 0
+        self._answer: Answer = None
         self._host_function = ""
         self._sign = 1
-        self._resume_at = (0, 0)
+        self._resume_at: tuple[Write, int, int]
         self._slice_began = 0.0
         self._slice_ticks = FIRST_SLICE_TICKS
         self._values: Any = None
-        self._wanted: Export | None = None
-        self._calls = [(entry, numbers)]
+        self._begin(entry, numbers)
         if prepared.initialize is not None and context.invocation.mode is Mode.DIRECT:
             self._calls.append((prepared.initialize, ()))
         at = self._at
@@ -273,14 +306,58 @@ class CoroutineGuest(Guest):
             prepared.pre_pointer(context.live), self._context_pointer, at + INSTANCE, at + TRAP, at + ERROR
         )
 
+    def _begin(self, entry: Export, numbers: tuple[Number, ...]) -> None:
+        self.prepared.machine.ticker.enter()
+        self.began_ns = time.perf_counter_ns()
+        self.calls += 1
+        self.result: Number | tuple[Number, ...] | None = None
+        self.resets = self._rests = False
+        self._wanted: Export | None = None
+        self._calls = [(entry, numbers)]
+
     def close(self) -> None:
         """End the guest wherever it is and give its memory back; idempotent."""
         if self._future:
             capi.future_delete(self._future)
             self._future = 0
-        if self._store:
+        if self._store and not self._rests:
             self.prepared.machine.ticker.leave()
         super().close()
+
+    # -- one instance, several calls ----------------------------------------------------------------------------------
+
+    def reset(self, export: Export, context: CallContext) -> None:
+        """Let the polls that follow run what makes an instance that has served its call ready for the next.
+
+        Parameters
+        ----------
+        context
+            A call of its own: what the reset reads and writes is none of the call that was served.
+        """
+        self._let_go()
+        self._take_up(context)
+        self.resets = True
+        self._wanted = None
+        self._calls = [(export, ())]
+
+    def rest(self) -> int:
+        """Forget the call that was served; only :meth:`renew` and :meth:`close` may follow. Gives the memory held."""
+        self._note_memory()
+        if self._memory is not None:
+            self._noted_bytes = self._memory.length
+        self._let_go()
+        del self.context
+        self._answer = 0
+        self._rests = True
+        self.prepared.machine.ticker.leave()
+        return self.memory_held
+
+    def renew(self, context: CallContext, memory_bytes: int, entry: Export, numbers: tuple[Number, ...]) -> None:
+        """Serve another call with the same instance; the parameters are those of a new guest."""
+        self._take_up(context)
+        if memory_bytes != self.memory_bytes:
+            self._limit(memory_bytes)
+        self._begin(entry, numbers)
 
     def poll(self, slice_ticks: int = SLICE_TICKS) -> bool:
         """Run until the guest is done (True), waits, or has computed for a slice (False).
@@ -335,8 +412,8 @@ class CoroutineGuest(Guest):
         )  # fmt: skip
         return True
 
-    def answer(self, outcome: int | BaseException) -> None:
-        """Give the guest what it waited for: a number, or the exception with which its host function ends.
+    def answer(self, outcome: Answer) -> None:
+        """Give the guest what it waited for: its numbers, or the exception with which its host function ends.
 
         A ``GuestErrno`` becomes the guest's number; anything else ends the guest at its next poll, and so does an
         answer that comes after the guest's time.
@@ -346,13 +423,13 @@ class CoroutineGuest(Guest):
         self._answer = self._sign * outcome.number if isinstance(outcome, GuestErrno) else outcome
         self.waiting_for = None
 
-    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, write: Write, results: int, trap_ret: int) -> None:
         """Note what the guest waits for."""
         if self._memory is not None:
             self._memory.freeze()
         self._host_function = host_function
         self._sign = sign
-        self._resume_at = (results, trap_ret)
+        self._resume_at = (write, results, trap_ret)
         self.waiting_for = waiting
 
     def resume(self) -> bool:
@@ -361,11 +438,17 @@ class CoroutineGuest(Guest):
             return False
         if self._memory is not None:
             self._memory.thaw()
-        results, trap_ret = self._resume_at
-        if isinstance(self._answer, BaseException):
-            capi.store_pointer(trap_ret, self.fail(self._answer, self._host_function))
-        else:
-            write_i32(results, self._answer)
+        write, results, trap_ret = self._resume_at
+        # An exception's traceback leads back to the guest: kept, it would be a ring.
+        answer, self._answer = self._answer, None
+        if not isinstance(answer, BaseException):
+            try:
+                write(results, answer)
+                return True
+            except Exception as error:
+                # Not of the function's type, which no body should give; a continuation must not raise.
+                answer = error
+        capi.store_pointer(trap_ret, self.fail(answer, self._host_function))
         return True
 
     def on_epoch(self, delta: int, kind: int) -> int:

@@ -25,6 +25,7 @@ from .prepared import Export, Prepared
 from .run_queue import RunQueue
 from .ticker import TICK_SECONDS
 from .tree import CallTree, Finish, Load, Resolve
+from .warm_pool import WarmPool
 
 _LOOP_SECONDS: Final = FIRST_SLICE_TICKS * TICK_SECONDS
 """How long one turn of the loop may spend inside of guests before others are served."""
@@ -38,7 +39,7 @@ class LoopDriver:
 
     Parameters
     ----------
-    resolve, finish
+    resolve, finish, pool
         See :class:`.tree.CallTree`.
     at_hand
         Gives what `resolve` would, if that needs neither the disk nor the compiler; else None.
@@ -54,6 +55,7 @@ class LoopDriver:
         resolve: Resolve,
         at_hand: Callable[[CallContext], tuple[Prepared, Export] | None],
         finish: Finish,
+        pool: WarmPool,
         queue: RunQueue,
         blocking: Executor,
     ) -> None:
@@ -61,6 +63,7 @@ class LoopDriver:
         self._resolve = resolve
         self._at_hand = at_hand
         self._finish = finish
+        self._pool = pool
         self.queue = queue
         self._blocking = blocking
         self._ready: deque[_Run] = deque()
@@ -80,7 +83,7 @@ class LoopDriver:
         found = self._at_hand(context)
         if found is None:
             found = await self._loop.run_in_executor(self._blocking, self._resolve, context, load)
-        run = _Run(self, CallTree(context, self._resolve, self._finish), self._loop.create_future())
+        run = _Run(self, CallTree(context, self._resolve, self._finish, self._pool), self._loop.create_future())
         run.tree.begin(*found)
         context.when_cancelled(lambda: self.soon(self._on_cancel, run))
         if run.key in self._long:

@@ -47,8 +47,8 @@ _MAPS_PER_SLOT: Final = 5
 _MAPS_FOR_OTHERS: Final = 10_000
 
 
-def make_engine(profile: ProfileName) -> wasmtime.Engine:
-    """Build a ``wasmtime.Engine``; takes milliseconds.
+def make_engine(profile: ProfileName) -> tuple[wasmtime.Engine, int]:
+    """Build a ``wasmtime.Engine``, and tell how many guests it can hold; takes milliseconds.
 
     ``faulthandler`` is enabled first where it is not: enabled later, it would take over the signals by which guests
     trap, and a guest's trap would end the process.
@@ -56,9 +56,11 @@ def make_engine(profile: ProfileName) -> wasmtime.Engine:
     if not faulthandler.is_enabled():
         faulthandler.enable(2)
     config = _config()
+    slots = _MAX_SLOTS
     if profile == "pooled":
-        _use_pool(config, pool_slots())
-    return wasmtime.Engine(config)
+        slots = pool_slots()
+        _use_pool(config, slots)
+    return wasmtime.Engine(config), slots
 
 
 def pool_slots() -> int:

@@ -9,7 +9,7 @@ from ...guest_api.context import CallContext
 from ...guest_api.registry import Waiting
 from ...interrupts import DeferredInterrupt
 from . import capi
-from .guest import FUNC, INSTANCE, SLICE_TICKS, TRAP, Guest
+from .guest import FUNC, INSTANCE, TRAP, Guest, Write
 from .prepared import Export, Prepared
 
 
@@ -27,7 +27,7 @@ class SynchronousGuest(Guest):
         ``time.monotonic()`` at which the present call's time is over.
     """
 
-    __slots__ = ("_export_at", "_interrupt", "_pre_pointer", "_trap_at", "deadline")
+    __slots__ = ("_export_at", "_interrupt", "_pre_pointer", "_ticker", "_trap_at", "deadline")
 
     def __init__(
         self, prepared: Prepared, context: CallContext, memory_bytes: int, interrupt: DeferredInterrupt
@@ -35,12 +35,14 @@ class SynchronousGuest(Guest):
         super().__init__(prepared, context, memory_bytes)
         self.deadline = context.deadline
         self._interrupt = interrupt
+        self._ticker = prepared.machine.ticker
         self._pre_pointer = prepared.pre_pointer(live=False)
         self._export_at = self._at + FUNC
         self._trap_at = self._at + TRAP
 
     def on_epoch(self, delta: int, kind: int) -> int:
         """End the guest when its time is over or Ctrl-C came."""
+        self._ticker.touch()
         if self._interrupt.pending:
             # The cause is whatever the real handler does once the guest is left.
             self.stopped = KeyboardInterrupt()
@@ -49,6 +51,7 @@ class SynchronousGuest(Guest):
     def instantiate(self) -> None:
         """Make the instance, which runs its start function."""
         at = self._at
+        self._ticker.touch()
         current = self._current
         before = current.guest
         current.guest = self
@@ -71,12 +74,13 @@ class SynchronousGuest(Guest):
         space, count
             Arguments as ``wasmtime_val_raw_t``, which the results overwrite, and how many fit there.
         """
-        context, current = self._context_pointer, self._current
-        capi.set_epoch_deadline(context, SLICE_TICKS)
+        # An epoch deadline that is stale costs less, at the one tick that comes early, than a new one for each call.
+        self._ticker.touch()
+        current = self._current
         before = current.guest
         current.guest = self
         try:
-            error = capi.func_call_unchecked(context, self._export_at, space, count, self._trap_at)
+            error = capi.func_call_unchecked(self._context_pointer, self._export_at, space, count, self._trap_at)
         finally:
             current.guest = before
         slots = self._slots
@@ -86,13 +90,14 @@ class SynchronousGuest(Guest):
 
     def renew(self, context: CallContext) -> None:
         """Serve another call with the same instance."""
+        if self._wasi is not None:
+            self._wasi.close_all()
         if self._memory is not None:
+            # Nothing in a synchronous guest outlives its call and could still look at the memory.
             context.memory = self._memory
-        if self.prepared.uses_wasi:
-            context.wasi = self.context.wasi
-        self.context = context
+        self._take_up(context)
 
-    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, write: Write, results: int, trap_ret: int) -> None:
         """Cannot happen: modules that import waiting functions are not run synchronously."""
         raise RuntimeError(f"{host_function} waits in a synchronous guest")
 

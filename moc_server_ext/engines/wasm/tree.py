@@ -13,9 +13,9 @@ from ...errors import MocError, OverloadedError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting, Work
 from ...model import CallResult
-from .array_calls import ArrayGuest
 from .guest import SLICE_TICKS, CoroutineGuest
 from .prepared import Export, Prepared
+from .warm_pool import WarmPool, tell_reset_failed
 
 Load = Callable[[], bytes]
 Resolve = Callable[[CallContext, Load], tuple[Prepared, Export]]
@@ -33,14 +33,19 @@ class CallTree:
         Gives the module and the entry point of a context, from what loads the module; may compile.
     finish
         Makes the result of a guest that is done.
+    pool
+        Lends the guests.
     """
 
-    __slots__ = ("_calls", "_finish", "_guests", "_resolve", "context")
+    __slots__ = ("_calls", "_finish", "_guests", "_pool", "_resetting", "_resolve", "context")
 
-    def __init__(self, context: CallContext, resolve: Resolve, finish: Finish) -> None:
+    def __init__(self, context: CallContext, resolve: Resolve, finish: Finish, pool: WarmPool) -> None:
         self.context = context
         self._resolve = resolve
         self._finish = finish
+        self._pool = pool
+        # What the calls gave whose instances are being made ready for the next, innermost last.
+        self._resetting: list[CallResult] = []
         self._guests: list[CoroutineGuest] = []
         self._calls: list[NestedCall] = []
 
@@ -83,12 +88,25 @@ class CallTree:
         try:
             if not guest.poll(slice_ticks):
                 return None
-            outcome = self._finish(guest)
+            if guest.resets:
+                outcome = self._resetting.pop()
+            else:
+                outcome = self._finish(guest)
+                if self._pool.begin_reset(guest):
+                    self._resetting.append(outcome)
+                    return None
+            self._pool.take_back(guest)
         except MocError as error:
-            if len(guests) == 1:
+            if guest.resets:
+                outcome = self._resetting.pop()
+                tell_reset_failed(guest.context, error)
+            elif len(guests) == 1:
                 raise
-            outcome = error
-        guests.pop().close()
+            else:
+                # Its traceback leads back here, and so to itself and to all guests.
+                outcome = error.with_traceback(None)
+            guest.close()
+        guests.pop()
         if not guests:
             return outcome  # type: ignore[return-value] # the root's errors were raised
         self._hand_back(self._calls.pop(), outcome)
@@ -137,8 +155,7 @@ class CallTree:
             self._guests.pop().close()
 
     def _push(self, context: CallContext, prepared: Prepared, entry: Export, memory_bytes: int) -> None:
-        guest = ArrayGuest if entry.takes_array else CoroutineGuest
-        self._guests.append(guest(prepared, context, memory_bytes, entry, context.invocation.numbers))
+        self._guests.append(self._pool.lend(prepared, context, entry, memory_bytes))
 
     def _hand_back(self, call: NestedCall, outcome: CallResult | Exception) -> None:
         guest = self._guests[-1]

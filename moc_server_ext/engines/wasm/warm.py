@@ -1,7 +1,8 @@
 """Warm instances: one instance that answers many direct calls of one caller, for functions that say they are reusable.
 
 The store is synchronous, so a call costs a few microseconds. It ends at its deadline by the epoch, and Ctrl-C is seen
-at each tick. Modules that import waiting functions cannot run so; the engine gives them :class:`FreshInstances`.
+at each tick. Modules that import waiting functions cannot run so; the engine gives them the instances
+of the engine's pool.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Protocol, Self
 
 from ...abc import CallServices
 from ...buffers.exchange import ExchangeBuffer
-from ...errors import ConflictError, TrapError
+from ...errors import ConflictError, MocError, TrapError
 from ...guest_api.context import CallContext
 from ...interrupts import DeferredInterrupt
 from ...model import CallResult, Invocation, Number
@@ -21,6 +22,7 @@ from .array_calls import ArrayCall, Region
 from .prepared import Export, Prepared
 from .results import finished
 from .synchronous import SynchronousGuest
+from .warm_pool import CALLS_PER_INSTANCE, tell_reset_failed
 
 
 class WarmInstance(Protocol):
@@ -29,7 +31,8 @@ class WarmInstance(Protocol):
     Attributes
     ----------
     is_worn
-        Whether its array calls have left it with so much memory that the next call had better get a fresh one.
+        Whether the next call had better get a fresh one: it has served many, holds too much memory, or could not be
+        made ready for another.
     """
 
     is_worn: bool
@@ -95,10 +98,11 @@ class WarmGuest(_Closing):
         self._invocation = invocation
         self._timeout = invocation.limits.timeout_seconds
         self._services = services
-        self._ticker = prepared.machine.ticker
         self._layout = entry.raw
         self._entry = entry
+        self._reset = prepared.reset
         self._region = Region()
+        self._left = CALLS_PER_INSTANCE
         self.is_worn = False
         self._space = self._layout.allocate()
         self._interrupt = DeferredInterrupt()
@@ -117,33 +121,61 @@ class WarmGuest(_Closing):
         """Call the export once; see :class:`WarmInstance`."""
         guest = self._guest
         if guest is None:
-            raise ConflictError("The warm instance is gone: it was closed, or its guest failed. Make a new one.")
+            raise _gone()
         layout, space = self._layout, self._space
         layout.put(space, self._invocation.function, self._entry.shown_name, numbers)
         if self._imports_any:
             guest.renew(self._context())
-        guest.exit_code = None
         guest.deadline = time.monotonic() + self._timeout
-        self._inside(guest.call, space, layout.slots)
-        return layout.get(space) if guest.exit_code is None else None
+        interrupt = self._interrupt
+        # As in _inside; this is where a microsecond counts.
+        interrupt.hold()
+        try:
+            guest.call(space, layout.slots)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            interrupt.release()
+        result = layout.get(space) if guest.exit_code is None else None
+        self._left -= 1
+        if self._reset is not None or not self._left or guest.exit_code is not None:
+            self._make_ready(guest)
+        return result
 
     def run(self, context: CallContext) -> CallResult:
         """Call the export, an array function; see :class:`WarmInstance`."""
         guest = self._guest
         if guest is None:
-            raise ConflictError("The warm instance is gone: it was closed, or its guest failed. Make a new one.")
+            raise _gone()
         began_ns = time.perf_counter_ns()
         guest.renew(context)
-        guest.exit_code = None
         guest.deadline = context.deadline
         try:
             self._pass_array(guest, context)
         except BaseException:
             self.close()
             raise
+        result = finished(context, result=None, exit_code=None, began_ns=began_ns)
+        self._left -= 1
         # Guests cannot give memory back, and few use again what they took for a result.
         self.is_worn = 2 * guest.memory_held > guest.memory_bytes
-        return finished(context, result=None, exit_code=None, began_ns=began_ns)
+        self._make_ready(guest)
+        return result
+
+    def _make_ready(self, guest: SynchronousGuest) -> None:
+        """Prepare the instance for its next call, or say that it had better have none."""
+        if not self._left or guest.exit_code is not None:
+            self.is_worn = True
+        elif self._reset is not None and not self.is_worn:
+            guest.renew(self._context())
+            guest.find(self._reset)
+            try:
+                self._inside(guest.call, self._reset.raw.allocate(), 1)
+                guest.find(self._entry)
+            except MocError as error:
+                tell_reset_failed(guest.context, error)
+            self.is_worn = self._guest is None or guest.exit_code is not None
 
     def _pass_array(self, guest: SynchronousGuest, context: CallContext) -> None:
         layout, space, entry = self._layout, self._space, self._entry
@@ -174,21 +206,23 @@ class WarmGuest(_Closing):
         return CallContext(self._invocation, ExchangeBuffer(b""), services=self._services)
 
     def _inside(self, act: Callable[..., None], *arguments: Any) -> None:
-        ticker, interrupt = self._ticker, self._interrupt
+        interrupt = self._interrupt
         interrupt.hold()
-        ticker.enter()
         try:
             act(*arguments)
         except BaseException:
             self.close()
             raise
         finally:
-            ticker.leave()
             interrupt.release()
 
 
-class FreshInstances(_Closing):
-    """A :class:`WarmInstance` that makes a fresh instance for each call.
+def _gone() -> ConflictError:
+    return ConflictError("The warm instance is gone: it was closed, or its guest failed. Make a new one.")
+
+
+class PooledInstances(_Closing):
+    """A :class:`WarmInstance` for modules that wait, whose instances are those of :mod:`.warm_pool`.
 
     Parameters
     ----------

@@ -39,25 +39,37 @@ def register_buffer(call: CallContext, ptr: int, length: int) -> int:
 
 @CORE.function("get_buffer_size", waits="live", instead="read_exchange_buffer")
 def get_buffer_size(call: CallContext, buffer_id: int) -> int | Wait:
-    """Give the size of the next unread part of a buffer; -EBADF for an unknown one."""
+    """Give the number of unread bytes of a buffer, as ``read_exchange_buffer`` does.
+
+    Returns
+    -------
+    int
+        The number. -EBADF for an unknown buffer, -ENOSPC as there.
+    """
     return _read(call, buffer_id, 0, 0)
 
 
 @CORE.function("get_exchange_buffer_size", waits="live", instead="read_exchange_buffer")
 def get_exchange_buffer_size(call: CallContext, buffer_id: int) -> int | Wait:
-    """Give the size of the next unread part of a buffer; -EBADF for an unknown one."""
+    """Give the number of unread bytes of a buffer, as ``read_exchange_buffer`` does.
+
+    Returns
+    -------
+    int
+        The number. -EBADF for an unknown buffer, -ENOSPC as there.
+    """
     return _read(call, buffer_id, 0, 0)
 
 
 @CORE.function("get_buffer", waits="live", instead="read_exchange_buffer")
 def get_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: int) -> int | Wait:
-    """Copy the next unread part of a buffer into guest memory, as ``read_exchange_buffer`` does.
+    """Copy unread bytes of a buffer into guest memory, as ``read_exchange_buffer`` does.
 
     Returns
     -------
     int
-        Bytes copied. -EMSGSIZE when the part is larger than `capacity`, -EBADF for an unknown buffer, -EFAULT as
-        everywhere.
+        Bytes copied, or for `ptr` 0 the number of unread bytes. -EBADF for an unknown buffer, -EFAULT as everywhere,
+        -ENOSPC as there.
     """
     return _read(call, buffer_id, ptr, capacity)
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Final
 
+from ...buffers.channel import Channel
 from ...buffers.exchange import ExchangeBuffer
 from ...errors import ExchangeBufferError
 from ..context import INPUT_BUFFER_ID, OUTPUT_BUFFER_ID, CallContext
@@ -23,8 +24,20 @@ _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\uffff]{0,8192}")
 
 @CORE.function("get_input_buffer_id")
 def get_input_buffer_id(_call: CallContext) -> int:
-    """Give the id of the buffer that holds the call's input."""
+    """Give the id of the buffer that holds the call's input, or the first of several."""
     return INPUT_BUFFER_ID
+
+
+@CORE.function("get_input_buffer_count")
+def get_input_buffer_count(call: CallContext) -> int:
+    """Tell how many inputs the call has: at least 1, which may be empty."""
+    return call.input_count
+
+
+@CORE.function("get_input_buffer_id_at")
+def get_input_buffer_id_at(call: CallContext, index: int) -> int:
+    """Give the id of the buffer that holds one input, counted from 0; -EINVAL beyond the last."""
+    return call.input_handle(index)
 
 
 @CORE.function("get_output_buffer_id")
@@ -41,7 +54,7 @@ def create_exchange_buffer(call: CallContext) -> int:
 
 @CORE.function("free_buffer")
 def free_buffer(call: CallContext, buffer_id: int) -> int:
-    """Forget a buffer that this call made; -EBADF for others, -EPERM for its input and output."""
+    """Forget a buffer that this call made; -EBADF for others, -EPERM for its inputs and its output."""
     call.free_buffer(buffer_id)
     return 0
 
@@ -60,7 +73,7 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
     Returns
     -------
     int
-        Bytes written. -EBADF for an unknown buffer, -EPERM for one that is closed (such as the input), -ENOSPC when the
+        Bytes written. -EBADF for an unknown buffer, -EPERM for one that is closed (such as an input), -ENOSPC when the
         call's buffers have no room, -EFAULT as everywhere. Beyond the limit of the output the call ends.
     """
     buffer = call.buffer(buffer_id)
@@ -71,7 +84,7 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
 
 def _write(call: CallContext, buffer: ExchangeBuffer, buffer_id: int, ptr: int, length: int) -> int:
     part = call.memory.read(ptr, length)
-    if buffer_id > OUTPUT_BUFFER_ID:
+    if call.is_own(buffer_id):
         check_room(call, len(part))
     try:
         buffer.write(part)
@@ -82,7 +95,10 @@ def _write(call: CallContext, buffer: ExchangeBuffer, buffer_id: int, ptr: int, 
 
 @CORE.function("read_exchange_buffer", waits="live")
 def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: int) -> int | Wait:
-    """Copy the next unread part of a buffer into guest memory; the next part of a live input is waited for.
+    """Copy unread bytes of a buffer into guest memory, or tell how many there are.
+
+    A live input is waited for: by a copy until there is something, by the question for the size until all of it is
+    there. Whoever wants to work on an input while it comes does not ask.
 
     Parameters
     ----------
@@ -94,26 +110,45 @@ def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: 
     Returns
     -------
     int
-        Bytes copied, or for `ptr` 0 the size of the part; 0 at the end of the buffer. -EMSGSIZE when the part is larger
-        than `capacity`: nothing is consumed, and the guest may ask again with more room. -EBADF for an unknown buffer,
-        -EFAULT as everywhere.
+        Bytes copied, at most `capacity`, which are read then; 0 at the end of the buffer. For `ptr` 0 the number of
+        unread bytes, and -ENOSPC when a live input is larger than the limit scratch_bytes: it can be read still.
+        -EBADF for an unknown buffer, -EFAULT as everywhere.
     """
     buffer = call.buffer(buffer_id)
+    if ptr == 0:
+        return _unread(call, buffer)
     if not buffer.ready:
         return Wait(buffer.readable, lambda _: _read(call, buffer, ptr, capacity))
     return _read(call, buffer, ptr, capacity)
 
 
+def _unread(call: CallContext, buffer: ExchangeBuffer) -> int | Wait:
+    if not buffer.whole:
+        buffer.take_in(call.invocation.limits.scratch_bytes)
+        if isinstance(buffer, Channel):
+            return Wait(buffer.taken_in, lambda _: _size(buffer))
+    return _size(buffer)
+
+
+def _size(buffer: ExchangeBuffer) -> int:
+    buffer.peek()  # An input that has failed says so here.
+    if not buffer.whole:
+        raise GuestErrno(Errno.ENOSPC)
+    return buffer.at_hand
+
+
 def _read(call: CallContext, buffer: ExchangeBuffer, ptr: int, capacity: int) -> int:
-    part = buffer.peek()
-    if ptr == 0:
-        return len(part)
-    if len(part) > capacity & 0xFFFF_FFFF:
-        raise GuestErrno(Errno.EMSGSIZE)
-    call.memory.write(ptr, part)
-    # Consumed last: a write outside the guest's memory must not lose the part.
-    buffer.advance(len(part))
-    return len(part)
+    buffer.peek()  # Fetches something where nothing is at hand.
+    room = min(capacity & 0xFFFF_FFFF, buffer.at_hand)
+    # First: a write outside the guest's memory must not lose what was read before.
+    call.memory.check(ptr, room)
+    done = 0
+    while done < room:
+        piece = buffer.peek()[: room - done]
+        call.memory.write(ptr + done, piece)
+        buffer.advance(len(piece))
+        done += len(piece)
+    return done
 
 
 @CORE.function("read_exchange_buffer_headers")
@@ -140,10 +175,10 @@ def write_exchange_buffer_header(
     int
         0. -EINVAL for a name or value that HTTP does not allow (RFC 9110, 5.1 and 5.5), -E2BIG beyond 64 KiB of
         headers (each counts 32 bytes more than its name and value) or for a text that is longer than all of them,
-        -EPERM for the input, -EBADF for an unknown buffer, -EFAULT as everywhere.
+        -EPERM for an input, -EBADF for an unknown buffer, -EFAULT as everywhere.
     """
     buffer = call.buffer(buffer_id)
-    if buffer_id == INPUT_BUFFER_ID:
+    if call.is_input(buffer_id):
         raise GuestErrno(Errno.EPERM)
     name = read_text(call, name_ptr, name_length)
     value = read_text(call, value_ptr, value_length)
@@ -163,10 +198,10 @@ def write_exchange_buffer_status_code(call: CallContext, buffer_id: int, status_
     Returns
     -------
     int
-        0. -EINVAL for what is not within 100 to 599, -EPERM for the input, -EBADF for an unknown buffer.
+        0. -EINVAL for what is not within 100 to 599, -EPERM for an input, -EBADF for an unknown buffer.
     """
     buffer = call.buffer(buffer_id)
-    if buffer_id == INPUT_BUFFER_ID:
+    if call.is_input(buffer_id):
         raise GuestErrno(Errno.EPERM)
     if not 100 <= status_code <= 599:
         raise GuestErrno(Errno.EINVAL)

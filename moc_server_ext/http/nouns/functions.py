@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from ...errors import InvalidInputError
+from ...invocation import wrong_array_size
 from ...model import (
     DEFAULT_CONTENT_TYPE,
     WASM_CONTENT_TYPE,
@@ -28,6 +28,7 @@ from ..messages import (
     parse_pairs,
     parse_single,
 )
+from ..multipart import form_boundary
 
 
 def list_functions(request: ApiRequest) -> ApiResponse:
@@ -71,11 +72,11 @@ def delete_function(request: ApiRequest) -> ApiResponse:
 def call_function(request: ApiRequest) -> CallRequest:
     """Call a function with the body as its input and answer with its output, both as they come.
 
+    The parts of a multipart body are several inputs; such a body is received whole first.
+
     A non-zero exit code is a result: it comes as a header (or field) of a response with status 200.
     """
     query = request.parameters("mode", "entry", "arg", "env", "limit")
-    if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        raise InvalidInputError("A multipart body is not taken: send the input as the body, raw.")
     return CallRequest(
         function=parse_name(request.name(), "function's name"),
         arguments=tuple(query["arg"]),
@@ -83,7 +84,8 @@ def call_function(request: ApiRequest) -> CallRequest:
         entry=parse_single(query["entry"], "entry") or None,
         env=parse_pairs(query["env"], "env"),
         limits=parse_limits(query["limit"]),
-        input_headers=_input_headers(request),
+        # Those of a form's parts come with them.
+        input_headers=_input_headers(request) if form_boundary(request.headers) is None else {},
         caller=request.caller,
         call_id=secrets.token_hex(8),
     )
@@ -105,12 +107,7 @@ def _input_headers(request: ApiRequest) -> dict[str, str]:
     if array is not None:
         length = request.headers.get("content-length")
         if length is not None and length != str(array.nbytes):
-            raise InvalidInputError(
-                f"A {array.dtype} array of the shape {list(array.shape)} has {array.nbytes:,} bytes; the body has "
-                f"{length[:20]}.",
-                found=length[:20],
-                expected=array.nbytes,
-            )
+            raise wrong_array_size("the body", array, length[:20])
         told = array_headers(array)
         headers |= {name: told[name] for name in ("moc-dtype", "moc-shape")}
     return headers

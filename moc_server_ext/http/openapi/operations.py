@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ... import frames
-from ...model import DEFAULT_CONTENT_TYPE, WASM_CONTENT_TYPE
+from ...model import DEFAULT_CONTENT_TYPE, INPUTS_MAX, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
+from ..multipart import FORM_CONTENT_TYPE
 from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status, zarr
 from ..nouns.uploads import STAGED_CONTENT_TYPE, ZIP_CONTENT_TYPE
 from ..routes import CallOperation, Operation
@@ -21,6 +22,7 @@ _RUNS: Final = _ANY | {404, 409, 422, 507}
 _CONDITIONS: Final = ("Range", "If-Range", "If-None-Match")
 _OF_ARRAYS: Final = ("Moc-Dtype", "Moc-Shape", "Moc-Chunks")
 _OF_BYTES: Final = ("ETag", "Accept-Ranges")
+_FORM: Final = {"type": "object", "minProperties": 1, "maxProperties": INPUTS_MAX}
 _RAW: Final[Mapping[str, Any]] = {DEFAULT_CONTENT_TYPE: {}, "*/*": {}}
 
 
@@ -97,7 +99,7 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         {201: json_answer("Function", "It is registered.", "Location")},
         query=("mode", "entry", "grant", "allow-host", "limit", "reusable", "deterministic"),
         body=_body("The module.", {WASM_CONTENT_TYPE: {}, DEFAULT_CONTENT_TYPE: {}}, required=True),
-        errors=_STORES | {404, 422},
+        errors=_STORES | {403, 404, 422},
     ),
     functions.delete_function: _removes("functions"),
     functions.call_function: Description(
@@ -120,13 +122,18 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         },
         query=("mode", "entry", "arg", "env", "limit"),
         headers=("Moc-Client", "Moc-Dtype", "Moc-Shape"),
-        body=_body("The input, raw. A multipart body is refused.", _RAW),
+        body=_body(
+            f"The input, raw; or up to {INPUTS_MAX} inputs, each a part of a form, in order. What a part says of "
+            "itself by `Content-Type`, `Moc-Dtype` and `Moc-Shape` goes to its buffer; its name means nothing.",
+            {**_RAW, FORM_CONTENT_TYPE: {"schema": _FORM}},
+        ),
         errors=_RUNS,
         note="The call begins with the first bytes of a body that is longer than 64 KiB or chunked, and answers while "
-        "it runs. A raw answer, which it is even if the guest says that its output is JSON, has `Moc-Call-Id`; up to "
-        "64 KiB it has the other headers as well, and a longer one that fails is cut off. A frame is a byte for its "
-        "kind (`C` begin, `O` output, `E` stderr, `R` result, `X` error), four bytes of length, big-endian, and the "
-        "content. A client that closes the connection ends its guest.",
+        "it runs; with several inputs it begins when all are there. A raw answer, which it is even if the guest says "
+        "that its output is JSON, has `Moc-Call-Id`; up to 64 KiB it has the other headers as well, and a longer one "
+        "that fails is cut off. A frame is a byte for its kind (`C` begin, `O` output, `E` stderr, `R` result, `X` "
+        "error), four bytes of length, big-endian, and the content. A client that closes the connection ends its "
+        "guest.",
     ),
     blobs.post_blob: Description(
         "blobs",

@@ -88,7 +88,7 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ("functions", "reusable"): _query(
         "reusable",
         {"type": "boolean", "default": False},
-        "Whether a warm instance may serve several calls of one caller. `1`, `0` and the bare name are taken too.",
+        "Whether a warm instance may serve several direct calls of a caller. `1`, `0` and the bare name are taken too.",
     ),
     ("functions", "deterministic"): _query(
         "deterministic",

@@ -13,6 +13,7 @@ import pytest
 
 from core_guests import MEMORY, Program
 from moc_server_ext.buffers.exchange import ExchangeBuffer
+from moc_server_ext.buffers.streamed import SourceBuffer
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.errors import (
@@ -45,6 +46,7 @@ GRANTS = ("kv", "call", "blob", "register", "status", "export")
 
 # One call of each function that succeeds, with which a case differs in one thing.
 GOOD: dict[str, tuple[str | bytes | int, ...]] = {
+    "get_input_buffer_id_at": (0,),
     "free_buffer": (3,),
     "write_exchange_buffer": (2, b"part"),
     "read_exchange_buffer": (1, 8, 100),
@@ -100,6 +102,7 @@ class Case:
     granted: bool = True
     deterministic: bool = False
     far: bool = False
+    live: bool = False
     limits: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -153,11 +156,14 @@ def cases() -> Iterator[Case]:
         ("call_function", LimitExceededError("callee", "timeout_seconds", 1), Errno.ETIMEDOUT),
     ):
         yield Case(name, errno, failure=failure)
+    yield Case("get_input_buffer_id_at", Errno.EINVAL, (1,))
     yield Case("free_buffer", Errno.EPERM, (1,))
     yield Case("write_exchange_buffer", Errno.EPERM, (1, b"part"))
     yield Case("write_exchange_buffer", Errno.ENOSPC, (3, b"part"), "buffer", limits={"scratch_bytes": 3})
     for name in ("read_exchange_buffer", "get_buffer"):
-        yield Case(name, Errno.EMSGSIZE, (1, 8, 2))
+        yield Case(name, Errno.ENOSPC, (1, 0, 0), live=True, limits={"scratch_bytes": 3})
+    for name in ("get_buffer_size", "get_exchange_buffer_size"):
+        yield Case(name, Errno.ENOSPC, live=True, limits={"scratch_bytes": 3})
     yield Case("write_exchange_buffer_header", Errno.EPERM, (1, "name", "value"))
     yield Case("write_exchange_buffer_header", Errno.E2BIG, (2, "name", "v" * 8000), "headers")
     yield Case("write_exchange_buffer_header", Errno.EINVAL, (2, "two words", "value"))
@@ -263,7 +269,8 @@ def answer_of(moc: Cluster, web: Web) -> Callable[[Case], int]:
             limits=limits,
             deterministic=case.deterministic,
         )
-        context = CallContext(invocation, ExchangeBuffer(b"input"), services=services)
+        source = SourceBuffer(iter([b"in", b"put"])) if case.live else ExchangeBuffer(b"input")
+        context = CallContext(invocation, source, services=services)
         result = orchestrator.engine.run(context, lambda: content).result
         assert SECRET.encode() not in context.stderr
         assert isinstance(result, int)

@@ -95,9 +95,27 @@ def test_guest_api_lists_what_there_is(moc, words):
         moc("guest-api", *words)
 
 
-def test_two_inputs_of_a_call_are_a_usage_error(moc):
+def test_text_and_a_file_as_inputs_of_a_call_are_a_usage_error(moc):
     with pytest.raises(UsageError, match="--input and --input-file exclude one another"):
         moc("call", "--input", "a", "--input-file", "b", "f")
+
+
+def test_standard_input_can_be_one_input_only(moc):
+    with pytest.raises(UsageError, match="--input-file - is given twice"):
+        moc("call", "--input-file", "-", "--input-file", "-", "f")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--dtype", "uint8"), "say only together"),
+        (("--dtype", "uint8", "--shape", "1", "--dtype", "uint8"), "say only together"),
+        (("--dtype", "uint8", "--shape", "1", "--dtype", "uint8", "--shape", "1"), "given 2 times, and there are 1"),
+    ],
+)
+def test_arrays_that_are_told_without_an_input_or_by_half_are_a_usage_error(moc, words, said):
+    with pytest.raises(UsageError, match=said):
+        moc("call", *words, "f")
 
 
 @pytest.mark.parametrize(

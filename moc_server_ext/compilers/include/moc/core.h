@@ -25,6 +25,11 @@ extern "C" {
 MOC_CORE("get_input_buffer_id") int32_t get_input_buffer_id(void);
 MOC_CORE("get_output_buffer_id") int32_t get_output_buffer_id(void);
 
+/* How many inputs the call has, at least 1, and the id of the one at `index`, from 0 on; -EINVAL beyond the last. The
+   first is that of get_input_buffer_id. */
+MOC_CORE("get_input_buffer_count") int32_t get_input_buffer_count(void);
+MOC_CORE("get_input_buffer_id_at") int32_t get_input_buffer_id_at(int32_t index);
+
 /* Make an empty buffer; its id. */
 MOC_CORE("create_exchange_buffer") int32_t create_exchange_buffer(void);
 MOC_CORE("free_buffer") int32_t free_buffer(int32_t id);
@@ -36,9 +41,9 @@ int32_t write_exchange_buffer_header(int32_t id, const char *name, int32_t name_
                                      int32_t value_length);
 MOC_CORE("write_exchange_buffer_status_code") int32_t write_exchange_buffer_status_code(int32_t id, int32_t status_code);
 
-/* Copy the next unread part to `bytes`, which has room for `capacity`: the number of bytes copied, 0 at the end. With
-   `bytes` NULL nothing is copied, and the number is the part's size; a part that is larger than `capacity` stays unread,
-   and the number is -EMSGSIZE. */
+/* Copy unread bytes to `bytes`, which has room for `capacity`: the number of bytes copied, 0 at the end. With `bytes`
+   NULL nothing is copied, and the number is how many are unread: of an input that is still coming, once all of it is
+   there. */
 MOC_CORE("read_exchange_buffer") int32_t read_exchange_buffer(int32_t id, void *bytes, int32_t capacity);
 
 /* The headers as a JSON object, in a new buffer. */

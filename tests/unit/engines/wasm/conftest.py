@@ -16,7 +16,7 @@ import wasmtime
 from moc_server_ext.abc import CallServices
 from moc_server_ext.buffers.exchange import ExchangeBuffer
 from moc_server_ext.engines.wasi import PREVIEW1
-from moc_server_ext.engines.wasm import WarmInstance, WasmEngine
+from moc_server_ext.engines.wasm import WarmInstance, WarmPool, WasmEngine
 from moc_server_ext.guest_api.context import CallContext
 from moc_server_ext.guest_api.errno import Errno, GuestErrno
 from moc_server_ext.guest_api.registry import GuestModule, NestedCall, Work
@@ -179,8 +179,10 @@ def make_host() -> GuestModule:
 def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     engines: list[WasmEngine] = []
 
-    def make(modules: Sequence[GuestModule] = (), directory: Path | None = None) -> Bench:
-        engine = WasmEngine([make_host(), PREVIEW1, *modules], cache_directory=directory or tmp_path / "cache")
+    def make(modules: Sequence[GuestModule] = (), directory: Path | None = None, pool: WarmPool | None = None) -> Bench:
+        engine = WasmEngine(
+            [make_host(), PREVIEW1, *modules], cache_directory=directory or tmp_path / "cache", pool=pool
+        )
         engines.append(engine)
         return Bench(engine)
 

@@ -31,6 +31,23 @@ def test_one_thread_ticks_for_all_guests_and_ends_after_close():
 
 
 def test_it_sleeps_when_nothing_runs_and_wakes_for_the_next_guest(monkeypatch):
+    def counted(ticker, ticked):
+        ticker.enter()
+        assert ticked.wait(60)
+        ticker.leave()
+
+    sleep_and_wake(monkeypatch, counted)
+
+
+def test_it_wakes_for_a_guest_that_only_says_that_it_runs(monkeypatch):
+    def touched(ticker, ticked):
+        ticker.touch()
+        assert ticked.wait(60)
+
+    sleep_and_wake(monkeypatch, touched)
+
+
+def sleep_and_wake(monkeypatch, run):
     monkeypatch.setattr(ticker_module, "_LINGER_TICKS", 1)
     asleep = threading.Event()
     ticked = threading.Event()
@@ -45,8 +62,18 @@ def test_it_sleeps_when_nothing_runs_and_wakes_for_the_next_guest(monkeypatch):
     for _ in range(2):
         asleep.clear()
         ticked.clear()
-        ticker.enter()
-        assert ticked.wait(60)
-        ticker.leave()
+        run(ticker, ticked)
         assert asleep.wait(60)
+    ticker.close()
+
+
+def test_no_touch_is_lost_between_looking_and_falling_asleep(monkeypatch):
+    monkeypatch.setattr(ticker_module, "_LINGER_TICKS", 1)
+    monkeypatch.setattr(ticker_module, "TICK_SECONDS", 0)
+    ticked = threading.Event()
+    ticker = Ticker(ticked.set)
+    for _ in range(2000):
+        ticked.clear()
+        ticker.touch()
+        assert ticked.wait(60)
     ticker.close()
