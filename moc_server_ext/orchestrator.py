@@ -22,13 +22,21 @@ from .buffers.exchange import ExchangeBuffer
 from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
-from .errors import ArrayRequiredError, CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
+from .errors import (
+    ArrayRequiredError,
+    CancelledError,
+    DirectoriesNotServedError,
+    InvalidArgumentsError,
+    InvalidInputError,
+    LimitExceededError,
+)
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
     check_arguments,
     check_env,
     check_limits,
+    check_mounts,
     check_text_size,
     choose_start,
     has_array,
@@ -187,9 +195,12 @@ class Orchestrator:
     ) -> CallResult:
         """Run a function on the running event loop; see :meth:`.Cluster.call`.
 
-        `output` is closed at the end, whatever that is.
+        `output` is closed at the end, whatever that is. This is how servers run calls: no directory of the host is
+        mounted here, whoever asks.
         """
         try:
+            if request.mounts:
+                raise DirectoriesNotServedError([each.host for each in request.mounts])
             # Bytes without a name may have to be compiled, and for an unknown name the nearest ones are looked for.
             is_at_hand = self.functions.find(request.function) is not None
             target = self._target(request) if is_at_hand else await asyncio.to_thread(self._target, request)
@@ -237,9 +248,9 @@ class Orchestrator:
     def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[int, ...] = ()) -> CallContext:
         """Resolve a call made by a guest into a child context.
 
-        The child has the grants of its own declaration and at most what its parent has left of its limits. In
-        direct mode `numbers` are its arguments, converted to the types of its entry point; in posix mode those of the
-        request are.
+        The child has the grants of its own declaration, at most what its parent has left of its limits, and none of
+        the directories of the host that its parent may have. In direct mode `numbers` are its arguments, converted to
+        the types of its entry point; in posix mode those of the request are.
 
         Raises
         ------
@@ -254,7 +265,7 @@ class Orchestrator:
         # The guest names both kinds of arguments in one call; the mode says which are meant.
         direct = target.template.mode is Mode.DIRECT
         arguments = tuple(map(str, numbers)) if direct else request.arguments
-        request = replace(request, arguments=arguments, caller=parent.invocation.caller)
+        request = replace(request, arguments=arguments, caller=parent.invocation.caller, mounts=())
         invocation = self._seal(target, request)
         invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
         return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
@@ -335,7 +346,7 @@ class Orchestrator:
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
         if template.mode is Mode.POSIX:
-            if not (arguments or env or limits):
+            if not (arguments or env or limits or request.mounts):
                 return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
             check_text_size(check_env(env) + check_arguments(arguments))
@@ -349,6 +360,7 @@ class Orchestrator:
             else:
                 numbers = ()
             arguments = ()
+        check_mounts(template.function, template.mode, request.mounts, deterministic=template.deterministic)
         return Invocation(
             function=template.function,
             blob_id=template.blob_id,
@@ -362,6 +374,7 @@ class Orchestrator:
             reusable=template.reusable,
             deterministic=template.deterministic,
             caller=request.caller,
+            mounts=request.mounts,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:

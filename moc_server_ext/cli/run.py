@@ -14,18 +14,20 @@ from ..errors import InvalidInputError, LimitExceededError, MocError
 from ..invocation import (
     check_arguments,
     check_env,
+    check_mounts,
     check_text_size,
     choose_start,
     has_array,
     parse_numbers,
 )
-from ..model import Grants, Invocation, Limits, Mode, Number
+from ..model import Grants, Invocation, Limits, Mode, Mount, Number
 from ..model.exports import caller_signature, entry_name
 from ..verbs.commands import Verb
 from ..verbs.compiling import module_of
 from ..verbs.completion import file_names
 from ..verbs.options import (
     allow_host_option,
+    dir_option,
     dtype_option,
     entry_option,
     env_option,
@@ -46,11 +48,16 @@ if TYPE_CHECKING:
 @click.command(
     cls=Verb,
     verbatim_tail=True,
-    example=["moc run uppercase.wasm", "moc run --env LANG=C --limit timeout_seconds=5 cowsay.wasm -d hello"],
+    example=[
+        "moc run uppercase.wasm",
+        "moc run --dir ./texts::/texts:ro wc.wasm /texts/moby.txt",
+        "moc run --env LANG=C --limit timeout_seconds=5 cowsay.wasm -d hello",
+    ],
 )
 @mode_option
 @entry_option
 @env_option
+@dir_option
 @input_file_option
 @dtype_option
 @shape_option
@@ -66,6 +73,7 @@ def run(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     input_file: str | None,
     dtype: str | None,
     shape: tuple[int, ...] | None,
@@ -75,14 +83,19 @@ def run(
     """Run one local module, with this terminal's stdin, stdout and stderr.
 
     FILE is a WebAssembly module, or a source file (.c, .wat), which is compiled first. Options come before it;
-    everything after it belongs to the guest. The guest sees no file of this machine, and of the network only the hosts
-    that it was allowed. Its exit code becomes this command's.
+    everything after it belongs to the guest. The guest sees no file of this machine but what --dir opens, and of the
+    network only the hosts that it was allowed. Its exit code becomes this command's.
     """
+    if mounts:
+        # Here already: compiling may take long.
+        from ..engines.wasi.hostfs import check_directories
+
+        check_directories(mounts)
     module = module_of(host, file).content
     content = None if input_file is None else read_source(host, input_file)
     name = PurePath(file).stem
     headers = input_array_headers(dtype, shape)
-    result = _run(host, name, module, arguments, mode, entry, env, content, headers, allowed_hosts, limits)
+    result = _run(host, name, module, arguments, mode, entry, env, mounts, content, headers, allowed_hosts, limits)
     return CallOutcome(result, name)
 
 
@@ -94,6 +107,7 @@ def _run(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     content: bytes | None,
     headers: Mapping[str, str],
     allowed_hosts: Grants,
@@ -114,7 +128,7 @@ def _run(
     try:
         interface = engine.inspect(name, module)
         invocation = _resolve(
-            name, module, interface, arguments, mode, entry, env, allowed_hosts, limits, has_array(headers)
+            name, module, interface, arguments, mode, entry, env, mounts, allowed_hosts, limits, has_array(headers)
         )
         source = StdinBuffer() if content is None else ExchangeBuffer(content)
         source.headers.update(headers)
@@ -144,6 +158,7 @@ def _resolve(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     allowed_hosts: Grants,
     limits: dict[str, Number],
     is_array: bool,
@@ -159,6 +174,7 @@ def _resolve(
     else:
         numbers, arguments = parse_numbers(name, entry_name(start), signature, arguments), ()
     check_text_size(size)
+    check_mounts(name, chosen, mounts, deterministic=False)
     return Invocation(
         function=name,
         blob_id=hashlib.sha256(module).hexdigest(),
@@ -169,6 +185,7 @@ def _resolve(
         env=env,
         grants=allowed_hosts,
         limits=Limits().replaced(limits),
+        mounts=mounts,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -16,11 +16,13 @@ from ..model import (
     CallRequest,
     CallResult,
     MapReduce,
+    Mount,
     Number,
     RunRecord,
     RunState,
     parse_limits,
     parse_mode,
+    parse_mounts,
     parse_name,
 )
 from ..plans.wait import wait
@@ -67,6 +69,7 @@ class Client:
         env: Mapping[str, str] | None = None,
         input: Any = b"",
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallResult:
         """Call a function and wait for its end.
 
@@ -88,6 +91,9 @@ class Client:
             call. The data type and the shape of an array go along.
         limits
             Limits of this call by name, such as ``{"timeout_seconds": 2}``; they only lower those of the function.
+        dirs
+            Directories of this machine that the guest sees among its files, as ``{GUEST: HOST}`` or as a sequence of
+            ``HOST::GUEST[:ro]``. Only where the storage is open in this process: a server opens none for its callers.
 
         Returns
         -------
@@ -96,12 +102,12 @@ class Client:
 
         Raises
         ------
-        FunctionNotFoundError, EntryPointNotFoundError, InvalidArgumentsError
+        FunctionNotFoundError, EntryPointNotFoundError, InvalidArgumentsError, DirectoriesNotServedError
             Nothing was started.
         TrapError, LimitExceededError
             The guest was ended; its output is lost.
         """
-        return self.platform.call_sync(_request(name, arguments, mode, entry, env, input, limits))
+        return self.platform.call_sync(_request(name, arguments, mode, entry, env, input, limits, dirs))
 
     def start(
         self,
@@ -112,6 +118,7 @@ class Client:
         env: Mapping[str, str] | None = None,
         input: Any = b"",
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallHandle:
         """Begin a call, with the parameters of :meth:`call`, and return at once.
 
@@ -123,7 +130,7 @@ class Client:
         InvalidInputError
             The arguments are none. Nothing was started.
         """
-        return self.begin(_request(name, arguments, mode, entry, env, input, limits))
+        return self.begin(_request(name, arguments, mode, entry, env, input, limits, dirs))
 
     async def call_async(
         self,
@@ -134,9 +141,10 @@ class Client:
         env: Mapping[str, str] | None = None,
         input: Any = b"",
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallResult:
         """Call a function as :meth:`call` does, without blocking the event loop; cancelling the task ends the guest."""
-        handle = self.start(name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits)
+        handle = self.start(name, *arguments, mode=mode, entry=entry, env=env, input=input, limits=limits, dirs=dirs)
         try:
             return await handle
         finally:
@@ -295,6 +303,7 @@ def _request(
     env: Mapping[str, str] | None,
     input: Any,
     limits: Mapping[str, Number] | None,
+    dirs: object,
 ) -> CallRequest:
     content, headers, arguments = take_input(input, arguments)
     return CallRequest(
@@ -306,6 +315,7 @@ def _request(
         input=content,
         input_headers=headers,
         limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
+        mounts=parse_mounts(dirs),
     )
 
 

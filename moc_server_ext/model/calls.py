@@ -40,6 +40,9 @@ class CallRequest:
     input_headers
         Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    mounts
+        Directories of the host that the guest may reach. Nothing that is parsed from a request of others has any: only
+        a person's own process makes them.
     """
 
     function: str
@@ -52,6 +55,7 @@ class CallRequest:
     caller: str = "local"
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from dataclasses import replace
 import click
 
 from ..abc import Bytes
-from ..model import CallRecord, CallRequest, CallResult, Mode, Number
+from ..model import CallRecord, CallRequest, CallResult, Mode, Mount, Number
 from .commands import Verb
 from .completion import function_names
 from .host import Host
 from .options import (
+    dir_option,
     dtype_option,
     entry_option,
     env_option,
@@ -42,6 +43,7 @@ from .variables import variable_input
 @mode_option
 @entry_option
 @env_option
+@dir_option
 @click.option("--input", "text", metavar="TEXT", help="The guest's stdin, as text. Without any input it is empty.")
 @input_file_option
 @dtype_option
@@ -61,6 +63,7 @@ def call(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     limits: Mapping[str, Number],
     text: str | None,
     input_file: str | None,
@@ -75,7 +78,8 @@ def call(
 
     NAME is a function's name or a blob id. Options come before it; everything after it belongs to the guest. The output
     goes to stdout as it is, the numbers of a direct call on a line of their own, the guest's stderr to stderr, and the
-    guest's exit code becomes this command's. Standard input is read only with --input-file -.
+    guest's exit code becomes this command's. Standard input is read only with --input-file -. A server opens no
+    directories: --dir is for calls that run in this process.
     """
     only_one({"--input": text, "--input-file": input_file, "-i": variable_in, "the cell": host.cell})
     content, headers = _input(host, text=text, variable_in=variable_in)
@@ -89,6 +93,7 @@ def call(
         input=content,
         input_headers=headers,
         limits=limits,
+        mounts=mounts,
     )
     if noblock:
         # The variable may change while the call goes on.

@@ -111,7 +111,10 @@ class Descriptor:
         """Change ``fdflags``; streams have none that would matter."""
 
     def close(self) -> None:
-        """Let go of what is open, from whatever thread; must not wait or raise. Called once."""
+        """Let go of what is open, from whatever thread; must not wait. Called once.
+
+        A refusal says that what was written may be lost; the thing is closed even so.
+        """
 
     # -- metadata -----------------------------------------------------------------------------------------------------
 

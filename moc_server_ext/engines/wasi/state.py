@@ -7,6 +7,7 @@ its end, not when the collector comes round.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Sequence
 
@@ -163,14 +164,17 @@ class WasiState:
 
     def close(self, fd: int) -> None:
         """Close a descriptor and free its number; EBADF when it is not open."""
-        self.descriptor(fd).close()
+        closed = self.descriptor(fd)
+        # Forgotten first: what fails to close, such as a file on a disk that is gone, is closed all the same.
         del self.descriptors[fd]
         heapq.heappush(self._freed, fd)
+        closed.close()
 
     def close_all(self) -> None:
         """Let go of all that is open, at the end of the call; idempotent."""
         while self.descriptors:
-            self.descriptors.popitem()[1].close()
+            with contextlib.suppress(GuestErrno):  # There is no guest any more to be told.
+                self.descriptors.popitem()[1].close()
 
     def check_renumber(self, fd: int, to: int) -> None:
         """Refuse what :meth:`renumber` cannot do: EBADF for what is not open, ENOTSUP for preopened directories."""
@@ -180,9 +184,10 @@ class WasiState:
     def renumber(self, fd: int, to: int) -> None:
         """Move a descriptor to the number of another open one, which is closed."""
         if fd != to:
-            self.descriptors[to].close()
+            closed = self.descriptors[to]
             self.descriptors[to] = self.descriptors.pop(fd)
             heapq.heappush(self._freed, fd)
+            closed.close()
 
 
 def _encode(what: str, texts: list[str]) -> list[bytes]:

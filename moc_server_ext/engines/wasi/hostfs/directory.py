@@ -1,0 +1,317 @@
+# ruff: noqa: D102 - methods are documented by the class `Descriptor` that they override
+"""A directory of the host, open for one guest, and all that paths beneath it can be asked for.
+
+What :class:`~.beneath.Place` gives is one name in an open directory. Each operation here works on that name by the
+directory's descriptor and follows no link, so that nothing above or beside the mounted directory can be reached
+whatever others do to the tree meanwhile. Slashes at the end of a path are judged here and never handed to the host,
+which might follow a link for them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from ....guest_api.errno import Errno, GuestErrno
+from .. import layout
+from ..descriptors import Descriptor, Entry, Stat
+from . import linux
+from .beneath import Place
+from .file import MAX_OFFSET, HostFile, host_flags
+from .metadata import answers_guest, both_times, describe, filetype_of, inode_of
+
+if TYPE_CHECKING:
+    from ....guest_api.context import CallContext
+    from ..state import WasiState
+    from ..vectors import Vectors
+
+DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK
+_ATTEMPTS: Final = 16
+
+
+class HostDirectory(Descriptor):
+    """An open directory.
+
+    Parameters
+    ----------
+    fd
+        Open for reading; closed with this.
+    read_only
+        Whether everything that would change something is refused with EROFS, here and in what is opened from here.
+    preopened
+        As in :class:`Descriptor`.
+    """
+
+    __slots__ = ("_read_only", "fd", "flags", "preopened")
+
+    filetype = layout.DIRECTORY_TYPE
+    rights = layout.DIRECTORY_RIGHTS
+    # Also of one that is read-only: a C library that finds no right to write there opens for reading instead, in
+    # silence, and does not tell the program that the file cannot be written.
+    inheriting = layout.DIRECTORY_RIGHTS | layout.FILE_RIGHTS
+
+    def __init__(self, fd: int, *, read_only: bool, flags: int = 0, preopened: bytes | None = None) -> None:
+        self.fd = fd
+        self._read_only = read_only
+        self.flags = flags
+        self.preopened = preopened
+
+    # -- the directory itself -----------------------------------------------------------------------------------------
+
+    def read(self, call: CallContext, vectors: Vectors) -> int:
+        raise GuestErrno(Errno.EISDIR)
+
+    def seek(self, offset: int, origin: int) -> int:
+        raise GuestErrno(Errno.EISDIR)
+
+    def set_flags(self, flags: int) -> None:
+        self.flags = flags
+
+    @answers_guest
+    def sync(self, *, data_only: bool) -> None:
+        (os.fdatasync if data_only else os.fsync)(self.fd)
+
+    @answers_guest
+    def stat(self, state: WasiState) -> Stat:
+        return describe(os.fstat(self.fd))
+
+    @answers_guest
+    def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
+        self._require_writable()
+        os.utime(self.fd, ns=both_times(os.fstat(self.fd), atim, mtim))
+
+    @answers_guest
+    def close(self) -> None:
+        os.close(self.fd)
+
+    def listing(self, state: WasiState, start: int) -> Iterator[Entry]:
+        """Give the entries from cookie `start` on.
+
+        Cookies are the host's own positions: entries that come and go move none of the others, and a directory of any
+        size takes one page of memory.
+        """
+        if start > MAX_OFFSET:
+            return
+        here = _fstat(self.fd)
+        steps = linux.entries(self.fd, start)
+        while (entry := _next(steps)) is not None:
+            if entry.name in (b".", b".."):
+                # What lies above may be beyond what was mounted.
+                yield entry.after, inode_of(here.st_dev, here.st_ino), layout.DIRECTORY_TYPE, entry.name
+                continue
+            mode = entry.kind << 12
+            if not mode:
+                try:
+                    mode = os.stat(entry.name, dir_fd=self.fd, follow_symlinks=False).st_mode
+                except OSError:
+                    continue  # It was removed after it was listed.
+            yield entry.after, inode_of(here.st_dev, entry.inode), filetype_of(mode), entry.name
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    @answers_guest
+    def open_at(
+        self,
+        state: WasiState,
+        path: bytes,
+        *,
+        follow: bool,
+        open_flags: int,
+        rights: int,
+        inheriting: int,
+        flags: int,
+    ) -> Descriptor:
+        as_directory = bool(open_flags & layout.OPEN_DIRECTORY)
+        if as_directory and open_flags & ~layout.OPEN_DIRECTORY:
+            raise GuestErrno(Errno.EINVAL)
+        new = layout.OPEN_CREATE | layout.OPEN_EXCLUSIVE
+        with Place(self.fd, path, follow=_follows(path, follow) and open_flags & new != new) as place:
+            mode = _mode(place)
+            if mode is not None and stat.S_ISDIR(mode):
+                # Some runtimes ask for all rights with O_DIRECTORY; without it, writing is meant.
+                if open_flags & new == new:
+                    raise GuestErrno(Errno.EEXIST)
+                if open_flags & ~layout.OPEN_DIRECTORY or (rights & layout.RIGHT_WRITE and not as_directory):
+                    raise GuestErrno(Errno.EISDIR)
+                fd = os.open(place.name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=place.fd)
+                return HostDirectory(fd, read_only=self._read_only, flags=flags)
+            if mode is not None and as_directory and not stat.S_ISLNK(mode):
+                raise GuestErrno(Errno.ENOTDIR)
+            return HostFile(self._open_file(place, open_flags, rights, flags), rights, flags)
+
+    def _open_file(self, place: Place, open_flags: int, rights: int, flags: int) -> int:
+        writing = bool(rights & layout.RIGHT_WRITE or open_flags & layout.OPEN_TRUNCATE)
+        host = os.O_NOFOLLOW | os.O_CLOEXEC | host_flags(flags)
+        if writing:
+            host |= os.O_RDWR if rights & layout.RIGHT_READ else os.O_WRONLY
+        if open_flags & layout.OPEN_TRUNCATE:
+            host |= os.O_TRUNC
+        create = bool(open_flags & layout.OPEN_CREATE)
+        for _ in range(_ATTEMPTS):
+            mode = _mode(place)
+            if mode is None and create:
+                if place.directory:
+                    raise GuestErrno(Errno.EISDIR)
+                self._require_writable()
+            else:
+                _require_file(mode, place, exclusive=create and bool(open_flags & layout.OPEN_EXCLUSIVE))
+                if writing:
+                    self._require_writable()
+            try:
+                fd = os.open(place.name, host | (os.O_CREAT | os.O_EXCL if mode is None else 0), 0o666, dir_fd=place.fd)
+            except (FileExistsError, FileNotFoundError):
+                if create:
+                    continue  # Somebody made or removed it meanwhile.
+                raise
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                return fd
+            os.close(fd)
+            raise GuestErrno(Errno.ENXIO)
+        raise GuestErrno(Errno.EAGAIN)
+
+    # -- paths --------------------------------------------------------------------------------------------------------
+
+    @answers_guest
+    def stat_at(self, state: WasiState, path: bytes, *, follow: bool) -> Stat:
+        with Place(self.fd, path, follow=_follows(path, follow)) as place:
+            return describe(_found(place))
+
+    @answers_guest
+    def set_times_at(self, state: WasiState, path: bytes, atim: int | None, mtim: int | None, *, follow: bool) -> None:
+        with Place(self.fd, path, follow=_follows(path, follow)) as place:
+            found = _found(place)
+            self._require_writable()
+            os.utime(place.name, ns=both_times(found, atim, mtim), dir_fd=place.fd, follow_symlinks=False)
+
+    @answers_guest
+    def make_directory(self, state: WasiState, path: bytes) -> None:
+        with Place(self.fd, path, follow=False) as place:
+            if _mode(place) is not None:
+                raise GuestErrno(Errno.EEXIST)
+            self._require_writable()
+            os.mkdir(place.name, dir_fd=place.fd)
+
+    @answers_guest
+    def remove_directory(self, state: WasiState, path: bytes) -> None:
+        with Place(self.fd, path, follow=False) as place:
+            _found(place, directory=False)
+            self._require_writable()
+            os.rmdir(place.name, dir_fd=place.fd)
+
+    @answers_guest
+    def unlink(self, state: WasiState, path: bytes) -> None:
+        with Place(self.fd, path, follow=False) as place:
+            found = _found(place)
+            self._require_writable()
+            if stat.S_ISDIR(found.st_mode):
+                raise GuestErrno(Errno.EISDIR)
+            os.unlink(place.name, dir_fd=place.fd)
+
+    @answers_guest
+    def rename(self, state: WasiState, old: bytes, target: Descriptor, new: bytes) -> None:
+        other = _host_directory(target)
+        with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=False) as place:
+            found = _found(source)
+            if place.directory and not stat.S_ISDIR(found.st_mode):
+                raise GuestErrno(Errno.ENOTDIR)
+            self._require_writable()
+            other._require_writable()
+            os.rename(source.name, place.name, src_dir_fd=source.fd, dst_dir_fd=place.fd)
+
+    @answers_guest
+    def link(self, state: WasiState, old: bytes, target: Descriptor, new: bytes, *, follow: bool) -> None:
+        if follow:
+            raise GuestErrno(Errno.EINVAL)
+        other = _host_directory(target)
+        with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=False) as place:
+            found = _found(source)
+            if stat.S_ISDIR(found.st_mode):
+                raise GuestErrno(Errno.EPERM)
+            _require_free(place)
+            # Through a name in another directory a file of a read-only one could be written.
+            self._require_writable()
+            other._require_writable()
+            os.link(source.name, place.name, src_dir_fd=source.fd, dst_dir_fd=place.fd, follow_symlinks=False)
+
+    @answers_guest
+    def symlink(self, state: WasiState, content: bytes, path: bytes) -> None:
+        if b"\0" in content:
+            raise GuestErrno(Errno.EINVAL)
+        if content.startswith(b"/"):
+            raise GuestErrno(Errno.EPERM)
+        with Place(self.fd, path, follow=False) as place:
+            _require_free(place)
+            self._require_writable()
+            os.symlink(content, place.name, dir_fd=place.fd)
+
+    @answers_guest
+    def read_link(self, state: WasiState, path: bytes) -> bytes:
+        with Place(self.fd, path, follow=_follows(path, False)) as place:
+            _found(place)
+            content = os.readlink(place.name, dir_fd=place.fd)
+        if content.startswith(b"/"):
+            # Where the host's own directories lie is not the guest's to know.
+            raise GuestErrno(Errno.EPERM)
+        return content
+
+    def _require_writable(self) -> None:
+        if self._read_only:
+            raise GuestErrno(Errno.EROFS)
+
+
+def _follows(path: bytes, follow: bool) -> bool:
+    return follow or path.endswith(b"/")
+
+
+def _mode(place: Place) -> int | None:
+    try:
+        return os.stat(place.name, dir_fd=place.fd, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _found(place: Place, *, directory: bool = True) -> os.stat_result:
+    """Look at what is there; ENOTDIR for what the path's end says is a directory and is none."""
+    found = os.stat(place.name, dir_fd=place.fd, follow_symlinks=False)
+    if directory and place.directory and not stat.S_ISDIR(found.st_mode):
+        raise GuestErrno(Errno.ENOTDIR)
+    return found
+
+
+def _require_free(place: Place) -> None:
+    if _mode(place) is not None:
+        raise GuestErrno(Errno.EEXIST)
+    if place.directory:
+        raise GuestErrno(Errno.ENOENT)
+
+
+def _require_file(mode: int | None, place: Place, *, exclusive: bool) -> None:
+    if mode is None:
+        raise GuestErrno(Errno.ENOENT)
+    if exclusive:
+        raise GuestErrno(Errno.EEXIST)
+    if stat.S_ISLNK(mode):
+        raise GuestErrno(Errno.ELOOP)
+    if stat.S_ISDIR(mode):
+        raise GuestErrno(Errno.EISDIR)
+    if place.directory:
+        raise GuestErrno(Errno.ENOTDIR)
+    if not stat.S_ISREG(mode):
+        # Pipes and devices: opening them could wait, or do something.
+        raise GuestErrno(Errno.ENXIO)
+
+
+def _host_directory(target: Descriptor) -> HostDirectory:
+    if not isinstance(target, HostDirectory):
+        raise GuestErrno(Errno.EXDEV)
+    return target
+
+
+_fstat = answers_guest(os.fstat)
+
+
+@answers_guest
+def _next(steps: Iterator[linux.HostEntry]) -> linux.HostEntry | None:
+    return next(steps, None)
