@@ -29,6 +29,9 @@ DIFFERENCES: dict[tuple[str, str], dict[str, str]] = {
         'open_with(ROOT, 0, P("file"), 0, R_FILE, APPEND | DSYNC | SYNC)': "58",
         "state.flags": "0",
     },
+    # Wasmtime fails the whole call for one bad descriptor; ours says so in that one's event, as the standard does.
+    ("private", "poll_oneoff"): {"poll_oneoff(wanted + 1, happened, 1, &count)": "0"},
+    ("host", "poll_oneoff"): {"poll_oneoff(wanted + 1, happened, 1, &count)": "0"},
     # Wasmtime refuses a slash behind the directory's name, which its suite of tests lists as a fault of its own.
     ("native", "path_remove_directory"): {'RMDIR("slash/")': "28"},
 }

@@ -38,16 +38,13 @@ class Path(NamedTuple):
     Parameters
     ----------
     names
-        Its components without empty ones and ``.``; ``..`` is still among them.
+        Its components without empty ones, and without ``.`` but at the end; ``..`` is still among them.
     directory
         Whether its end (a slash, ``.`` or ``..``) says that it names a directory.
-    dotted
-        Whether it ends in ``.`` or ``..``, so that what it names cannot be created, removed or renamed by it.
     """
 
     names: list[bytes]
     directory: bool
-    dotted: bool
 
 
 def parse_path(text: bytes) -> Path:
@@ -56,8 +53,8 @@ def parse_path(text: bytes) -> Path:
     Raises
     ------
     GuestErrno
-        ENOENT if it is empty, ENAMETOOLONG beyond 4,096 bytes or 255 bytes a component, EINVAL if it holds NUL,
-        ENOTCAPABLE if it is absolute: a descriptor's tree is all that can be named.
+        ENOENT if it is empty, ENAMETOOLONG beyond 4,096 bytes or 255 bytes a component, EINVAL if it holds NUL, EPERM
+        if it is absolute: a descriptor's tree is all that can be named.
     """
     if not text:
         raise GuestErrno(Errno.ENOENT)
@@ -66,17 +63,16 @@ def parse_path(text: bytes) -> Path:
     if b"\0" in text:
         raise GuestErrno(Errno.EINVAL)
     if text[0] == 0x2F:
-        raise GuestErrno(Errno.ENOTCAPABLE)
+        raise GuestErrno(Errno.EPERM)
     parts = text.split(b"/")
     if len(text) > MAX_NAME_BYTES and max(map(len, parts)) > MAX_NAME_BYTES:
         raise GuestErrno(Errno.ENAMETOOLONG)
-    last = parts[-1]
-    dotted = last in (b".", b"..") or (not last and _last_name(parts) in (b".", b".."))
-    return Path([each for each in parts if each not in (b"", b".")], dotted or not last, dotted)
-
-
-def _last_name(parts: list[bytes]) -> bytes:
-    return next((each for each in reversed(parts) if each), b"")
+    names = [each for each in parts if each not in (b"", b".")]
+    last = next(each for each in reversed(parts) if each)
+    if last == b".":
+        # What is before it must be there, and be a directory.
+        names.append(last)
+    return Path(names, last in (b".", b"..") or not parts[-1])
 
 
 def virtual(text: bytes) -> VirtualPath | None:

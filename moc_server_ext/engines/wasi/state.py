@@ -163,9 +163,8 @@ class WasiState:
         return fd
 
     def close(self, fd: int) -> None:
-        """Close a descriptor and free its number; EBADF when it is not open."""
+        """Close a descriptor and free its number, also if closing it is refused; EBADF when it is not open."""
         closed = self.descriptor(fd)
-        # Forgotten first: what fails to close, such as a file on a disk that is gone, is closed all the same.
         del self.descriptors[fd]
         heapq.heappush(self._freed, fd)
         closed.close()
@@ -173,16 +172,11 @@ class WasiState:
     def close_all(self) -> None:
         """Let go of all that is open, at the end of the call; idempotent."""
         while self.descriptors:
-            with contextlib.suppress(GuestErrno):  # There is no guest any more to be told.
+            with contextlib.suppress(GuestErrno):
                 self.descriptors.popitem()[1].close()
 
-    def check_renumber(self, fd: int, to: int) -> None:
-        """Refuse what :meth:`renumber` cannot do: EBADF for what is not open, ENOTSUP for preopened directories."""
-        if self.descriptor(fd).preopened is not None or self.descriptor(to).preopened is not None:
-            raise GuestErrno(Errno.ENOTSUP)
-
     def renumber(self, fd: int, to: int) -> None:
-        """Move a descriptor to the number of another open one, which is closed."""
+        """Move a descriptor to the number of another open one, which is closed, also if closing it is refused."""
         if fd != to:
             closed = self.descriptors[to]
             self.descriptors[to] = self.descriptors.pop(fd)

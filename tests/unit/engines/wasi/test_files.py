@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from moc_server_ext.engines.wasi import layout
-from moc_server_ext.engines.wasi.tree import NODE_BYTES
+from moc_server_ext.engines.wasi.nodes import NODE_BYTES
 from moc_server_ext.guest_api.errno import Errno, GuestErrno
 
 RESULT, CONTENT = 64, 64 << 10

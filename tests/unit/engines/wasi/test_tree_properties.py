@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from moc_server_ext.engines.wasi.clock import CountingClock
-from moc_server_ext.engines.wasi.tree import NODE_BYTES, Directory, File, FileTree
+from moc_server_ext.engines.wasi.nodes import NODE_BYTES, Directory, File
+from moc_server_ext.engines.wasi.tree import FileTree
 from moc_server_ext.guest_api.errno import Errno, GuestErrno
 
 LIMIT_BYTES = 8 * NODE_BYTES
