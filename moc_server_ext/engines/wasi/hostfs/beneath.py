@@ -90,12 +90,13 @@ class Place:
 
     def _push(self, path: bytes) -> None:
         at_end = not self._pending
-        names, directory, dotted = parse_path(path)
+        parsed = parse_path(path)
         if at_end:
-            self.directory |= directory or not names
-            if dotted or not names:
+            self.directory |= parsed.directory
+            if path.rstrip(b"/").rpartition(b"/")[2] in (b".", b".."):
+                # The directory itself is meant, which has no name where it is reached.
                 self._pending.append(b".")
-        self._pending.extend(reversed(names))
+        self._pending.extend(each for each in reversed(parsed.names) if each != b".")
 
     def _resolve(self, follow: bool) -> None:
         while True:
@@ -144,13 +145,18 @@ class Place:
         self.fd = above
 
     def _open_again(self) -> int:
+        """Open the directory above once more, by the names that led to it; keep those on the way, as before."""
         here = self._base
-        for name in self._descended:
-            self._count()
+        for depth, name in enumerate(self._descended):
+            is_kept = depth > len(self._descended) - _MAX_KEPT
+            if is_kept:
+                self._kept[depth] = here
             try:
+                self._count()
                 fd = os.open(name, _STEP_FLAGS, dir_fd=here)
             finally:
-                self._close(here)
+                if not is_kept:
+                    self._close(here)
             here = fd
         return here
 

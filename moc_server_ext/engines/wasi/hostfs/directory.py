@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ....guest_api.errno import Errno, GuestErrno
 from .. import layout
@@ -23,9 +23,7 @@ from .file import MAX_OFFSET, HostFile, host_flags
 from .metadata import answers_guest, both_times, describe, filetype_of, inode_of
 
 if TYPE_CHECKING:
-    from ....guest_api.context import CallContext
     from ..state import WasiState
-    from ..vectors import Vectors
 
 DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK
 _ATTEMPTS: Final = 16
@@ -60,18 +58,10 @@ class HostDirectory(Descriptor):
 
     # -- the directory itself -----------------------------------------------------------------------------------------
 
-    def read(self, call: CallContext, vectors: Vectors) -> int:
-        raise GuestErrno(Errno.EISDIR)
+    def _no_file(self, *args: Any, **kwargs: Any) -> Any:
+        raise GuestErrno(Errno.EBADF)
 
-    def seek(self, offset: int, origin: int) -> int:
-        raise GuestErrno(Errno.EISDIR)
-
-    def set_flags(self, flags: int) -> None:
-        self.flags = flags
-
-    @answers_guest
-    def sync(self, *, data_only: bool) -> None:
-        (os.fdatasync if data_only else os.fsync)(self.fd)
+    read_at = write_at = seek = resize = allocate = advise = sync = set_flags = _no_file
 
     @answers_guest
     def stat(self, state: WasiState) -> Stat:
@@ -130,16 +120,16 @@ class HostDirectory(Descriptor):
         with Place(self.fd, path, follow=_follows(path, follow) and open_flags & new != new) as place:
             mode = _mode(place)
             if mode is not None and stat.S_ISDIR(mode):
-                # Some runtimes ask for all rights with O_DIRECTORY; without it, writing is meant.
                 if open_flags & new == new:
                     raise GuestErrno(Errno.EEXIST)
-                if open_flags & ~layout.OPEN_DIRECTORY or (rights & layout.RIGHT_WRITE and not as_directory):
+                if open_flags & ~layout.OPEN_DIRECTORY or rights & layout.RIGHT_WRITE:
                     raise GuestErrno(Errno.EISDIR)
                 fd = os.open(place.name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=place.fd)
                 return HostDirectory(fd, read_only=self._read_only, flags=flags)
             if mode is not None and as_directory and not stat.S_ISLNK(mode):
                 raise GuestErrno(Errno.ENOTDIR)
-            return HostFile(self._open_file(place, open_flags, rights, flags), rights, flags)
+            fd = self._open_file(place, open_flags, rights, flags)
+            return HostFile(fd, rights, flags, read_only=self._read_only)
 
     def _open_file(self, place: Place, open_flags: int, rights: int, flags: int) -> int:
         writing = bool(rights & layout.RIGHT_WRITE or open_flags & layout.OPEN_TRUNCATE)
@@ -161,8 +151,8 @@ class HostDirectory(Descriptor):
                     self._require_writable()
             try:
                 fd = os.open(place.name, host | (os.O_CREAT | os.O_EXCL if mode is None else 0), 0o666, dir_fd=place.fd)
-            except (FileExistsError, FileNotFoundError):
-                if create:
+            except (FileExistsError, FileNotFoundError) as error:
+                if create and (mode is None) == isinstance(error, FileExistsError):
                     continue  # Somebody made or removed it meanwhile.
                 raise
             if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -202,17 +192,19 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def unlink(self, state: WasiState, path: bytes) -> None:
-        with Place(self.fd, path, follow=False) as place:
-            found = _found(place)
-            self._require_writable()
-            if stat.S_ISDIR(found.st_mode):
+        # What a slash follows is a directory, or the path is wrong: in no case is anything removed.
+        with Place(self.fd, path, follow=_follows(path, False)) as place:
+            if stat.S_ISDIR(_found(place).st_mode):
                 raise GuestErrno(Errno.EISDIR)
+            self._require_writable()
             os.unlink(place.name, dir_fd=place.fd)
 
     @answers_guest
     def rename(self, state: WasiState, old: bytes, target: Descriptor, new: bytes) -> None:
         other = _host_directory(target)
         with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=False) as place:
+            if b"." in (source.name, place.name):
+                raise GuestErrno(Errno.EBUSY)
             found = _found(source)
             if place.directory and not stat.S_ISDIR(found.st_mode):
                 raise GuestErrno(Errno.ENOTDIR)
@@ -225,7 +217,7 @@ class HostDirectory(Descriptor):
         if follow:
             raise GuestErrno(Errno.EINVAL)
         other = _host_directory(target)
-        with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=False) as place:
+        with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=_follows(new, False)) as place:
             found = _found(source)
             if stat.S_ISDIR(found.st_mode):
                 raise GuestErrno(Errno.EPERM)
@@ -241,7 +233,7 @@ class HostDirectory(Descriptor):
             raise GuestErrno(Errno.EINVAL)
         if content.startswith(b"/"):
             raise GuestErrno(Errno.EPERM)
-        with Place(self.fd, path, follow=False) as place:
+        with Place(self.fd, path, follow=_follows(path, False)) as place:
             _require_free(place)
             self._require_writable()
             os.symlink(content, place.name, dir_fd=place.fd)
@@ -281,10 +273,13 @@ def _found(place: Place, *, directory: bool = True) -> os.stat_result:
 
 
 def _require_free(place: Place) -> None:
-    if _mode(place) is not None:
-        raise GuestErrno(Errno.EEXIST)
-    if place.directory:
-        raise GuestErrno(Errno.ENOENT)
+    """Refuse what is taken, and a path that can only mean a directory: what is to be made is none."""
+    mode = _mode(place)
+    if mode is None:
+        if place.directory:
+            raise GuestErrno(Errno.ENOENT)
+        return
+    raise GuestErrno(Errno.ENOTDIR if place.directory and not stat.S_ISDIR(mode) else Errno.EEXIST)
 
 
 def _require_file(mode: int | None, place: Place, *, exclusive: bool) -> None:

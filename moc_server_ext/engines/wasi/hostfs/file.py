@@ -50,14 +50,17 @@ class HostFile(Descriptor):
         Open as `rights` and `flags` say; closed with this.
     rights
         Of them, RIGHT_READ and RIGHT_WRITE decide.
+    read_only
+        Whether it lies in a mount where nothing can be changed: its timestamps are not the guest's to set either.
     """
 
-    __slots__ = ("_fd", "flags", "position", "rights")
+    __slots__ = ("_fd", "_read_only", "flags", "position", "rights")
 
     filetype = layout.REGULAR_TYPE
 
-    def __init__(self, fd: int, rights: int, flags: int) -> None:
+    def __init__(self, fd: int, rights: int, flags: int, *, read_only: bool) -> None:
         self._fd = fd
+        self._read_only = read_only
         self.rights = rights & layout.FILE_RIGHTS
         self.flags = flags
         self.position = 0
@@ -114,8 +117,7 @@ class HostFile(Descriptor):
 
     @answers_guest
     def resize(self, state: WasiState, size: int) -> None:
-        self._require_writable()
-        if size < 0:
+        if size < 0 or not self.rights & layout.RIGHT_WRITE:
             raise GuestErrno(Errno.EINVAL)
         os.ftruncate(self._fd, size)
 
@@ -146,6 +148,8 @@ class HostFile(Descriptor):
 
     @answers_guest
     def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
+        if self._read_only:
+            raise GuestErrno(Errno.EROFS)
         os.utime(self._fd, ns=both_times(os.fstat(self._fd), atim, mtim))
 
     @answers_guest
