@@ -1,10 +1,5 @@
 # ruff: noqa: D102 - methods are documented by the class `Descriptor` that they override
-"""What is open of the private tree: files with a position, and directories, with the rights that they have left.
-
-A descriptor has all rights that apply to what it is, but for reading and writing, which have to be asked for, and for
-what the directory that it was opened by has given up. Using one that was given up is ENOTCAPABLE, but EBADF for reading
-and writing.
-"""
+"""What is open of the private tree: files with a position, and directories."""
 
 from __future__ import annotations
 
@@ -17,40 +12,24 @@ from . import layout
 from .clock import Clock
 from .descriptors import TREE_DEVICE, Descriptor, Entry, Stat
 from .nodes import Directory, File, Node, SymbolicLink
+from .rights import RestrictedDescriptor
 from .vectors import Vectors
 
 if TYPE_CHECKING:
     from .state import WasiState
 
 _MAX_OFFSET = (1 << 63) - 1
-_TRANSFERS = layout.RIGHT_READ | layout.RIGHT_WRITE
 _SYNCHRONOUS = layout.FLAG_DSYNC | layout.FLAG_RSYNC | layout.FLAG_SYNC
 
 
-class TreeDescriptor(Descriptor):
+class TreeDescriptor(RestrictedDescriptor):
     """A node of the tree that is open."""
 
-    __slots__ = ("flags", "inheriting", "rights")
-
-    def __init__(self, rights: int, inheriting: int, flags: int) -> None:
-        self.rights = rights
-        self.inheriting = inheriting
-        self.flags = flags
+    __slots__ = ()
 
     def node(self, state: WasiState) -> Node:
         """Give what is open."""
         raise NotImplementedError
-
-    def require(self, rights: int) -> None:
-        """Refuse with ENOTCAPABLE what needs rights that were given up."""
-        if rights & ~self.rights:
-            raise GuestErrno(Errno.ENOTCAPABLE)
-
-    def set_rights(self, rights: int, inheriting: int) -> None:
-        if rights & ~self.rights or inheriting & ~self.inheriting:
-            raise GuestErrno(Errno.ENOTCAPABLE)
-        self.rights = rights
-        self.inheriting = inheriting
 
     def stat(self, state: WasiState) -> Stat:
         self.require(layout.RIGHT_STAT)
@@ -231,7 +210,7 @@ class MemoryDirectory(TreeDescriptor):
             if not create:
                 raise GuestErrno(Errno.ENOENT)
             self.require(layout.RIGHT_CREATE_FILE)
-            granted = self._hand_on(layout.FILE_RIGHTS, rights)
+            granted = self.hand_on(layout.FILE_RIGHTS, rights)
             return OpenFile(state.tree.create_file(place), granted, flags, state.clock)
         if exclusive:
             raise GuestErrno(Errno.EEXIST)
@@ -243,17 +222,11 @@ class MemoryDirectory(TreeDescriptor):
             return MemoryDirectory(node, rights=self.inheriting & layout.DIRECTORY_RIGHTS, inheriting=self.inheriting)
         if place.directory or as_directory or not isinstance(node, File):
             raise GuestErrno(Errno.ENOTDIR)
-        granted = self._hand_on(layout.FILE_RIGHTS, rights)
+        granted = self.hand_on(layout.FILE_RIGHTS, rights)
         if truncate:
             self.require(layout.RIGHT_PATH_SET_SIZE)
             node.resize(0, state.clock.now())
         return OpenFile(node, granted, flags, state.clock)
-
-    def _hand_on(self, applicable: int, asked: int) -> int:
-        """Give the rights of a file that is opened by this directory."""
-        if asked & _TRANSFERS & ~self.inheriting:
-            raise GuestErrno(Errno.ENOTCAPABLE)
-        return applicable & self.inheriting & (asked | ~_TRANSFERS)
 
     def stat_at(self, state: WasiState, path: bytes, *, follow: bool) -> Stat:
         return _describe(state.tree.find(self.directory(state, layout.RIGHT_PATH_STAT), path, follow=follow))

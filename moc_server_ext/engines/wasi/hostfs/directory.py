@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ....guest_api.errno import Errno, GuestErrno
 from .. import layout
 from ..descriptors import Descriptor, Entry, Stat
+from ..rights import RestrictedDescriptor
 from . import linux
 from .beneath import Place
 from .file import MAX_OFFSET, HostFile, host_flags
@@ -29,7 +30,7 @@ DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONB
 _ATTEMPTS: Final = 16
 
 
-class HostDirectory(Descriptor):
+class HostDirectory(RestrictedDescriptor):
     """An open directory.
 
     Parameters
@@ -42,18 +43,24 @@ class HostDirectory(Descriptor):
         As in :class:`Descriptor`.
     """
 
-    __slots__ = ("_read_only", "fd", "flags", "preopened")
+    __slots__ = ("_read_only", "fd", "preopened")
 
     filetype = layout.DIRECTORY_TYPE
-    rights = layout.DIRECTORY_RIGHTS
-    # Also of one that is read-only: a C library that finds no right to write there opens for reading instead, in
-    # silence, and does not tell the program that the file cannot be written.
-    inheriting = layout.DIRECTORY_RIGHTS | layout.FILE_RIGHTS
 
-    def __init__(self, fd: int, *, read_only: bool, flags: int = 0, preopened: bytes | None = None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        *,
+        read_only: bool,
+        rights: int = layout.DIRECTORY_RIGHTS,
+        # Also of one that is read-only: a C library that finds no right to write there opens for reading instead, in
+        # silence, and does not tell the program that the file cannot be written.
+        inheriting: int = layout.DIRECTORY_RIGHTS | layout.FILE_RIGHTS,
+        preopened: bytes | None = None,
+    ) -> None:
+        super().__init__(rights, inheriting, 0)
         self.fd = fd
         self._read_only = read_only
-        self.flags = flags
         self.preopened = preopened
 
     # -- the directory itself -----------------------------------------------------------------------------------------
@@ -61,14 +68,16 @@ class HostDirectory(Descriptor):
     def _no_file(self, *args: Any, **kwargs: Any) -> Any:
         raise GuestErrno(Errno.EBADF)
 
-    read_at = write_at = seek = resize = allocate = advise = sync = set_flags = _no_file
+    read_at = write_at = seek = _no_file
 
     @answers_guest
     def stat(self, state: WasiState) -> Stat:
+        self.require(layout.RIGHT_STAT)
         return describe(os.fstat(self.fd))
 
     @answers_guest
     def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
+        self.require(layout.RIGHT_SET_TIMES)
         self._require_writable()
         os.utime(self.fd, ns=both_times(os.fstat(self.fd), atim, mtim))
 
@@ -82,6 +91,7 @@ class HostDirectory(Descriptor):
         Cookies are the host's own positions: entries that come and go move none of the others, and a directory of any
         size takes one page of memory.
         """
+        self.require(layout.RIGHT_READDIR)
         if start > MAX_OFFSET:
             return
         here = _fstat(self.fd)
@@ -113,23 +123,35 @@ class HostDirectory(Descriptor):
         inheriting: int,
         flags: int,
     ) -> Descriptor:
+        self.require(layout.RIGHT_OPEN)
+        create = bool(open_flags & layout.OPEN_CREATE)
+        exclusive = create and bool(open_flags & layout.OPEN_EXCLUSIVE)
         as_directory = bool(open_flags & layout.OPEN_DIRECTORY)
-        if as_directory and open_flags & ~layout.OPEN_DIRECTORY:
+        if as_directory and open_flags != layout.OPEN_DIRECTORY:
             raise GuestErrno(Errno.EINVAL)
-        new = layout.OPEN_CREATE | layout.OPEN_EXCLUSIVE
-        with Place(self.fd, path, follow=_follows(path, follow) and open_flags & new != new) as place:
+        follow = follow and not exclusive if create else _follows(path, follow)
+        with Place(self.fd, path, follow=follow) as place:
+            if create and place.directory and place.name != b".":
+                raise GuestErrno(Errno.EISDIR)
             mode = _mode(place)
+            if mode is not None and exclusive:
+                raise GuestErrno(Errno.EEXIST)
             if mode is not None and stat.S_ISDIR(mode):
-                if open_flags & new == new:
-                    raise GuestErrno(Errno.EEXIST)
                 if open_flags & ~layout.OPEN_DIRECTORY or rights & layout.RIGHT_WRITE:
                     raise GuestErrno(Errno.EISDIR)
                 fd = os.open(place.name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=place.fd)
-                return HostDirectory(fd, read_only=self._read_only, flags=flags)
+                handed_on = self.inheriting & layout.DIRECTORY_RIGHTS
+                return HostDirectory(fd, read_only=self._read_only, rights=handed_on, inheriting=self.inheriting)
             if mode is not None and as_directory and not stat.S_ISLNK(mode):
                 raise GuestErrno(Errno.ENOTDIR)
-            fd = self._open_file(place, open_flags, rights, flags)
-            return HostFile(fd, rights, flags, read_only=self._read_only)
+            granted = self.hand_on(layout.FILE_RIGHTS, rights)
+            if mode is None and create:
+                self.require(layout.RIGHT_CREATE_FILE)
+            elif open_flags & layout.OPEN_TRUNCATE:
+                self.require(layout.RIGHT_PATH_SET_SIZE)
+            return HostFile(
+                self._open_file(place, open_flags, rights, flags), granted, flags, read_only=self._read_only
+            )
 
     def _open_file(self, place: Place, open_flags: int, rights: int, flags: int) -> int:
         writing = bool(rights & layout.RIGHT_WRITE or open_flags & layout.OPEN_TRUNCATE)
@@ -142,8 +164,6 @@ class HostDirectory(Descriptor):
         for _ in range(_ATTEMPTS):
             mode = _mode(place)
             if mode is None and create:
-                if place.directory:
-                    raise GuestErrno(Errno.EISDIR)
                 self._require_writable()
             else:
                 _require_file(mode, place, exclusive=create and bool(open_flags & layout.OPEN_EXCLUSIVE))
@@ -165,11 +185,13 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def stat_at(self, state: WasiState, path: bytes, *, follow: bool) -> Stat:
+        self.require(layout.RIGHT_PATH_STAT)
         with Place(self.fd, path, follow=_follows(path, follow)) as place:
             return describe(_found(place))
 
     @answers_guest
     def set_times_at(self, state: WasiState, path: bytes, atim: int | None, mtim: int | None, *, follow: bool) -> None:
+        self.require(layout.RIGHT_PATH_SET_TIMES)
         with Place(self.fd, path, follow=_follows(path, follow)) as place:
             found = _found(place)
             self._require_writable()
@@ -177,6 +199,7 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def make_directory(self, state: WasiState, path: bytes) -> None:
+        self.require(layout.RIGHT_CREATE_DIRECTORY)
         with Place(self.fd, path, follow=False) as place:
             if _mode(place) is not None:
                 raise GuestErrno(Errno.EEXIST)
@@ -185,6 +208,7 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def remove_directory(self, state: WasiState, path: bytes) -> None:
+        self.require(layout.RIGHT_REMOVE_DIRECTORY)
         with Place(self.fd, path, follow=False) as place:
             _found(place, directory=False)
             self._require_writable()
@@ -192,6 +216,7 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def unlink(self, state: WasiState, path: bytes) -> None:
+        self.require(layout.RIGHT_UNLINK)
         # What a slash follows is a directory, or the path is wrong: in no case is anything removed.
         with Place(self.fd, path, follow=_follows(path, False)) as place:
             if stat.S_ISDIR(_found(place).st_mode):
@@ -201,7 +226,8 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def rename(self, state: WasiState, old: bytes, target: Descriptor, new: bytes) -> None:
-        other = _host_directory(target)
+        self.require(layout.RIGHT_RENAME_SOURCE)
+        other = _host_directory(target, layout.RIGHT_RENAME_TARGET)
         with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=False) as place:
             if b"." in (source.name, place.name):
                 raise GuestErrno(Errno.EBUSY)
@@ -216,7 +242,8 @@ class HostDirectory(Descriptor):
     def link(self, state: WasiState, old: bytes, target: Descriptor, new: bytes, *, follow: bool) -> None:
         if follow:
             raise GuestErrno(Errno.EINVAL)
-        other = _host_directory(target)
+        self.require(layout.RIGHT_LINK_SOURCE)
+        other = _host_directory(target, layout.RIGHT_LINK_TARGET)
         with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=_follows(new, False)) as place:
             found = _found(source)
             if stat.S_ISDIR(found.st_mode):
@@ -229,6 +256,7 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def symlink(self, state: WasiState, content: bytes, path: bytes) -> None:
+        self.require(layout.RIGHT_SYMLINK)
         if b"\0" in content:
             raise GuestErrno(Errno.EINVAL)
         if content.startswith(b"/"):
@@ -240,6 +268,7 @@ class HostDirectory(Descriptor):
 
     @answers_guest
     def read_link(self, state: WasiState, path: bytes) -> bytes:
+        self.require(layout.RIGHT_READLINK)
         with Place(self.fd, path, follow=_follows(path, False)) as place:
             _found(place)
             content = os.readlink(place.name, dir_fd=place.fd)
@@ -298,9 +327,11 @@ def _require_file(mode: int | None, place: Place, *, exclusive: bool) -> None:
         raise GuestErrno(Errno.ENXIO)
 
 
-def _host_directory(target: Descriptor) -> HostDirectory:
+def _host_directory(target: Descriptor, rights: int) -> HostDirectory:
+    """Give the directory that a name is to be put into, if it has the rights that this needs."""
     if not isinstance(target, HostDirectory):
         raise GuestErrno(Errno.EXDEV)
+    target.require(rights)
     return target
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from ....guest_api.context import CallContext
 from ....guest_api.errno import Errno, GuestErrno
 from .. import layout
-from ..descriptors import Descriptor, Stat
+from ..descriptors import Stat
+from ..rights import RestrictedDescriptor
 from ..vectors import Vectors
 from . import linux
 from .metadata import answers_guest, both_times, describe
@@ -41,7 +42,7 @@ def host_flags(flags: int) -> int:
     )
 
 
-class HostFile(Descriptor):
+class HostFile(RestrictedDescriptor):
     """An open file, with a position of its own.
 
     Parameters
@@ -54,15 +55,14 @@ class HostFile(Descriptor):
         Whether it lies in a mount where nothing can be changed: its timestamps are not the guest's to set either.
     """
 
-    __slots__ = ("_fd", "_read_only", "flags", "position", "rights")
+    __slots__ = ("_fd", "_read_only", "position")
 
     filetype = layout.REGULAR_TYPE
 
     def __init__(self, fd: int, rights: int, flags: int, *, read_only: bool) -> None:
+        super().__init__(rights, 0, flags)
         self._fd = fd
         self._read_only = read_only
-        self.rights = rights & layout.FILE_RIGHTS
-        self.flags = flags
         self.position = 0
 
     def read(self, call: CallContext, vectors: Vectors) -> int:
@@ -108,6 +108,8 @@ class HostFile(Descriptor):
 
     @answers_guest
     def seek(self, offset: int, origin: int) -> int:
+        # Asking for the position is all that the right to tell it allows.
+        self.require(layout.RIGHT_TELL if (offset, origin) == (0, os.SEEK_CUR) else layout.RIGHT_SEEK)
         start = (0, self.position)[origin] if origin != os.SEEK_END else os.fstat(self._fd).st_size
         position = start + offset
         if not 0 <= position <= MAX_OFFSET:
@@ -117,25 +119,30 @@ class HostFile(Descriptor):
 
     @answers_guest
     def resize(self, state: WasiState, size: int) -> None:
+        self.require(layout.RIGHT_SET_SIZE)
         if size < 0 or not self.rights & layout.RIGHT_WRITE:
             raise GuestErrno(Errno.EINVAL)
         os.ftruncate(self._fd, size)
 
     @answers_guest
     def allocate(self, state: WasiState, offset: int, length: int) -> None:
+        self.require(layout.RIGHT_ALLOCATE)
         self._require_writable()
         linux.allocate(self._fd, offset, length)
 
     @answers_guest
     def advise(self, offset: int, length: int, advice: int) -> None:
+        self.require(layout.RIGHT_ADVISE)
         os.posix_fadvise(self._fd, offset, length, _ADVICE[advice])
 
     @answers_guest
     def sync(self, *, data_only: bool) -> None:
+        self.require(layout.RIGHT_DATASYNC if data_only else layout.RIGHT_SYNC)
         (os.fdatasync if data_only else os.fsync)(self._fd)
 
     @answers_guest
     def set_flags(self, flags: int) -> None:
+        self.require(layout.RIGHT_SET_FLAGS)
         if (flags ^ self.flags) & _SYNCHRONOUS:
             # The host cannot change these of what is open.
             raise GuestErrno(Errno.EINVAL)
@@ -144,10 +151,12 @@ class HostFile(Descriptor):
 
     @answers_guest
     def stat(self, state: WasiState) -> Stat:
+        self.require(layout.RIGHT_STAT)
         return describe(os.fstat(self._fd))
 
     @answers_guest
     def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
+        self.require(layout.RIGHT_SET_TIMES)
         if self._read_only:
             raise GuestErrno(Errno.EROFS)
         os.utime(self._fd, ns=both_times(os.fstat(self._fd), atim, mtim))
