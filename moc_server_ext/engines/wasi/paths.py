@@ -56,12 +56,7 @@ def parse_path(text: bytes) -> Path:
         ENOENT if it is empty, ENAMETOOLONG beyond 4,096 bytes or 255 bytes a component, EINVAL if it holds NUL, EPERM
         if it is absolute: a descriptor's tree is all that can be named.
     """
-    if not text:
-        raise GuestErrno(Errno.ENOENT)
-    if len(text) > MAX_PATH_BYTES:
-        raise GuestErrno(Errno.ENAMETOOLONG)
-    if b"\0" in text:
-        raise GuestErrno(Errno.EINVAL)
+    require_text(text)
     if text[0] == 0x2F:
         raise GuestErrno(Errno.EPERM)
     parts = text.split(b"/")
@@ -73,6 +68,16 @@ def parse_path(text: bytes) -> Path:
         # What is before it must be there, and be a directory.
         names.append(last)
     return Path(names, last in (b".", b"..") or not parts[-1])
+
+
+def require_text(text: bytes) -> None:
+    """Refuse what can be no path at all: ENOENT if it is empty, ENAMETOOLONG if too long, EINVAL if it holds NUL."""
+    if not text:
+        raise GuestErrno(Errno.ENOENT)
+    if len(text) > MAX_PATH_BYTES:
+        raise GuestErrno(Errno.ENAMETOOLONG)
+    if b"\0" in text:
+        raise GuestErrno(Errno.EINVAL)
 
 
 def virtual(text: bytes) -> VirtualPath | None:
@@ -91,8 +96,5 @@ def virtual(text: bytes) -> VirtualPath | None:
     scheme = _SCHEME.search(text)
     if scheme is None:
         return None
-    if len(text) > MAX_PATH_BYTES:
-        raise GuestErrno(Errno.ENAMETOOLONG)
-    if b"\0" in text:
-        raise GuestErrno(Errno.EINVAL)
+    require_text(text)
     return VirtualPath(scheme[1], text[scheme.end() :].removeprefix(b"/"))

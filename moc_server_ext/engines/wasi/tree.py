@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...guest_api.errno import Errno, GuestErrno
 from .clock import Clock
 from .nodes import NODE_BYTES, Directory, File, Node, Quota, SymbolicLink
-from .paths import parse_path
+from .paths import parse_path, require_text
 
 MAX_EXPANSIONS = 40
 """Symbolic links that one lookup follows."""
@@ -147,8 +147,10 @@ class FileTree:
 
     def symlink(self, content: bytes, base: Directory, path: bytes) -> None:
         """Make a symbolic link; EEXIST, ENOSPC, EPERM for an absolute `content`, ENOENT for an empty one."""
-        parse_path(content)
+        if content.startswith(b"/"):
+            raise GuestErrno(Errno.EPERM)
         place = self._new_name(base, path)
+        require_text(content)
         if place.node is not None:
             raise GuestErrno(Errno.EEXIST)
         self._require_linked(place.parent)

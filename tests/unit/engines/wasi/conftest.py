@@ -166,8 +166,8 @@ class Guest:
             content, cookie = content[wasi_layout.DIRENT.size + size :], after
         return entries, cookie, used
 
-    def listdir(self, path: str, length: int = 4096) -> list[str]:
-        fd, names, cookie = self.open(path, "d"), list[str](), 0
+    def listdir(self, path: str, length: int = 4096, *, at: int = 3) -> list[str]:
+        fd, names, cookie = self.open(path, "d", at=at), list[str](), 0
         while True:
             entries, cookie, used = self.page(fd, cookie, length)
             names += [name for name, _ in entries]
