@@ -137,7 +137,7 @@ class HostDirectory(RestrictedDescriptor):
             if mode is not None and exclusive:
                 raise GuestErrno(Errno.EEXIST)
             if mode is not None and stat.S_ISDIR(mode):
-                if open_flags & ~layout.OPEN_DIRECTORY or rights & layout.RIGHT_WRITE:
+                if open_flags & (layout.OPEN_CREATE | layout.OPEN_TRUNCATE) or rights & layout.RIGHT_WRITE:
                     raise GuestErrno(Errno.EISDIR)
                 fd = os.open(place.name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=place.fd)
                 handed_on = self.inheriting & layout.DIRECTORY_RIGHTS
@@ -244,11 +244,14 @@ class HostDirectory(RestrictedDescriptor):
             raise GuestErrno(Errno.EINVAL)
         self.require(layout.RIGHT_LINK_SOURCE)
         other = _host_directory(target, layout.RIGHT_LINK_TARGET)
-        with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=_follows(new, False)) as place:
+        with (
+            Place(self.fd, old, follow=_follows(old, False)) as source,
+            Place(other.fd, new, follow=_follows(new, False)) as place,
+        ):
             found = _found(source)
+            _require_free(place)
             if stat.S_ISDIR(found.st_mode):
                 raise GuestErrno(Errno.EPERM)
-            _require_free(place)
             # Through a name in another directory a file of a read-only one could be written.
             self._require_writable()
             other._require_writable()
