@@ -47,8 +47,13 @@ class Path(NamedTuple):
     directory: bool
 
 
-def parse_path(text: bytes) -> Path:
+def parse_path(text: bytes, *, strict: bool = True) -> Path:
     """Take a guest's path apart.
+
+    Parameters
+    ----------
+    strict
+        Whether the last component is checked like the others.
 
     Raises
     ------
@@ -56,13 +61,15 @@ def parse_path(text: bytes) -> Path:
         ENOENT if it is empty, ENAMETOOLONG beyond 4,096 bytes or 255 bytes a component, EINVAL if it holds NUL, EPERM
         if it is absolute: a descriptor's tree is all that can be named.
     """
-    require_text(text)
+    if strict or not text or len(text) > MAX_PATH_BYTES:
+        require_text(text)
     if text[0] == 0x2F:
         raise GuestErrno(Errno.EPERM)
     parts = text.split(b"/")
-    if len(text) > MAX_NAME_BYTES and max(map(len, parts)) > MAX_NAME_BYTES:
-        raise GuestErrno(Errno.ENAMETOOLONG)
     names = [each for each in parts if each not in (b"", b".")]
+    if len(text) > MAX_NAME_BYTES or not strict:
+        for each in names if strict else names[:-1]:
+            require_name(each)
     last = next(each for each in reversed(parts) if each)
     if last == b".":
         # What is before it must be there, and be a directory.
@@ -78,6 +85,14 @@ def require_text(text: bytes) -> None:
         raise GuestErrno(Errno.ENAMETOOLONG)
     if b"\0" in text:
         raise GuestErrno(Errno.EINVAL)
+
+
+def require_name(name: bytes) -> None:
+    """Refuse what can be no component of a path: EINVAL if it holds NUL, ENAMETOOLONG beyond 255 bytes."""
+    if b"\0" in name:
+        raise GuestErrno(Errno.EINVAL)
+    if len(name) > MAX_NAME_BYTES:
+        raise GuestErrno(Errno.ENAMETOOLONG)
 
 
 def virtual(text: bytes) -> VirtualPath | None:

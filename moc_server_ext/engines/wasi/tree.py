@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...guest_api.errno import Errno, GuestErrno
 from .clock import Clock
 from .nodes import NODE_BYTES, Directory, File, Node, Quota, SymbolicLink
-from .paths import parse_path, require_text
+from .paths import parse_path, require_name, require_text
 
 MAX_EXPANSIONS = 40
 """Symbolic links that one lookup follows."""
@@ -62,7 +62,9 @@ class FileTree:
 
     # -- lookup -------------------------------------------------------------------------------------------------------
 
-    def locate(self, base: Directory, path: bytes, *, follow: bool, through_slash: bool = True) -> Place:
+    def locate(
+        self, base: Directory, path: bytes, *, follow: bool, through_slash: bool = True, strict: bool = True
+    ) -> Place:
         """Follow `path` to where its last component is or would be.
 
         Parameters
@@ -70,7 +72,9 @@ class FileTree:
         follow
             Whether a symbolic link in the last place is followed; on the way there, links always are.
         through_slash
-            Whether a slash after the last component follows a link as well.
+            Whether a link in the last place is followed when a slash is after it.
+        strict
+            Whether the last component is checked; else that is left to whoever looks up a second path first.
 
         Raises
         ------
@@ -78,7 +82,7 @@ class FileTree:
             ENOENT or ENOTDIR on the way, ELOOP after 40 links, EPERM where the path or a link would leave `base`, and
             what :func:`~.paths.parse_path` says of malformed ones.
         """
-        names, directory = parse_path(path)
+        names, directory = parse_path(path, strict=strict)
         names.reverse()
         expansions = 0
         here = base
@@ -93,7 +97,8 @@ class FileTree:
                 continue
             node = here.find(name)
             last = not names
-            if isinstance(node, SymbolicLink) and (not last or follow or (directory and through_slash)):
+            follows = not last or (through_slash if directory else follow)
+            if follows and isinstance(node, SymbolicLink):
                 expansions += 1
                 if expansions > MAX_EXPANSIONS:
                     raise GuestErrno(Errno.ELOOP)
@@ -160,11 +165,12 @@ class FileTree:
 
     def link(self, old_base: Directory, old_path: bytes, new_base: Directory, new_path: bytes) -> None:
         """Give a file or symbolic link another name; EEXIST, ENOSPC, EPERM for a directory."""
-        old = self.locate(old_base, old_path, follow=False)
+        old = self.locate(old_base, old_path, follow=False, strict=False)
         _require_kind(old)
         if old.directory and old.node is None:
             raise GuestErrno(Errno.ENOENT)
         new = self._new_name(new_base, new_path)
+        require_name(old.name)
         node = old.node
         if node is None:
             raise GuestErrno(Errno.ENOENT)
@@ -214,8 +220,9 @@ class FileTree:
             ENOENT, ENOTDIR or EISDIR (kinds do not fit), ENOTEMPTY, EINVAL (into itself), EBUSY (a path that ends in
             ``.`` or ``..``). Nothing was changed.
         """
-        old = self.locate(old_base, old_path, follow=False, through_slash=False)
+        old = self.locate(old_base, old_path, follow=False, through_slash=False, strict=False)
         new = self.locate(new_base, new_path, follow=False, through_slash=False)
+        require_name(old.name)
         moved, replaced = old.node, new.node
         if not old.name or not new.name:
             raise GuestErrno(Errno.EBUSY)
