@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ....guest_api.errno import Errno, GuestErrno
-from ..paths import parse_path
+from ..paths import MAX_PATH_BYTES
 
 MAX_LINKS: Final = 40
 _MAX_STEPS: Final = 10_000
@@ -50,10 +50,11 @@ class Place:
     Raises
     ------
     GuestErrno
-        EPERM where the path or a link on it is absolute or leads above `base`, ELOOP beyond 40 links, and what
-        :func:`~..paths.parse_path` says of malformed ones.
-    OSError
-        What the host answers on the way: ENOENT, ENOTDIR, EACCES and so on. In each case nothing is left open.
+        ENOENT for an empty path, ENAMETOOLONG beyond 4,096 bytes, EPERM where it or a link on it is absolute or leads
+        above `base`, ELOOP beyond 40 links.
+    OSError, ValueError
+        What the host answers on the way: ENOENT, ENOTDIR, EACCES and so on; a name on the way holds NUL. In each case
+        nothing is left open.
     """
 
     __slots__ = ("_base", "_descended", "_kept", "_links", "_pending", "_steps", "directory", "fd", "name")
@@ -90,13 +91,20 @@ class Place:
 
     def _push(self, path: bytes) -> None:
         at_end = not self._pending
-        parsed = parse_path(path)
+        if not path:
+            raise GuestErrno(Errno.ENOENT)
+        if len(path) > MAX_PATH_BYTES:
+            raise GuestErrno(Errno.ENAMETOOLONG)
+        if path.startswith(b"/"):
+            raise GuestErrno(_ESCAPE)
         if at_end:
-            self.directory |= parsed.directory
-            if path.rstrip(b"/").rpartition(b"/")[2] in (b".", b".."):
+            last = path.rstrip(b"/").rpartition(b"/")[2]
+            self.directory |= path.endswith(b"/") or last in (b".", b"..")
+            if last in (b".", b".."):
                 # The directory itself is meant, which has no name where it is reached.
                 self._pending.append(b".")
-        self._pending.extend(each for each in reversed(parsed.names) if each != b".")
+        # What is wrong with a name (it holds NUL, it is too long) is the host's to say, when it comes to it.
+        self._pending.extend(each for each in reversed(path.split(b"/")) if each not in (b"", b"."))
 
     def _resolve(self, follow: bool) -> None:
         while True:

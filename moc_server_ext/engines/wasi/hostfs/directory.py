@@ -129,15 +129,14 @@ class HostDirectory(RestrictedDescriptor):
         as_directory = bool(open_flags & layout.OPEN_DIRECTORY)
         if as_directory and open_flags != layout.OPEN_DIRECTORY:
             raise GuestErrno(Errno.EINVAL)
-        follow = follow and not exclusive if create else _follows(path, follow)
-        with Place(self.fd, path, follow=follow) as place:
+        with Place(self.fd, path if create else _whole(path), follow=follow and not exclusive) as place:
             if create and place.directory and place.name != b".":
                 raise GuestErrno(Errno.EISDIR)
             mode = _mode(place)
             if mode is not None and exclusive:
                 raise GuestErrno(Errno.EEXIST)
             if mode is not None and stat.S_ISDIR(mode):
-                if open_flags & (layout.OPEN_CREATE | layout.OPEN_TRUNCATE) or rights & layout.RIGHT_WRITE:
+                if create or open_flags & layout.OPEN_TRUNCATE or rights & layout.RIGHT_WRITE:
                     raise GuestErrno(Errno.EISDIR)
                 fd = os.open(place.name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=place.fd)
                 handed_on = self.inheriting & layout.DIRECTORY_RIGHTS
@@ -186,13 +185,13 @@ class HostDirectory(RestrictedDescriptor):
     @answers_guest
     def stat_at(self, state: WasiState, path: bytes, *, follow: bool) -> Stat:
         self.require(layout.RIGHT_PATH_STAT)
-        with Place(self.fd, path, follow=_follows(path, follow)) as place:
+        with Place(self.fd, _whole(path), follow=follow) as place:
             return describe(_found(place))
 
     @answers_guest
     def set_times_at(self, state: WasiState, path: bytes, atim: int | None, mtim: int | None, *, follow: bool) -> None:
         self.require(layout.RIGHT_PATH_SET_TIMES)
-        with Place(self.fd, path, follow=_follows(path, follow)) as place:
+        with Place(self.fd, _whole(path), follow=follow) as place:
             found = _found(place)
             self._require_writable()
             os.utime(place.name, ns=both_times(found, atim, mtim), dir_fd=place.fd, follow_symlinks=False)
@@ -210,15 +209,14 @@ class HostDirectory(RestrictedDescriptor):
     def remove_directory(self, state: WasiState, path: bytes) -> None:
         self.require(layout.RIGHT_REMOVE_DIRECTORY)
         with Place(self.fd, path, follow=False) as place:
-            _found(place, directory=False)
+            _found(place)
             self._require_writable()
             os.rmdir(place.name, dir_fd=place.fd)
 
     @answers_guest
     def unlink(self, state: WasiState, path: bytes) -> None:
         self.require(layout.RIGHT_UNLINK)
-        # What a slash follows is a directory, or the path is wrong: in no case is anything removed.
-        with Place(self.fd, path, follow=_follows(path, False)) as place:
+        with Place(self.fd, _whole(path), follow=False) as place:
             if stat.S_ISDIR(_found(place).st_mode):
                 raise GuestErrno(Errno.EISDIR)
             self._require_writable()
@@ -229,10 +227,11 @@ class HostDirectory(RestrictedDescriptor):
         self.require(layout.RIGHT_RENAME_SOURCE)
         other = _host_directory(target, layout.RIGHT_RENAME_TARGET)
         with Place(self.fd, old, follow=False) as source, Place(other.fd, new, follow=False) as place:
+            _require_names(source.name, place.name)
             if b"." in (source.name, place.name):
                 raise GuestErrno(Errno.EBUSY)
-            found = _found(source)
-            if place.directory and not stat.S_ISDIR(found.st_mode):
+            is_directory = stat.S_ISDIR(_found(source).st_mode)
+            if (source.directory or place.directory) and not is_directory:
                 raise GuestErrno(Errno.ENOTDIR)
             self._require_writable()
             other._require_writable()
@@ -244,14 +243,11 @@ class HostDirectory(RestrictedDescriptor):
             raise GuestErrno(Errno.EINVAL)
         self.require(layout.RIGHT_LINK_SOURCE)
         other = _host_directory(target, layout.RIGHT_LINK_TARGET)
-        with (
-            Place(self.fd, old, follow=_follows(old, False)) as source,
-            Place(other.fd, new, follow=_follows(new, False)) as place,
-        ):
-            found = _found(source)
-            _require_free(place)
-            if stat.S_ISDIR(found.st_mode):
+        with Place(self.fd, _whole(old), follow=False) as source, Place(other.fd, _whole(new), follow=False) as place:
+            _require_names(source.name, place.name)
+            if stat.S_ISDIR(_found(source).st_mode):
                 raise GuestErrno(Errno.EPERM)
+            _require_free(place)
             # Through a name in another directory a file of a read-only one could be written.
             self._require_writable()
             other._require_writable()
@@ -260,11 +256,10 @@ class HostDirectory(RestrictedDescriptor):
     @answers_guest
     def symlink(self, state: WasiState, content: bytes, path: bytes) -> None:
         self.require(layout.RIGHT_SYMLINK)
-        if b"\0" in content:
-            raise GuestErrno(Errno.EINVAL)
         if content.startswith(b"/"):
             raise GuestErrno(Errno.EPERM)
-        with Place(self.fd, path, follow=_follows(path, False)) as place:
+        with Place(self.fd, _whole(path), follow=False) as place:
+            _require_names(content)
             _require_free(place)
             self._require_writable()
             os.symlink(content, place.name, dir_fd=place.fd)
@@ -272,8 +267,7 @@ class HostDirectory(RestrictedDescriptor):
     @answers_guest
     def read_link(self, state: WasiState, path: bytes) -> bytes:
         self.require(layout.RIGHT_READLINK)
-        with Place(self.fd, path, follow=_follows(path, False)) as place:
-            _found(place)
+        with Place(self.fd, _whole(path), follow=False) as place:
             content = os.readlink(place.name, dir_fd=place.fd)
         if content.startswith(b"/"):
             # Where the host's own directories lie is not the guest's to know.
@@ -285,8 +279,9 @@ class HostDirectory(RestrictedDescriptor):
             raise GuestErrno(Errno.EROFS)
 
 
-def _follows(path: bytes, follow: bool) -> bool:
-    return follow or path.endswith(b"/")
+def _whole(path: bytes) -> bytes:
+    """Give a path that leads to the directory itself where a slash at its end says that it is one."""
+    return path + b"." if path.endswith(b"/") else path
 
 
 def _mode(place: Place) -> int | None:
@@ -296,22 +291,19 @@ def _mode(place: Place) -> int | None:
         return None
 
 
-def _found(place: Place, *, directory: bool = True) -> os.stat_result:
-    """Look at what is there; ENOTDIR for what the path's end says is a directory and is none."""
-    found = os.stat(place.name, dir_fd=place.fd, follow_symlinks=False)
-    if directory and place.directory and not stat.S_ISDIR(found.st_mode):
-        raise GuestErrno(Errno.ENOTDIR)
-    return found
+def _found(place: Place) -> os.stat_result:
+    return os.stat(place.name, dir_fd=place.fd, follow_symlinks=False)
+
+
+def _require_names(*names: bytes) -> None:
+    """Refuse names that hold NUL before anything is looked up, as a C library that gets them must."""
+    if b"\0" in b"".join(names):
+        raise GuestErrno(Errno.EINVAL)
 
 
 def _require_free(place: Place) -> None:
-    """Refuse what is taken, and a path that can only mean a directory: what is to be made is none."""
-    mode = _mode(place)
-    if mode is None:
-        if place.directory:
-            raise GuestErrno(Errno.ENOENT)
-        return
-    raise GuestErrno(Errno.ENOTDIR if place.directory and not stat.S_ISDIR(mode) else Errno.EEXIST)
+    if _mode(place) is not None:
+        raise GuestErrno(Errno.EEXIST)
 
 
 def _require_file(mode: int | None, place: Place, *, exclusive: bool) -> None:

@@ -32,7 +32,10 @@ _FILETYPES: Final = {
 def answers_guest(
     operation: Callable[Parameters, Result],
 ) -> Callable[Parameters, Result]:
-    """Let the guest have the number of an OSError that an operation raises; EIO for one that WASI does not know."""
+    """Let the guest have the number of an OSError that an operation raises; EIO for one that WASI does not know.
+
+    A ValueError is Python's word for a name that holds NUL: EINVAL.
+    """
 
     @functools.wraps(operation)
     def answering(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -40,6 +43,8 @@ def answers_guest(
             return operation(*args, **kwargs)
         except OSError as error:
             raise GuestErrno(_NUMBERS.get(error.errno or errno.EIO, Errno.EIO)) from None
+        except ValueError:
+            raise GuestErrno(Errno.EINVAL) from None
 
     return answering
 
