@@ -254,6 +254,36 @@ def test_timestamps_are_kept_and_can_be_set(guest):
     assert guest.path_filestat_set_times(3, 0, *guest.path("f"), 0, 0, 16) == Errno.EINVAL
 
 
+@pytest.mark.parametrize(("act", "moves"), [
+    (lambda g, fd: g.read(fd, 1), {"f": "atim"}), (lambda g, fd: g.write(fd, b"x"), {"f": "mtim ctim"}),
+    (lambda g, fd: g.write(fd, b""), {}), (lambda g, fd: g.stat("f"), {}),
+    (lambda g, fd: g.need(g.fd_filestat_set_size(fd, 3)), {"f": "mtim ctim"}),
+    (lambda g, fd: g.open("f", "w"), {"f": "mtim ctim"}), (lambda g, fd: g.open("f", "a"), {}),
+    (lambda g, fd: g.need(g.fd_filestat_set_times(fd, 0, 0, layout.SET_ATIM_NOW)), {"f": "atim ctim"}),
+    (lambda g, fd: g.need(g.fd_filestat_set_times(fd, 0, 0, layout.SET_MTIM_NOW)), {"f": "mtim ctim"}),
+    (lambda g, fd: g.link("f", "tmp/g"), {"f": "ctim", "tmp": "mtim ctim"}),
+    (lambda g, fd: g.rename("f", "tmp/f"), {".": "mtim ctim", "tmp": "mtim ctim"}),
+    (lambda g, fd: g.unlink("f"), {".": "mtim ctim"}), (lambda g, fd: g.mkdir("tmp/d"), {"tmp": "mtim ctim"}),
+    (lambda g, fd: g.symlink("f", "tmp/l"), {"tmp": "mtim ctim"}),
+    (lambda g, fd: g.open("tmp/n", "w"), {"tmp": "mtim ctim"}),
+    (lambda g, fd: g.listdir("tmp"), {"tmp": "atim"}),
+])  # fmt: skip
+def test_times_move_as_those_of_a_real_file_system(make_guest, act, moves):
+    guest = make_guest(deterministic=True)
+    put(guest, "f", b"abc")
+    fd = guest.open("f", "r+")
+
+    def times() -> dict[str, dict[str, int]]:
+        return {path: guest.stat(path) for path in (".", "tmp", "f") if path != "f" or guest.state.tree.root.find(b"f")}
+
+    before = times()
+    guest.need(guest.clock_time_get(0, 0, RESULT))
+    act(guest, fd)
+    for path, after in times().items():
+        moved = {each for each in ("atim", "mtim", "ctim") if after[each] != before[path][each]}
+        assert moved == set(moves.get(path, "").split())
+
+
 # -- listing ----------------------------------------------------------------------------------------------------------
 
 
