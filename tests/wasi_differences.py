@@ -24,8 +24,7 @@ DIFFERENCES: dict[tuple[str, str], dict[str, str]] = {
         "state.base & (R_READ | R_WRITE)": "66",
         "state.inheriting": "1073741823",
     },
-    # The same; wasmtime opens for reading without being asked; it does not open files for synchronous
-    # writing (ENOTSUP).
+    # The same; wasmtime opens for reading without being asked, and not for synchronous writing (ENOTSUP).
     ("native", "path_open"): {
         'write_text(last_fd, P("text"))': "0",
         "read_some(last_fd, 1)": "0",
