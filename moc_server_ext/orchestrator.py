@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, KeyValues
+from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, Hierarchy, KeyValues
 from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
@@ -43,6 +43,7 @@ from .invocation import (
     parse_numbers,
 )
 from .model import (
+    Activity,
     CallRequest,
     CallResult,
     Declaration,
@@ -151,6 +152,7 @@ class Orchestrator:
         blobs: Blobs,
         buffers: Buffers,
         kv: KeyValues,
+        zarr: Hierarchy,
         engine: Engine,
         limits: Limits,
         admission: Admission,
@@ -161,6 +163,7 @@ class Orchestrator:
         self.blobs = blobs
         self.buffers = buffers
         self.kv = kv
+        self.zarr = zarr
         self.admission = admission
         self.calls = calls
         self.engine = engine
@@ -269,6 +272,17 @@ class Orchestrator:
         invocation = self._seal(target, request)
         invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
         return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
+
+    def activity(self) -> Activity:
+        """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
+        running = self.admission.running
+        return Activity(
+            running=running,
+            waiting=max(0, running - self.admission.active),
+            queued=self.admission.queued,
+            refused=self.admission.refused,
+            memory_bytes=self.admission.held_bytes,
+        )
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

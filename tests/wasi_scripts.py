@@ -94,10 +94,15 @@ def answers(output: bytes) -> list[Answer]:
     return found
 
 
-def first_difference(script: Sequence[bytes], mine: Sequence[Answer], theirs: Sequence[Answer]) -> str | None:
-    """Tell at which line two runs part, None if they do not."""
+def first_difference(
+    script: Sequence[bytes], mine: Sequence[Answer], theirs: Sequence[Answer], *, same_order: bool = True
+) -> str | None:
+    """Tell at which line two runs part, None if they do not.
+
+    `same_order` says that both look at two paths in the same order, so that of two wrong ones they name the same.
+    """
     for number, (line, one, other) in enumerate(zip(script, mine, theirs, strict=True)):
-        if one != other and not _both_refuse(line, one, other):
+        if one != other and not _both_refuse(line, one, other, same_order):
             before = b"\n".join(script[:number]).decode("latin-1")
             return f"{before}\n{line.decode('latin-1')!r}: {one} and {other}"
     return None
@@ -108,7 +113,7 @@ _PATHS = {b"n": (1, 3), b"l": (1, 3), b"y": (1, 2), b"o": (3,), b"p": (2,), b"P"
 _PATHS |= dict.fromkeys((b"m", b"x", b"u", b"k"), (1,))
 
 
-def _both_refuse(line: bytes, one: Answer, other: Answer) -> bool:
+def _both_refuse(line: bytes, one: Answer, other: Answer, same_order: bool) -> bool:
     """Whether both refuse what has two faults: which one is named first is each system's own.
 
     One fault is an odd path, the other a second path, or a descriptor that is not open.
@@ -118,4 +123,6 @@ def _both_refuse(line: bytes, one: Answer, other: Answer) -> bool:
     refusals = (one[1], other[1])
     if b"0" in refusals or (len(at) == 1 and b"%d" % Errno.EBADF not in refusals):
         return False
+    if len(at) == 2 and not same_order:
+        return True
     return any(not step.isalnum() or len(step) > 8 for each in at for step in words[each].split(b"/"))
