@@ -35,7 +35,7 @@ def compile_program(name: str, *flags: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended, and the directory that it worked in, if any, which lasts until the place runs the next one."""
+    """How a program ended, and the directory that it worked in, if any: there until the place runs the next one."""
 
     exit_code: int
     output: bytes
