@@ -78,10 +78,11 @@ def path_open(
 ) -> int | Waiting:
     """Open or create a file, or open a directory or a virtual file."""
     state: WasiState = call.wasi
-    directory = _directory(state, fd, no_directory=Errno.ENOTDIR)
-    call.memory.check(result, 4)
+    # Here wasmtime looks at the path before the descriptor, everywhere else after it.
     follow = _follow(lookup_flags)
     path = _read_path(call, path_pointer, path_length)
+    directory = _directory(state, fd, no_directory=Errno.ENOTDIR)
+    call.memory.check(result, 4)
     if flags & ~layout.ALL_FLAGS or open_flags & ~0xF:
         raise GuestErrno(Errno.EINVAL)
     state.require_room()
