@@ -21,6 +21,7 @@ from .model import (
     Activity,
     ArraySpec,
     BlobRecord,
+    BoundImport,
     BufferRecord,
     CallRecord,
     CallRequest,
@@ -28,6 +29,7 @@ from .model import (
     Declaration,
     FunctionRecord,
     MapReduce,
+    Number,
     RunRecord,
 )
 
@@ -597,11 +599,18 @@ class CallServices(Protocol):
         """How requests of guests leave this machine: an ``egress.network.Network``."""
         ...
 
-    def nested(self, parent: Any, request: CallRequest, numbers: tuple[int, ...]) -> Any:
+    def nested(self, parent: Any, request: CallRequest, numbers: tuple[Number, ...]) -> Any:
         """Resolve a call made by a guest into a child ``CallContext``.
 
         The child draws on what is left of its parent's limits. `numbers` are the arguments of a direct call. Raises
         the errors of resolving, and LimitExceededError beyond the call depth.
+        """
+        ...
+
+    def bound(self, parent: Any, wanted: BoundImport, numbers: tuple[Number, ...]) -> Any:
+        """Resolve a call through an import that is bound to a function, as :meth:`nested` does.
+
+        Raises MissingImportError or NotGrantedError when the function does not satisfy the import any more.
         """
         ...
 

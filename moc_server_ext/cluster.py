@@ -130,7 +130,7 @@ class Cluster:
             opening.callback(engine.close)
             observers = Observers()
             orchestrator = Orchestrator(
-                functions=FunctionTable(storage.names, engine.inspect),
+                functions=FunctionTable(storage.names, engine.inspect, engine.guest_modules),
                 blobs=storage.blobs,
                 buffers=storage.buffers,
                 kv=storage.kv,

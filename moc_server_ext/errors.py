@@ -26,6 +26,7 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -494,9 +495,12 @@ class NotGrantedError(AccessDeniedError):
 
     code = "not_granted"
 
-    def __init__(self, function: str, grant: str) -> None:
+    def __init__(self, function: str, grant: str, *, because: str = "") -> None:
+        what = f"Function {function!r} has no grant {grant!r}"
         super().__init__(
-            f"Function {function!r} has no grant {grant!r}. Register it again with `moc push --grant {grant} …`.",
+            f"{what}, and {because}. Register it with `moc push --grant {shlex.quote(grant)} …`."
+            if because
+            else f"{what}. Register it again with `moc push --grant {shlex.quote(grant)} …`.",
             function=function,
             grant=grant,
         )
@@ -637,6 +641,30 @@ class GuestError(MocError):
         """The last lines that the guest wrote to stderr."""
         return str(self.details.get("stderr", ""))
 
+    @property
+    def called_by(self) -> list[str]:
+        """The functions whose imports led to the one that failed, innermost first: they ended with it."""
+        return list(self.details.get("called_by", []))
+
+    def ended_caller(self, function: str, backtrace: Sequence[str], stderr: str) -> None:
+        """Note that the failure ended `function` as well, which was inside of an import that is bound to what failed.
+
+        Parameters
+        ----------
+        backtrace
+            The caller's own frames; they follow those that are known.
+        stderr
+            The end of what the caller and its callees wrote.
+        """
+        if self.called_by:
+            self.message = f"{self.message.removesuffix('.')}, which was called by function {function!r}."
+        else:
+            self.message = f"{self.message} It was called by function {function!r}."
+        self.args = (self.message,)
+        self.details["called_by"] = [*self.called_by, function]
+        self.details["backtrace"] = [*self.backtrace, *(f"{frame} in function {function!r}" for frame in backtrace)]
+        self.details["stderr"] = stderr
+
     def leave_out_stderr(self) -> None:
         """Drop the guest's stderr, because whoever is told of the error has seen it come."""
         self.details["stderr"] = ""
@@ -712,15 +740,25 @@ class CancelledError(GuestError):
 
 
 class MissingImportError(GuestError):
-    """The module imports something that nothing here provides."""
+    """The module imports something that nothing here provides, or that is not what it expects."""
 
     code = "missing_import"
 
-    def __init__(self, function: str, module: str, name: str, *, available: Sequence[str], reason: str = "") -> None:
+    def __init__(
+        self,
+        function: str,
+        module: str,
+        name: str,
+        *,
+        available: Sequence[str],
+        reason: str = "",
+        advice: str = "",
+    ) -> None:
         why = reason or "which no guest API provides"
-        listed = ", ".join(available)
+        listed = ", ".join(available) or "nothing"
+        more = f" {advice}" if advice else ""
         super().__init__(
-            f"Function {function!r} imports `{module}.{name}`, {why}. Available: {listed}.",
+            f"Function {function!r} imports `{module}.{name}`, {why}. Available: {listed}.{more}",
             function=function,
             module=module,
             name=name,

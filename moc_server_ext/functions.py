@@ -7,21 +7,24 @@ name appear in one transaction. Looking one up touches no disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .errors import FunctionNotFoundError, InvalidInputError, nearest
+from .errors import FunctionNotFoundError, InvalidInputError, MissingImportError, nearest
 from .invocation import START, check_limits, check_posix_entry, choose_entry
 from .model import (
     EXECUTABLE_CONTENT_TYPES,
     WASM_CONTENT_TYPE,
+    BoundImport,
     Declaration,
     FunctionRecord,
+    Grants,
     Mode,
     ModuleInterface,
     parse_name,
 )
+from .model.bound_imports import check_bound_import, not_registered
 
 if TYPE_CHECKING:
     from .storage.names import NameRecord, NameTable
@@ -41,11 +44,14 @@ class FunctionTable:
         Where they are kept; answers from memory.
     inspect
         Reads a module's interface and refuses what cannot run here; never runs it.
+    guest_modules
+        Names of the import modules that the host provides, for messages.
     """
 
-    def __init__(self, names: NameTable, inspect: Inspect) -> None:
+    def __init__(self, names: NameTable, inspect: Inspect, guest_modules: Collection[str] = ()) -> None:
         self._names = names
         self._inspect = inspect
+        self.guest_modules = guest_modules
         # The records as the orchestrator needs them, beside the entry that each was read from: an entry that was
         # replaced is another object, so nothing here can be stale.
         self._records: dict[str, tuple[NameRecord, FunctionRecord]] = {}
@@ -64,7 +70,10 @@ class FunctionTable:
         InvalidInputError
             The name, the content type or the declaration is none. Nothing was stored.
         InvalidModuleError, MissingImportError
-            The module cannot run here. Nothing was stored.
+            The module cannot run here, or imports what no function exports, or exports with another type. Nothing was
+            stored.
+        NotGrantedError
+            It imports from a function that the declaration does not let it call. Nothing was stored.
         EntryPointNotFoundError
             The declared entry point is not exported. Nothing was stored.
         """
@@ -83,7 +92,9 @@ class FunctionTable:
             entry = choose_entry(name, declaration.entry, interface.exports)
             if declaration.mode is Mode.POSIX or (declaration.mode is None and START in interface.exports):
                 check_posix_entry(name, entry, interface.exports[entry])
-        attributes = {**declaration.to_json(), "exports": interface.to_json()["exports"]}
+        for wanted in interface.bound_imports:
+            self._check_bound(name, wanted, declaration.grants, interface)
+        attributes = {**declaration.to_json(), **interface.to_json()}
         return self._record(self._names.register(name, content, content_type, attributes))
 
     def find(self, name: str) -> FunctionRecord | None:
@@ -112,6 +123,20 @@ class FunctionTable:
         return FunctionNotFoundError(
             name[:512], nearest=nearest(name[:512], (each.name for each in self._names.list()))
         )
+
+    def not_registered(self, importer: str, wanted: BoundImport) -> MissingImportError:
+        """Make the error for an import from a function that is not there."""
+        return not_registered(importer, wanted, (each.name for each in self._names.list()), self.guest_modules)
+
+    def _check_bound(self, name: str, wanted: BoundImport, grants: Grants, interface: ModuleInterface) -> None:
+        # A function may import from itself, and then from what is being registered, not from what it replaces.
+        exports = interface.exports
+        if wanted.function != name:
+            callee = self.find(wanted.function)
+            if callee is None:
+                raise self.not_registered(name, wanted)
+            exports = callee.exports
+        check_bound_import(name, wanted, grants, exports)
 
     def _record(self, entry: NameRecord) -> FunctionRecord:
         cached = self._records.get(entry.name)

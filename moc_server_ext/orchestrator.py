@@ -44,6 +44,7 @@ from .invocation import (
 )
 from .model import (
     Activity,
+    BoundImport,
     CallRequest,
     CallResult,
     Declaration,
@@ -55,6 +56,7 @@ from .model import (
     Number,
     Signature,
 )
+from .model.bound_imports import check_bound_import, not_bound
 from .model.exports import caller_signature, entry_name, is_array_export
 from .scope import CallScope
 
@@ -248,7 +250,7 @@ class Orchestrator:
 
     # -- for guests ---------------------------------------------------------------------------------------------------
 
-    def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[int, ...] = ()) -> CallContext:
+    def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[Number, ...] = ()) -> CallContext:
         """Resolve a call made by a guest into a child context.
 
         The child has the grants of its own declaration, at most what its parent has left of its limits, and none of
@@ -262,16 +264,49 @@ class Orchestrator:
         MocError
             The errors of resolving.
         """
-        if parent.depth >= parent.invocation.limits.call_depth:
-            raise parent.limit_exceeded("call_depth", parent.depth + 1)
+        self._check_depth(parent)
         target = self._target(request)
         # The guest names both kinds of arguments in one call; the mode says which are meant.
         direct = target.template.mode is Mode.DIRECT
         arguments = tuple(map(str, numbers)) if direct else request.arguments
         request = replace(request, arguments=arguments, caller=parent.invocation.caller, mounts=())
-        invocation = self._seal(target, request)
+        return self._child(parent, self._seal(target, request), request.input)
+
+    def bound(self, parent: CallContext, wanted: BoundImport, numbers: tuple[Number, ...]) -> CallContext:
+        """Resolve a call through an import that is bound to a function into a child context, as :meth:`nested` does.
+
+        Everything that was checked when the importer was registered is checked again: the callee may have changed.
+
+        Raises
+        ------
+        LimitExceededError
+            The call tree is as deep as it may be.
+        MissingImportError
+            There is no such function any more, or its export is gone or has another type.
+        NotGrantedError
+            The importer may not call it.
+        """
+        self._check_depth(parent)
+        importer, request = parent.invocation, CallRequest(wanted.function, mode=Mode.DIRECT, entry=wanted.export)
+        record = self.functions.find(wanted.function)
+        while record is not None:
+            check_bound_import(importer.function, wanted, importer.grants, record.exports)
+            target = self._target(request)
+            if target.record is record:
+                template = target.template_for(importer.caller)
+                return self._child(parent, replace(template, numbers=numbers), b"")
+            # Replaced since it was looked up: what runs must be what was checked.
+            record = target.record
+        raise self.functions.not_registered(importer.function, wanted)
+
+    @staticmethod
+    def _check_depth(parent: CallContext) -> None:
+        if parent.depth >= parent.invocation.limits.call_depth:
+            raise parent.limit_exceeded("call_depth", parent.depth + 1)
+
+    def _child(self, parent: CallContext, invocation: Invocation, input: Bytes) -> CallContext:
         invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
-        return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
+        return CallContext(invocation, ExchangeBuffer(input), services=self, parent=parent)
 
     def activity(self) -> Activity:
         """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
@@ -336,7 +371,10 @@ class Orchestrator:
         elif BLOB_ID.fullmatch(name):
             # Bytes without a name: they run with no grants and under the server's limits.
             label, blob_id, declaration = name[:12], name, Declaration()
-            exports = self.engine.inspect(label, self.blobs.read(blob_id)).exports
+            interface = self.engine.inspect(label, self.blobs.read(blob_id))
+            if interface.bound_imports:
+                raise not_bound(label, interface.bound_imports[0], self.functions.guest_modules)
+            exports = interface.exports
         else:
             raise self.functions.not_found(name)
         declared = declaration.mode, declaration.entry
@@ -360,10 +398,10 @@ class Orchestrator:
         template = target.template
         arguments, env, limits = request.arguments, request.env, request.limits
         if template.mode is Mode.POSIX:
-            if not (arguments or env or limits or request.mounts):
+            if not (arguments or env or limits or request.program or request.mounts):
                 return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
-            check_text_size(check_env(env) + check_arguments(arguments))
+            check_text_size(check_env(env) + check_arguments((request.program, *arguments)))
         else:
             check_text_size(check_env(env))
             # What the headers say was checked when the target was looked up.
@@ -389,6 +427,7 @@ class Orchestrator:
             deterministic=template.deterministic,
             caller=request.caller,
             mounts=request.mounts,
+            program=request.program,
         )
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:

@@ -21,6 +21,7 @@ from ..invocation import (
     parse_numbers,
 )
 from ..model import Grants, Invocation, Limits, Mode, Mount, Number
+from ..model.bound_imports import not_bound
 from ..model.exports import caller_signature, entry_name
 from ..verbs.commands import Verb
 from ..verbs.compiling import module_of
@@ -127,6 +128,8 @@ def _run(
     engine = WasmEngine([CORE, PREVIEW1, UNSTABLE], cache_directory=default_cache_directory())
     try:
         interface = engine.inspect(name, module)
+        if interface.bound_imports:
+            raise not_bound(name, interface.bound_imports[0], engine.guest_modules)
         invocation = _resolve(
             name, module, interface, arguments, mode, entry, env, mounts, allowed_hosts, limits, has_array(headers)
         )

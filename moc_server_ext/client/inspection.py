@@ -69,6 +69,7 @@ def describe_function(record: FunctionRecord) -> str:
     facts = [
         ("mode", mode if declared.mode else f"{mode} (from its exports)"),
         ("entry point", "named at the call" if entry is None else entry_name(entry)),
+        ("imports", ", ".join(map(str, record.imports[:_MOST])) + (", …" if len(record.imports) > _MOST else "")),
         ("grants", ", ".join(sorted(declared.grants.permissions)) or "none"),
         ("allowed hosts", ", ".join(sorted(declared.grants.allowed_hosts))),
         ("limits", ", ".join(f"{name}={value:,}" for name, value in declared.limits.items())),

@@ -177,6 +177,12 @@ class CallContext:
         room = self.invocation.limits.stderr_bytes - len(self.stderr)
         self.write_stderr(line[: max(0, room)])
 
+    def take_stderr(self, child: CallContext) -> None:
+        """Append what a call that this one made wrote to stderr, as far as there is room."""
+        room = self.invocation.limits.stderr_bytes - len(self.stderr)
+        if child.stderr and room > 0:
+            self.write_stderr(bytes(child.stderr[:room]))
+
     @property
     def network(self) -> Network | None:
         """How requests leave; None where there is nothing outside of the call."""

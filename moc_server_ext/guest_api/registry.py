@@ -28,7 +28,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from ..model import Signature
+from ..model import Number, Signature
 from .errno import Errno
 
 I32 = int
@@ -87,11 +87,12 @@ class NestedCall:
         Resolves the callee, outside of the guest, into the child's ``CallContext``; may block, and raise what a body
         may.
     finish
-        Takes the child's ``CallResult``, or the ``MocError`` with which it failed.
+        Takes the child's ``CallResult``, or the ``MocError`` with which it failed. Gives the number that the guest
+        sees; for a bound import what its type says: no number, one or several.
     """
 
     prepare: Callable[[], Any]
-    finish: Callable[[Any], int]
+    finish: Callable[[Any], Number | tuple[Number, ...] | None]
 
 
 Waiting = Work | Wait | NestedCall

@@ -27,7 +27,7 @@ from .calls import (
     result_from_json,
     result_to_json,
 )
-from .functions import Declaration, FunctionRecord, ModuleInterface, Signature
+from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
 from .mounts import Mount, parse_mount, parse_mounts
 from .plans import MapReduce, RunRecord, RunState
@@ -56,6 +56,7 @@ __all__ = [
     "Activity",
     "ArraySpec",
     "BlobRecord",
+    "BoundImport",
     "BufferRecord",
     "CallRecord",
     "CallRequest",

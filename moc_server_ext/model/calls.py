@@ -43,6 +43,8 @@ class CallRequest:
     mounts
         Directories of the host that the guest may reach. Nothing that is parsed from a request of others has any: only
         a person's own process makes them.
+    program
+        What a posix guest finds as its own name (``argv[0]``); empty is the function's.
     """
 
     function: str
@@ -56,6 +58,7 @@ class CallRequest:
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,11 @@ class Invocation:
     numbers
         Arguments of a direct call, of the types of the export; empty in posix mode.
     arguments
-        ``argv[1:]`` in posix mode; ``argv[0]`` is `function`.
+        ``argv[1:]`` in posix mode.
     mounts
         Directories of the host that the guest may reach. Only doors on the machine of whoever asks make any.
+    program
+        ``argv[0]`` in posix mode; `function` where nothing else was said.
     """
 
     function: str
@@ -89,6 +94,7 @@ class Invocation:
     deterministic: bool = False
     caller: str = "local"
     mounts: tuple[Mount, ...] = ()
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)

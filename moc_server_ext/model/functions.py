@@ -22,6 +22,42 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundImport:
+    """An import that another function satisfies: ``(import "adder" "add" …)`` is the export ``add`` of ``adder``.
+
+    Parameters
+    ----------
+    function
+        The callee: the import's module name.
+    export
+        What of it is called: the import's own name.
+    signature
+        The type that the importer expects; all of it numbers.
+    """
+
+    function: str
+    export: str
+    signature: Signature
+
+    def __str__(self) -> str:
+        return f"{self.function}.{self.export}{self.signature}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the shape that it has in ``GET functions/{name}``."""
+        return {
+            "function": self.function,
+            "export": self.export,
+            "params": list(self.signature.params),
+            "results": list(self.signature.results),
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        return cls(body["function"], body["export"], Signature(tuple(body["params"]), tuple(body["results"])))
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleInterface:
     """What a module takes from its host and offers to its callers.
 
@@ -33,20 +69,23 @@ class ModuleInterface:
         Exported functions by name.
     exports_memory
         Whether a memory named ``memory`` is exported, which the guest API and WASI need.
+    bound_imports
+        Those of the imports that functions must provide, because no guest API has such a module.
     """
 
     imports: tuple[tuple[str, str, Signature | None], ...]
     exports: Mapping[str, Signature]
     exports_memory: bool
+    bound_imports: tuple[BoundImport, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give the exports as ``{name: {"params": […], "results": […]}}`` and the imported modules."""
+        """Give the exports as ``{name: {"params": […], "results": […]}}`` and what functions must provide."""
         return {
             "exports": {
                 name: {"params": list(each.params), "results": list(each.results)}
                 for name, each in self.exports.items()
             },
-            "imports": sorted({module for module, _, _ in self.imports}),
+            "imports": [each.to_json() for each in self.bound_imports],
         }
 
 
@@ -104,6 +143,8 @@ class FunctionRecord:
     ----------
     exports
         Exported functions by name, read from the module at registration.
+    imports
+        What it imports from other functions.
     """
 
     name: str
@@ -113,6 +154,7 @@ class FunctionRecord:
     declaration: Declaration
     exports: Mapping[str, Signature]
     created_at: float
+    imports: tuple[BoundImport, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the shape of ``GET functions/{name}``."""
@@ -126,6 +168,7 @@ class FunctionRecord:
                 name: {"params": list(each.params), "results": list(each.results)}
                 for name, each in self.exports.items()
             },
+            "imports": [each.to_json() for each in self.imports],
             "created_at": self.created_at,
         }
 
@@ -143,4 +186,5 @@ class FunctionRecord:
                 for name, each in body.get("exports", {}).items()
             },
             created_at=body.get("created_at", 0.0),
+            imports=tuple(BoundImport.from_json(each) for each in body.get("imports", ())),
         )

@@ -70,7 +70,7 @@ function = VerbGroup("function", help="Show or delete one registered function.")
 @click.argument("name", shell_complete=function_names)
 @click.pass_obj
 def show(host: Host, name: str) -> MessageOutcome:
-    """Show what a function exports, may reach and may use."""
+    """Show what a function imports from others and exports, may reach and may use."""
     record = host.client.platform.functions.get(name)
     declared = record.declaration
     facts = [
@@ -87,6 +87,8 @@ def show(host: Host, name: str) -> MessageOutcome:
         ("deterministic", "yes" if declared.deterministic else "no"),
     ]
     lines = [f"{label + ':':<15}{visible(value)}" for label, value in facts]
+    if record.imports:
+        lines += ["imports:", *(f"  {visible(str(each))}" for each in record.imports)]
     lines += ["exports:", *(f"  {visible(describe_export(*each))}" for each in record.exports.items())]
     return MessageOutcome("\n".join(lines), record.to_json())
 

@@ -13,12 +13,18 @@ import pytest
 
 from moc_server_ext import compilers
 from moc_server_ext.cluster import Cluster
-from moc_server_ext.model import CallRequest
+from moc_server_ext.model import CallRequest, Declaration, Grants
 from support import clean_environment, register_samples
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def example(text: str, language: str, word: str) -> str:
+    """Give the one block of a language that has a word in it."""
+    (found,) = (block for block in blocks(text, language) if word in block)
+    return found
 
 
 def checked(block: str) -> str:
@@ -53,7 +59,7 @@ def test_the_python_examples_run(page, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_the_c_example_compiles_and_greets(page, tmp_path):
-    source, _ = blocks(page("reference/guests.md").text, "c")
+    source = example(page("reference/guests.md").text, "c", "int greet(void)")
     module = compilers.compiler_for("c").compile(source, filename="greet.c", flags=["-Wall", "-Werror"])
     assert module.diagnostics == ""
     with Cluster.open(tmp_path / "storage") as cluster:
@@ -65,7 +71,7 @@ def test_the_c_example_compiles_and_greets(page, tmp_path):
 
 @pytest.mark.timeout(400)
 def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
-    _, source = blocks(page("reference/guests.md").text, "c")
+    source = example(page("reference/guests.md").text, "c", "MOC_CHUNK(scale)")
     module = compilers.compiler_for("c").compile(source, filename="scale.c", flags=["-Wall", "-Werror"])
     array = numpy.arange(6, dtype="float32").reshape(2, 3)
     headers = {"moc-dtype": "float32", "moc-shape": "[2,3]"}
@@ -73,6 +79,19 @@ def test_the_c_example_of_an_array_function_compiles_and_scales(page, tmp_path):
         cluster.functions.put("scale", module.content)
         result = cluster.call_sync(CallRequest("scale", ("2.5",), input=array.tobytes(), input_headers=headers))
     assert result.to_numpy().tolist() == (array * 2.5).tolist()
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("language", ["c", "wat"])
+def test_the_examples_of_an_import_from_a_function_call_it(page, tmp_path, language):
+    source = example(page("reference/guests.md").text, language, "maths")
+    flags = ["-Wall", "-Werror"] if language == "c" else []
+    module = compilers.compiler_for(language).compile(source, filename=f"calc.{language}", flags=flags)
+    add = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
+    with Cluster.open(tmp_path / "storage") as cluster:
+        cluster.functions.put("maths", compilers.compiler_for("wat").compile(add, filename="maths.wat").content)
+        cluster.functions.put("calc", module.content, Declaration(grants=Grants(frozenset({"call:maths"}))))
+        assert cluster.call_sync(CallRequest("calc", ("14",))).result == 42
 
 
 def test_the_curl_examples_work(page, moc_server):

@@ -149,8 +149,8 @@ def test_what_is_defined_is_used_but_for_what_no_operation_answers(door):
         for name in each
         if f'"#/components/{kind}/{name}"' not in text
     }
-    # Another method of an address is no operation; the others never happen behind this door.
-    never = {405, 501} | ({403} if door is Door.GATEWAY else set())
+    # Another method of an address is no operation; the other never happens.
+    never = {405, 501}
     assert {each for each in unused if not each.startswith("responses/Head")} == {
         f"responses/Error{status}" for status in never
     }
@@ -251,6 +251,7 @@ def exchanges(gateway):
     yield function, 201, "PUT", "functions/add?entry=add&grant=kv:a/&limit=timeout_seconds=2", {"content": ADD}
     yield function, 400, "PUT", "functions/no", {"content": b"no module"}
     yield function, 400, "PUT", "functions/no?grant=all", {"content": START}
+    yield function, 403, "PUT", "functions/no", {"content": IMPORTS_WITHOUT_GRANT}
     yield function, 404, "PUT", "functions/no?entry=nothing", {"content": START}
     yield function, 413, "PUT", "functions/no", {"content": bytes(2 << 20)}
     yield function, 422, "PUT", "functions/no", {"content": IMPORTS_NOTHING_THAT_IS}
@@ -345,6 +346,7 @@ def exchanges(gateway):
     yield "/handover", 409, "POST", "handover", {}
 
 
+IMPORTS_WITHOUT_GRANT = wat_to_wasm('(module (import "no" "f" (func)) (func (export "f")))')
 IMPORTS_NOTHING_THAT_IS = wat_to_wasm('(module (import "no" "such" (func)) (memory (export "memory") 1))')
 
 

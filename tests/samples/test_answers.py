@@ -23,6 +23,7 @@ from moc_server_ext.guest_api.errno import Errno
 from moc_server_ext.model import CallRequest, CallResult
 
 WORD = re.compile(rb"[a-z0-9]+")
+DIRECT = ("api-demo", "api-tour", "blur", "mean", "power", "bound-interest")
 Call = Callable[..., CallResult]
 
 
@@ -118,6 +119,22 @@ def test_api_tour_says_what_it_was_not_granted(call: Call, cluster: Cluster, sam
         assert (result.result, result.output) == (-Errno.EACCES, b"")
         assert b"has no grant '" + grant + b"'" in result.stderr
     cluster.functions.delete("bare-tour")
+
+
+@pytest.mark.parametrize(
+    ("base", "exponent", "expected"),
+    [("2", "10", 1024.0), ("2", "-2", 0.25), ("0", "0", 1.0), ("-3", "3", -27.0), ("1", "-9223372036854775808", 1.0)],
+)
+def test_power_takes_whole_exponents(call: Call, base: str, exponent: str, expected: float):
+    assert call("power", base, exponent).result == expected
+
+
+def test_interest_calls_power_through_its_import(call: Call, cluster: Cluster):
+    assert call("bound-interest", "100", "5", "10", entry="interest").result == pytest.approx(100 * 1.05**10)
+    assert call("bound-interest", "7", entry="doubled").result == 11
+    assert call("bound-interest", "0", entry="doubled").result == 0
+    (imported,) = cluster.functions.get("bound-interest").imports
+    assert str(imported) == "power.power(f64, i64) -> (f64)"
 
 
 # -- cowsay -----------------------------------------------------------------------------------------------------------
@@ -378,4 +395,4 @@ def test_the_word_count_built_natively_gives_the_same_bytes(call: Call, text: by
 def test_modes_are_chosen_by_what_the_samples_export(cluster: Cluster, manifest):
     for sample in manifest["samples"]:
         exports = cluster.functions.get(sample["name"]).exports
-        assert ("_start" in exports) == (sample["name"] not in ("api-demo", "api-tour", "blur", "mean"))
+        assert ("_start" in exports) == (sample["name"] not in DIRECT)

@@ -80,12 +80,12 @@ def describe_function(platform: Platform, name: str) -> list[list[Any]]:
     """Tell what is known of a function, as pairs of a name and a value."""
     record: FunctionRecord = platform.functions.get(name)
     # Told below in their own way.
-    body = {
-        key: value for key, value in record.to_json().items() if key not in ("name", "exports", "size", "created_at")
-    }
+    told = ("name", "exports", "imports", "size", "created_at")
+    body = {key: value for key, value in record.to_json().items() if key not in told}
     facts: list[list[Any]] = [
         ["mode", mode_of(record).value],
         ["exports", "\n".join(f"{entry}{signature}" for entry, signature in record.exports.items()) or "none"],
+        *([["imports", "\n".join(map(str, record.imports))]] if record.imports else []),
         ["size", {"size": str(record.size)}],
         ["registered", {"time": record.created_at}],
         *(

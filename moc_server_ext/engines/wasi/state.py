@@ -110,7 +110,7 @@ class WasiState:
         """
         if self._arguments is None:
             invocation = self._invocation
-            self._arguments = _encode("argument", [invocation.function, *invocation.arguments])
+            self._arguments = _encode("argument", [invocation.program or invocation.function, *invocation.arguments])
         return self._arguments
 
     @property

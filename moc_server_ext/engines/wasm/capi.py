@@ -136,6 +136,14 @@ def callback_address(callback: Any) -> int:
     return ctypes.cast(callback, c_void_p).value or 0
 
 
+def clone_linker(linker: wasmtime.Linker) -> wasmtime.Linker:
+    """Make a linker with the same definitions, to which others can be added."""
+    clone = wasmtime.Linker.__new__(wasmtime.Linker)
+    clone.engine = linker.engine
+    clone._set_ptr(_bindings.wasmtime_linker_clone(linker.ptr()))
+    return clone
+
+
 def pool_setter(name: str) -> Any:
     """Give the setter of one field of a pooling configuration."""
     return getattr(_bindings, f"wasmtime_pooling_allocation_config_{name}_set")

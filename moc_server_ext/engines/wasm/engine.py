@@ -49,6 +49,11 @@ class WasmEngine:
     cache_directory
         Where compiled modules are kept; made with mode 0700 when it is not there.
 
+    Attributes
+    ----------
+    guest_modules
+        The import modules that it provides, under all their names.
+
     Raises
     ------
     InvalidInputError
@@ -60,6 +65,7 @@ class WasmEngine:
         self._lock = threading.Lock()
         self._machines: dict[ProfileName, Machine] = {}
         by_name = {name: each for each in modules for name in (each.name, *each.aliases)}
+        self.guest_modules = tuple(sorted(by_name))
         self._modules = Modules(by_name, self._machine, DiskCache(cache_directory))
         self._driver = BlockingDriver(self._resolve, self._finish)
         self._blocking = ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="moc_blocking")
@@ -79,7 +85,8 @@ class WasmEngine:
         InvalidModuleError
             It is no module that can run here; the message says why.
         MissingImportError
-            It imports something that no guest API provides.
+            It imports something that no guest API provides and no function can. Whether functions provide what is left,
+            its ``bound_imports``, is not for the engine to know.
         """
         blob_id = hashlib.sha256(content).hexdigest()
         return self._modules.get(name, blob_id, lambda: content).interface

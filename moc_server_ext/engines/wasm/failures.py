@@ -9,6 +9,7 @@ from typing import Final
 import wasmtime
 
 from ...errors import GuestError, HostCallError, InvalidModuleError, MocError, OverloadedError, TrapError
+from ...guest_api.bound import CalleeFailedError
 from ...guest_api.context import CallContext
 from ...guest_api.errno import GuestErrno
 from . import capi
@@ -55,6 +56,9 @@ def failure(
     backtrace = frames(text, capi.frame_names(found))
     if cause is None:
         return _own_failure(context, text, backtrace, memory_bytes, memory_limit)
+    if isinstance(cause, CalleeFailedError):
+        cause.error.ended_caller(context.invocation.function, backtrace, stderr_tail(context))
+        return cause.error
     if isinstance(cause, MocError):
         if isinstance(cause, GuestError):
             cause.details["backtrace"] = cause.backtrace or backtrace

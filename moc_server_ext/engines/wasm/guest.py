@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -24,11 +25,16 @@ from .memory import LinearMemory
 from .prepared import Export, Prepared
 from .profiles import LARGE_TABLE_ELEMENTS
 from .ticker import TICK_SECONDS
-from .trampolines import write_i32
 
 FIRST_SLICE_TICKS: Final = 2
 SLICE_TICKS: Final = 5
 _FOREVER: Final = 3600.0
+
+Answer = Number | tuple[Number, ...] | BaseException | None
+"""What a host function gives in the end: numbers as its type says, or the exception with which it ends."""
+
+Write = Callable[[int, Any], None]
+"""Writes a host function's numbers at the address that it was given for them."""
 
 
 class _Slots(ctypes.Structure):
@@ -119,7 +125,7 @@ class Guest:
         self._failed_in = host_function
         return capi.trap_new(b"ended by a host function")
 
-    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, write: Write, results: int, trap_ret: int) -> None:
         """Note what the guest waits for."""
         raise NotImplementedError
 
@@ -257,10 +263,10 @@ class CoroutineGuest(Guest):
         self.began_ns = time.perf_counter_ns()
         self.waiting_for: Waiting | None = None
         self.result: Number | tuple[Number, ...] | None = None
-        self._answer: int | BaseException = 0
+        self._answer: Answer = None
         self._host_function = ""
         self._sign = 1
-        self._resume_at = (0, 0)
+        self._resume_at: tuple[Write, int, int]
         self._slice_began = 0.0
         self._slice_ticks = FIRST_SLICE_TICKS
         self._values: Any = None
@@ -335,8 +341,8 @@ class CoroutineGuest(Guest):
         )  # fmt: skip
         return True
 
-    def answer(self, outcome: int | BaseException) -> None:
-        """Give the guest what it waited for: a number, or the exception with which its host function ends.
+    def answer(self, outcome: Answer) -> None:
+        """Give the guest what it waited for: its numbers, or the exception with which its host function ends.
 
         A ``GuestErrno`` becomes the guest's number; anything else ends the guest at its next poll, and so does an
         answer that comes after the guest's time.
@@ -346,13 +352,13 @@ class CoroutineGuest(Guest):
         self._answer = self._sign * outcome.number if isinstance(outcome, GuestErrno) else outcome
         self.waiting_for = None
 
-    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, write: Write, results: int, trap_ret: int) -> None:
         """Note what the guest waits for."""
         if self._memory is not None:
             self._memory.freeze()
         self._host_function = host_function
         self._sign = sign
-        self._resume_at = (results, trap_ret)
+        self._resume_at = (write, results, trap_ret)
         self.waiting_for = waiting
 
     def resume(self) -> bool:
@@ -361,11 +367,17 @@ class CoroutineGuest(Guest):
             return False
         if self._memory is not None:
             self._memory.thaw()
-        results, trap_ret = self._resume_at
-        if isinstance(self._answer, BaseException):
-            capi.store_pointer(trap_ret, self.fail(self._answer, self._host_function))
-        else:
-            write_i32(results, self._answer)
+        write, results, trap_ret = self._resume_at
+        # An exception's traceback leads back to the guest: kept, it would be a ring.
+        answer, self._answer = self._answer, None
+        if not isinstance(answer, BaseException):
+            try:
+                write(results, answer)
+                return True
+            except Exception as error:
+                # Not of the function's type, which no body should give; a continuation must not raise.
+                answer = error
+        capi.store_pointer(trap_ret, self.fail(answer, self._host_function))
         return True
 
     def on_epoch(self, delta: int, kind: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import wasmtime
@@ -11,13 +11,17 @@ from wasmtime import _bindings
 
 from ...errors import InvalidModuleError, MissingImportError, nearest, oxford
 from ...guest_api.registry import GuestModule, HostFunction
-from ...model import ModuleInterface, Signature
+from ...model import BoundImport, ModuleInterface, Signature
 from ...model.exports import ARRAY_PREFIXES, array_type_error, is_array_export
+from .values import is_numeric
 
 _TYPE_NAMES: Final = ("i32", "i64", "f32", "f64", "v128")
 # An interface is kept in memory and listed with its function; a module of some megabytes could have a million entries.
 MAX_ENTRIES: Final = 10_000
 MAX_NAME_BYTES: Final = 1 << 20
+# Each has a callback of its own; their types are stored and listed with the function, name by name.
+MAX_BOUND_IMPORTS: Final = 1000
+MAX_BOUND_NUMBERS: Final = 10_000
 _KINDS: Final = {
     wasmtime.MemoryType: "a memory",
     wasmtime.TableType: "a table",
@@ -25,14 +29,22 @@ _KINDS: Final = {
 }
 
 
-def read_interface(function: str, module: wasmtime.Module) -> ModuleInterface:
+def read_interface(function: str, module: wasmtime.Module, provided: Collection[str]) -> ModuleInterface:
     """Read imports and exports of a compiled module.
+
+    Parameters
+    ----------
+    provided
+        Names of the import modules that the host has; functions of all others are left for functions to provide.
 
     Raises
     ------
     InvalidModuleError
         There are more than 10,000 of them, or their names take more than 1 MiB. An export is declared an array function
-        and cannot be one.
+        and cannot be one. More than 1,000 imports are left for functions to provide, or they have more than 10,000
+        parameters and results.
+    MissingImportError
+        Such an import has types that are no numbers, or is there twice, with two types.
     """
     imports, exports = module.imports, module.exports
     entries = len(imports) + len(exports)
@@ -46,10 +58,12 @@ def read_interface(function: str, module: wasmtime.Module) -> ModuleInterface:
             function,
             f"the names of its imports and exports are {size:,} characters, and at most {MAX_NAME_BYTES:,} are taken.",
         )
+    found = tuple((each.module, each.name or "", _signature(each.type)) for each in imports)
     interface = ModuleInterface(
-        imports=tuple((each.module, each.name or "", _signature(each.type)) for each in imports),
+        imports=found,
         exports={each.name: signature for each in exports if (signature := _signature(each.type)) is not None},
         exports_memory=any(each.name == "memory" and isinstance(each.type, wasmtime.MemoryType) for each in exports),
+        bound_imports=_bound_imports(function, found, provided),
     )
     _check_array_functions(function, interface)
     return interface
@@ -71,6 +85,35 @@ def _check_array_functions(function: str, interface: ModuleInterface) -> None:
             raise InvalidModuleError(
                 function, f"it exports {shown}, but no memory named 'memory' in which arrays could be passed."
             )
+
+
+def _bound_imports(
+    function: str, imports: Iterable[tuple[str, str, Signature | None]], provided: Collection[str]
+) -> tuple[BoundImport, ...]:
+    found: dict[tuple[str, str], Signature] = {}
+    for namespace, name, signature in imports:
+        if namespace in provided or signature is None:
+            continue
+        if not is_numeric(signature):
+            reason = f"with the type {signature}, and only i32, i64, f32 and f64 pass from one function to another"
+        elif found.setdefault((namespace, name), signature) != signature:
+            reason = f"with the type {signature} and also with {found[namespace, name]}"
+        else:
+            continue
+        raise MissingImportError(function, namespace, name, available=sorted(provided), reason=reason)
+    if len(found) > MAX_BOUND_IMPORTS:
+        raise InvalidModuleError(
+            function,
+            f"it imports {len(found):,} functions of other functions, and at most {MAX_BOUND_IMPORTS:,} are bound.",
+        )
+    numbers = sum(len(each.params) + len(each.results) for each in found.values())
+    if numbers > MAX_BOUND_NUMBERS:
+        raise InvalidModuleError(
+            function,
+            f"what it imports from other functions has {numbers:,} parameters and results, and at most "
+            f"{MAX_BOUND_NUMBERS:,} are bound.",
+        )
+    return tuple(BoundImport(*key, signature) for key, signature in found.items())
 
 
 def _signature(type_: Any) -> Signature | None:
@@ -95,7 +138,7 @@ def _types(vector: Any) -> tuple[str, ...]:
 def resolve_imports(
     function: str, module: wasmtime.Module, interface: ModuleInterface, modules: Mapping[str, GuestModule]
 ) -> Sequence[HostFunction]:
-    """Find the host function behind each import.
+    """Find the host function behind each import, but for those that functions provide.
 
     Parameters
     ----------
@@ -105,11 +148,12 @@ def resolve_imports(
     Raises
     ------
     MissingImportError
-        Something is imported that nothing provides, or with another type.
+        Something is imported that is no function, that nothing provides, or with another type.
     """
     return [
         _resolve(function, module, modules, namespace, name, signature)
         for namespace, name, signature in interface.imports
+        if namespace in modules or signature is None
     ]
 
 
@@ -121,14 +165,12 @@ def _resolve(
     name: str,
     signature: Signature | None,
 ) -> HostFunction:
-    provider = modules.get(namespace)
     if signature is None:
         kind = next((_KINDS.get(type(each.type), "a tag") for each in module.imports
                      if each.module == namespace and each.name == name), "no function")  # fmt: skip
         reason = f"which is {kind}, and guests can import functions only"
         raise MissingImportError(function, namespace, name, available=sorted(modules), reason=reason)
-    if provider is None:
-        raise MissingImportError(function, namespace, name, available=sorted(modules))
+    provider = modules[namespace]
     found = provider.functions.get(name)
     if found is None:
         close = nearest(name, provider.functions)

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import wasmtime
 
-from ...guest_api.registry import GuestModule
+from ...guest_api.registry import GuestModule, HostFunction
 from . import capi
 from .profiles import ProfileName, make_engine
 from .ticker import Ticker
-from .trampolines import Current, define, inside
+from .trampolines import Continuations, Current, define, define_bound, inside
+
+BoundFunctions = Mapping[tuple[str, str], HostFunction]
+"""What imports are bound to that no guest module provides, by module and name."""
+
+
+class Linked(NamedTuple):
+    """What instances of a module are made from.
+
+    Parameters
+    ----------
+    pointer
+        The address of `pre`.
+    callbacks
+        What its bound imports call; they must live as long as its instances.
+    """
+
+    pre: wasmtime.InstancePre
+    pointer: int
+    callbacks: list[Any]
 
 
 class Machine:
@@ -42,6 +61,7 @@ class Machine:
         self._modules = tuple(modules)
         self._lock = threading.Lock()
         self._linkers: dict[bool, wasmtime.Linker] = {}
+        self._continuations = Continuations(current)
 
         def on_epoch(_context: int, _data: int, delta: int, kind: int) -> int:
             return inside(current).on_epoch(delta, kind)
@@ -77,11 +97,13 @@ class Machine:
             raise capi.take_error(error)
         return wasmtime.Module._from_ptr(pointer)
 
-    def link(self, module: wasmtime.Module, *, live: bool) -> wasmtime.InstancePre:
+    def link(self, module: wasmtime.Module, bound: BoundFunctions, *, live: bool) -> Linked:
         """Satisfy the imports of a module, all of which are known to be provided.
 
         Parameters
         ----------
+        bound
+            What provides those of its imports that no guest module does.
         live
             Whether reading and writing of streams can wait; see ``waits="live"`` in :mod:`~...guest_api.registry`.
         """
@@ -89,6 +111,12 @@ class Machine:
             linker = self._linkers.get(live)
             if linker is None:
                 linker = wasmtime.Linker(self.engine)
-                self._callbacks += define(linker, self._modules, self.current, live=live)
+                self._callbacks += define(linker, self._modules, self.current, self._continuations, live=live)
                 self._linkers[live] = linker
-            return linker.instantiate_pre(module)
+            callbacks: list[Any] = []
+            if bound:
+                # They are this module's alone, and go with it.
+                linker = capi.clone_linker(linker)
+                callbacks = define_bound(linker, bound, self.current, self._continuations)
+            pre = linker.instantiate_pre(module)
+            return Linked(pre, capi.address(pre.ptr()), callbacks)

@@ -10,14 +10,14 @@ from typing import Final
 
 import wasmtime
 
-from ...errors import EntryPointNotFoundError, InvalidInputError
+from ...errors import EntryPointNotFoundError, InvalidInputError, InvalidModuleError
+from ...guest_api.bound import bound_function
 from ...guest_api.registry import GuestModule
 from ...model import ModuleInterface, Signature
 from ...model.exports import caller_signature, entry_name, is_array_export
-from . import capi
 from .disk_cache import Artifact
 from .interface import read_interface, resolve_imports
-from .machine import Machine
+from .machine import BoundFunctions, Linked, Machine
 from .values import Numbers, RawNumbers, is_numeric
 
 # A program whose exports are called has no `_initialize`; the second is the linker's, and whoever exports it leaves it
@@ -81,6 +81,8 @@ class Prepared:
         Bytes of its machine code.
     initialize
         What is called first in direct mode; None where there is no such export.
+    bound
+        What its imports call that are bound to functions; each call asks anew which functions these are.
     """
 
     machine: Machine
@@ -94,8 +96,9 @@ class Prepared:
     imports_any: bool
     size: int
     initialize: Export | None
+    bound: BoundFunctions = field(default_factory=dict)
     _exports: dict[str, Export] = field(default_factory=dict)
-    _linked: dict[bool, tuple[wasmtime.InstancePre, int]] = field(default_factory=dict)
+    _linked: dict[bool, Linked] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def pre_pointer(self, live: bool) -> int:
@@ -107,9 +110,8 @@ class Prepared:
             with self._lock:
                 found = self._linked.get(live)
                 if found is None:
-                    pre = self.machine.link(self.module, live=live)
-                    found = self._linked[live] = pre, capi.address(pre.ptr())
-        return found[1]
+                    found = self._linked[live] = self.machine.link(self.module, self.bound, live=live)
+        return found.pointer
 
     def entry(self, function: str, name: str) -> Export:
         """Look an entry point up.
@@ -147,11 +149,21 @@ def prepare(
 
     Raises
     ------
+    InvalidModuleError
+        It has too much of something, or imports from functions and hides its memory.
     MissingImportError
-        It imports something that nothing here provides.
+        It imports something that nothing here provides and no function can.
     """
-    interface = read_interface(function, module)
+    interface = read_interface(function, module, modules)
     imports = resolve_imports(function, module, interface, modules)
+    if interface.bound_imports and artifact.memories and not interface.exports_memory:
+        # What nobody can measure would not count: each call in a tree could take the whole limit once more.
+        raise InvalidModuleError(
+            function,
+            "it imports from other functions and has a memory that it does not export as 'memory', so that the memory "
+            "of a call with its callees cannot be limited. Export it.",
+        )
+    bound = {(each.function, each.export): bound_function(each) for each in interface.bound_imports}
     initialize = next((name for name in INITIALIZERS if interface.exports.get(name) == Signature()), None)
     prepared = Prepared(
         machine=machine,
@@ -160,11 +172,12 @@ def prepare(
         memories=max(1, artifact.memories),
         tables=max(1, artifact.tables),
         uses_wasi=any(namespace.startswith(_WASI_PREFIX) for namespace, _, _ in interface.imports),
-        waits=any(each.waits is True for each in imports),
+        waits=bool(bound) or any(each.waits is True for each in imports),
         waits_live=any(each.waits == "live" for each in imports),
-        imports_any=bool(imports),
+        imports_any=bool(imports or bound),
         size=len(artifact.machine_code),
         initialize=None if initialize is None else Export(initialize.encode(), Signature()),
+        bound=bound,
     )
     prepared.pre_pointer(live=False)
     return prepared

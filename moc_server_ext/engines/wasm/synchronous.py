@@ -9,7 +9,7 @@ from ...guest_api.context import CallContext
 from ...guest_api.registry import Waiting
 from ...interrupts import DeferredInterrupt
 from . import capi
-from .guest import FUNC, INSTANCE, SLICE_TICKS, TRAP, Guest
+from .guest import FUNC, INSTANCE, SLICE_TICKS, TRAP, Guest, Write
 from .prepared import Export, Prepared
 
 
@@ -92,7 +92,7 @@ class SynchronousGuest(Guest):
             context.wasi = self.context.wasi
         self.context = context
 
-    def wait(self, waiting: Waiting, host_function: str, sign: int, results: int, trap_ret: int) -> None:
+    def wait(self, waiting: Waiting, host_function: str, sign: int, write: Write, results: int, trap_ret: int) -> None:
         """Cannot happen: modules that import waiting functions are not run synchronously."""
         raise RuntimeError(f"{host_function} waits in a synchronous guest")
 

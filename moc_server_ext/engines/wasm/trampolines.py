@@ -8,7 +8,7 @@ can ever see another's. A trampoline runs on the guest's stack and must stay sha
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
@@ -17,7 +17,7 @@ from ...guest_api.errno import GuestErrno
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import Signature
 from . import capi
-from .values import reader, writer
+from .values import PackedNumbers, reader, writer
 
 if TYPE_CHECKING:
     from .guest import Guest
@@ -43,7 +43,31 @@ def inside(current: Current) -> Guest:
     return current.guest  # type: ignore[return-value]
 
 
-def define(linker: wasmtime.Linker, modules: Iterable[GuestModule], current: Current, *, live: bool) -> list[Any]:
+class Continuations:
+    """What a guest's fibre asks whether it can go on; one pair for all functions of a machine.
+
+    Attributes
+    ----------
+    ready, at_once
+        Addresses: of the one for a guest that waits, and of the one for a guest that has its number.
+    """
+
+    def __init__(self, current: Current) -> None:
+        self._callbacks = (
+            capi.ContinuationCallback(lambda _env: inside(current).resume()),
+            capi.ContinuationCallback(lambda _env: True),
+        )
+        self.ready, self.at_once = map(capi.callback_address, self._callbacks)
+
+
+def define(
+    linker: wasmtime.Linker,
+    modules: Iterable[GuestModule],
+    current: Current,
+    continuations: Continuations,
+    *,
+    live: bool,
+) -> list[Any]:
     """Define all functions of `modules`, under all their names.
 
     Parameters
@@ -56,31 +80,46 @@ def define(linker: wasmtime.Linker, modules: Iterable[GuestModule], current: Cur
     list
         The callbacks, which must live as long as anything that was linked.
     """
-    at_once = capi.ContinuationCallback(lambda _env: True)
-    ready = capi.ContinuationCallback(lambda _env: inside(current).resume())
-    kept: list[Any] = [at_once, ready]
+    kept: list[Any] = []
     for module in modules:
         sign = -1 if module.negative_errors else 1
         for function in module.functions.values():
-            if function.waits is True or (function.waits and live):
-                callback = _waiting(
-                    function, sign, current, capi.callback_address(ready), capi.callback_address(at_once)
-                )
-                definer = capi.linker_define_async
-            else:
-                callback = _still(function, sign, current)
-                definer = capi.linker_define_unchecked
+            waits = function.waits is True or (bool(function.waits) and live)
+            callback = _waiting(function, sign, current, continuations) if waits else _still(function, sign, current)
             kept.append(callback)
-            type_ = _func_type(function.signature)
             for namespace in (module.name, *module.aliases):
-                first, second = namespace.encode(), function.name.encode()
-                error = definer(
-                    capi.address(linker.ptr()), first, len(first), second, len(second), capi.address(type_.ptr()),
-                    capi.callback_address(callback), None, None,
-                )  # fmt: skip
-                if error:
-                    raise RuntimeError(f"{namespace}.{function.name} is defined twice")
+                _define(linker, namespace, function.name, function.signature, callback)
     return kept
+
+
+def define_bound(
+    linker: wasmtime.Linker,
+    functions: Mapping[tuple[str, str], HostFunction],
+    current: Current,
+    continuations: Continuations,
+) -> list[Any]:
+    """Define functions that one module's imports are bound to, by module and name; gives what :func:`define` does."""
+    kept: list[Any] = []
+    packed: dict[tuple[str, ...], PackedNumbers] = {}
+    for (namespace, name), function in functions.items():
+        types = function.signature
+        arguments, results = (packed.setdefault(each, PackedNumbers(each)) for each in (types.params, types.results))
+        callback = _suspending(function, 1, current, continuations, arguments.read, results.write)
+        kept.append(callback)
+        _define(linker, namespace, name, types, callback)
+    return kept
+
+
+def _define(linker: wasmtime.Linker, namespace: str, name: str, signature: Signature, callback: Any) -> None:
+    definer = capi.linker_define_async if isinstance(callback, capi.AsyncCallback) else capi.linker_define_unchecked
+    type_ = _func_type(signature)
+    first, second = namespace.encode(), name.encode()
+    error = definer(
+        capi.address(linker.ptr()), first, len(first), second, len(second), capi.address(type_.ptr()),
+        capi.callback_address(callback), None, None,
+    )  # fmt: skip
+    if error:
+        raise RuntimeError(f"{namespace}.{name} is defined twice")
 
 
 def _func_type(signature: Signature) -> wasmtime.FuncType:
@@ -115,9 +154,21 @@ def _still(function: HostFunction, sign: int, current: Current) -> Any:
     return capi.UncheckedCallback(trampoline)
 
 
-def _waiting(function: HostFunction, sign: int, current: Current, ready: int, at_once: int) -> Any:
-    body, name = function.body, function.name
+def _waiting(function: HostFunction, sign: int, current: Current, continuations: Continuations) -> Any:
     read = reader(function.signature.params, raw=False)
+    return _suspending(function, sign, current, continuations, read, write_i32)
+
+
+def _suspending(
+    function: HostFunction,
+    sign: int,
+    current: Current,
+    continuations: Continuations,
+    read: Callable[[int], tuple[Any, ...]],
+    write: Callable[[int, Any], None],
+) -> Any:
+    body, name = function.body, function.name
+    ready, at_once = continuations.ready, continuations.at_once
 
     def trampoline(
         _env: int, caller: int, args: int, _nargs: int, results: int, _nresults: int, trap_ret: int, continuation: int
@@ -132,12 +183,12 @@ def _waiting(function: HostFunction, sign: int, current: Current, ready: int, at
             try:
                 waiting = body(guest.context, *read(args))
             except GuestErrno as refusal:
-                write_i32(results, sign * refusal.number)
+                write(results, sign * refusal.number)
                 return
             if isinstance(waiting, int):
-                write_i32(results, waiting)
+                write(results, waiting)
                 return
-            guest.wait(waiting, name, sign, results, trap_ret)
+            guest.wait(waiting, name, sign, write, results, trap_ret)
             after.callback = ready
         except BaseException as error:
             capi.store_pointer(trap_ret, guest.fail(error, name))

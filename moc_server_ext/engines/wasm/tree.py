@@ -87,7 +87,8 @@ class CallTree:
         except MocError as error:
             if len(guests) == 1:
                 raise
-            outcome = error
+            # Its traceback leads back here, and so to itself and to all guests.
+            outcome = error.with_traceback(None)
         guests.pop().close()
         if not guests:
             return outcome  # type: ignore[return-value] # the root's errors were raised

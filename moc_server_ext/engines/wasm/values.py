@@ -89,6 +89,41 @@ def writer(kind: str) -> Callable[[int, Any], None]:
     return write
 
 
+class PackedNumbers:
+    """Numbers of given types at an address of the library's, as ``wasmtime_val_t``.
+
+    For types that come from a module, which may have hundreds of numbers: a format costs bytes where a ctypes structure
+    costs kilobytes.
+    """
+
+    __slots__ = ("_kinds", "_packing")
+
+    def __init__(self, types: tuple[str, ...]) -> None:
+        self._packing = struct.Struct("=" + "".join(map(_value_format, types)))
+        self._kinds = tuple(_KINDS[each] for each in types)
+
+    def read(self, address: int) -> tuple[Number, ...]:
+        """Read all of them."""
+        packing = self._packing
+        return packing.unpack(ctypes.string_at(address, packing.size))[1::2]
+
+    def write(self, address: int, found: Number | tuple[Number, ...] | None) -> None:
+        """Write all of them: None for none, the number of one, a tuple of several.
+
+        Numbers of other types are an error, and nothing is written then.
+        """
+        numbers = found if isinstance(found, tuple) else () if found is None else (found,)
+        parts = [part for pair in zip(self._kinds, numbers, strict=True) for part in pair]
+        packed = self._packing.pack(*parts)
+        ctypes.memmove(address, packed, len(packed))
+
+
+def _value_format(kind: str) -> str:
+    code = _RAW_FORMATS[kind][0]
+    rest = capi.VAL_BYTES - capi.VAL_OFFSET - struct.calcsize(f"={code}")
+    return f"B{capi.VAL_OFFSET - 1}x{code}{rest}x"
+
+
 class RawNumbers:
     """Numbers of one signature as ``wasmtime_val_raw_t``, for synchronous calls: results overwrite the arguments."""
 

@@ -63,7 +63,7 @@ def call_function(
         Buffers of this call. What is unread of the first is the callee's input; its output and headers are added to the
         second once it has ended. 0 stands for none.
     file_name
-        Ignored: a program is always called by its function's name.
+        What a posix callee finds as its own name, ``argv[0]``; empty is the function's.
     arguments
         Arguments of a posix call: `arguments_count` pairs of pointer and length.
 
@@ -84,11 +84,13 @@ def call_function(
     mode = _mode(read_text(call, mode_ptr, mode_length))
     numbers = _numbers(call, numbers_ptr, numbers_count)
     arguments = _strings(call, arguments_ptr, arguments_count)
-    call.memory.check(file_name_ptr, file_name_length)
+    program = read_text(call, file_name_ptr, file_name_length)
     source = call.buffer(input_id) if input_id else None
     sink = call.buffer(output_id) if output_id else None
     headers = {} if source is None else source.headers
-    request = CallRequest(function=name, arguments=arguments, mode=mode, entry=entry or None, input_headers=headers)
+    request = CallRequest(
+        function=name, arguments=arguments, mode=mode, entry=entry or None, input_headers=headers, program=program
+    )
     child: CallContext | None = None
 
     def prepare() -> CallContext:
@@ -103,8 +105,7 @@ def call_function(
 
     def finish(outcome: CallResult | MocError) -> int:
         if child is not None:
-            room = call.invocation.limits.stderr_bytes - len(call.stderr)
-            call.write_stderr(bytes(child.stderr[: max(0, room)]))
+            call.take_stderr(child)
         if isinstance(outcome, MocError):
             raise GuestErrno(_refusal(call, outcome))
         if sink is not None:

@@ -97,7 +97,7 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         {201: json_answer("Function", "It is registered.", "Location")},
         query=("mode", "entry", "grant", "allow-host", "limit", "reusable", "deterministic"),
         body=_body("The module.", {WASM_CONTENT_TYPE: {}, DEFAULT_CONTENT_TYPE: {}}, required=True),
-        errors=_STORES | {404, 422},
+        errors=_STORES | {403, 404, 422},
     ),
     functions.delete_function: _removes("functions"),
     functions.call_function: Description(

@@ -96,6 +96,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "reusable": {"type": "boolean"},
             "deterministic": {"type": "boolean"},
             "exports": {"type": "object", "additionalProperties": _object({"params": _TYPES, "results": _TYPES})},
+            "imports": {
+                "type": "array",
+                "items": _object({"function": _TEXT, "export": _TEXT, "params": _TYPES, "results": _TYPES}),
+            },
             "created_at": _TIME,
         }
     ),

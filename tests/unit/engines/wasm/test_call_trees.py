@@ -49,7 +49,7 @@ def test_a_failing_callee_reaches_its_caller_who_goes_on(bench, call_tree):
 
 
 def test_a_callee_that_cannot_begin_reaches_its_caller(bench, call_tree):
-    context = call_tree(CALLER % 1, 1, functions={"callee": '(module (import "no" "such" (func)))'}, limits=Limits())
+    context = call_tree(CALLER % 1, 1, functions={"callee": '(module (import "host" "such" (func)))'}, limits=Limits())
     assert bench.run_context(context).stderr.startswith(b"MissingImportError")
 
 
