@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ def compile_program(name: str, *flags: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended, and the directory that it worked in where there is one to look at."""
+    """How a program ended, and the directory that it worked in, if any: there until the place runs the next one."""
 
     exit_code: int
     output: bytes
@@ -50,13 +51,14 @@ class Place(Protocol):
 
 
 class _Trees:
-    """Makes the host directories of runs."""
+    """Makes the host directories of runs; each lasts until the next one is made."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._made = 0
 
     def make(self) -> Path:
+        shutil.rmtree(self._directory / str(self._made), ignore_errors=True)
         self._made += 1
         root = self._directory / str(self._made) / "root"
         (root / "tmp").mkdir(parents=True)

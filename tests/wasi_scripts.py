@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from moc_server_ext.guest_api.errno import Errno
+
+Answer = tuple[bytes, ...]
+
 ROOT = 0
 FILE_RIGHTS = 0x0FE0_01FF  # everything that a regular file can be asked for, READ and WRITE among it
 READ, WRITE, SEEK, TELL, READDIR = 1 << 1, 1 << 6, 1 << 2, 1 << 5, 1 << 14
@@ -46,6 +50,11 @@ def _for_writing_if_changed(line: bytes) -> bytes:
     return b" ".join([*words[:-2], b"%d" % (rights | WRITE if how & 9 else rights), words[-1]])
 
 
+def _without_slash(path: bytes) -> bytes:
+    # Behind the name of a directory to be removed, wasmtime refuses it: see DIFFERENCES.
+    return path.rstrip(b"/")
+
+
 def operations(
     path: st.SearchStrategy[bytes] = paths, *, directories: st.SearchStrategy[int] = _directories
 ) -> st.SearchStrategy[bytes]:
@@ -63,7 +72,7 @@ def operations(
         _line("L", directories, st.sampled_from([64, 300, 4096])),
         _line("p", directories, _follow, path), _line("P", directories, _follow, path, _times),
         _line("m", directories, path), _line("m", directories, plain_paths),
-        _line("x", directories, path), _line("u", directories, path),
+        _line("x", directories, path.map(_without_slash)), _line("u", directories, path),
         _line("n", directories, path, directories, path), _line("l", directories, path, directories, path),
         _line("y", directories, path, path), _line("y", directories, plain_paths, plain_paths),
         _line("k", directories, path, _sizes),
@@ -76,7 +85,7 @@ def scripts(line: st.SearchStrategy[bytes]) -> st.SearchStrategy[list[bytes]]:
     return st.lists(line, min_size=1, max_size=40).map(lambda lines: [*lines, *looks])
 
 
-def answers(output: bytes) -> list[tuple[bytes, ...]]:
+def answers(output: bytes) -> list[Answer]:
     """Give the words of each line; of a listing the error first, then the entries in the order of their names."""
     found = []
     for line in output.splitlines():
@@ -85,10 +94,35 @@ def answers(output: bytes) -> list[tuple[bytes, ...]]:
     return found
 
 
-def first_difference(script: Sequence[bytes], one: Sequence[object], other: Sequence[object]) -> str | None:
-    """Tell at which line two runs part, None if they do not."""
-    for number, (line, mine, theirs) in enumerate(zip(script, one, other, strict=True)):
-        if mine != theirs:
+def first_difference(
+    script: Sequence[bytes], mine: Sequence[Answer], theirs: Sequence[Answer], *, same_order: bool = True
+) -> str | None:
+    """Tell at which line two runs part, None if they do not.
+
+    `same_order` says that both look at two paths in the same order, so that of two wrong ones they name the same.
+    """
+    for number, (line, one, other) in enumerate(zip(script, mine, theirs, strict=True)):
+        if one != other and not _both_refuse(line, one, other, same_order):
             before = b"\n".join(script[:number]).decode("latin-1")
-            return f"{before}\n{line.decode('latin-1')!r}: {mine} and {theirs}"
+            return f"{before}\n{line.decode('latin-1')!r}: {one} and {other}"
     return None
+
+
+# Where the paths of an operation stand among its words.
+_PATHS = {b"n": (1, 3), b"l": (1, 3), b"y": (1, 2), b"o": (3,), b"p": (2,), b"P": (2,)}
+_PATHS |= dict.fromkeys((b"m", b"x", b"u", b"k"), (1,))
+
+
+def _both_refuse(line: bytes, one: Answer, other: Answer, same_order: bool) -> bool:
+    """Whether both refuse what has two faults: which one is named first is each system's own.
+
+    One fault is an odd path, the other a second path, or a descriptor that is not open.
+    """
+    operation, *words = line.split(b" ")
+    at = _PATHS.get(operation, ())
+    refusals = (one[1], other[1])
+    if b"0" in refusals or (len(at) == 1 and b"%d" % Errno.EBADF not in refusals):
+        return False
+    if len(at) == 2 and not same_order:
+        return True
+    return any(not step.isalnum() or len(step) > 8 for each in at for step in words[each].split(b"/"))

@@ -132,6 +132,7 @@ static void check_path_link(void) {
     GIVES(SUCCESS, path_link(ROOT, 0, P("link"), directory, P("below")));
     HOLDS(holds("tmp/below", "changed"));
     GIVES(EPERM, LINK("tmp", "again"));
+    GIVES(EEXIST, LINK("tmp", "tmp"));
     GIVES(ENOENT, LINK("none", "again"));
     GIVES(ENOENT, LINK("link", "none/again"));
     GIVES(ENOENT, LINK("link", "again/"));
@@ -165,6 +166,9 @@ static void check_path_open(void) {
     HOLDS(holds("file", ""));
     GIVES(SUCCESS, OPEN("file", 0, 0));
     HOLDS(last_fd > ROOT);
+    GIVES(-EBADF, read_some(last_fd, 1));
+    GIVES(SUCCESS, OPEN("made", CREATE, R_READ));
+    GIVES(EBADF, write_text(last_fd, P("text")));
 
     GIVES(SUCCESS, open_with(ROOT, 0, P("file"), 0, R_FILE, APPEND | DSYNC | SYNC));
     GIVES(SUCCESS, fd_fdstat_get(last_fd, &state));

@@ -245,9 +245,10 @@ class HostDirectory(RestrictedDescriptor):
         other = _host_directory(target, layout.RIGHT_LINK_TARGET)
         with Place(self.fd, _whole(old), follow=False) as source, Place(other.fd, _whole(new), follow=False) as place:
             _require_names(source.name, place.name)
-            if stat.S_ISDIR(_found(source).st_mode):
-                raise GuestErrno(Errno.EPERM)
+            found = _found(source)
             _require_free(place)
+            if stat.S_ISDIR(found.st_mode):
+                raise GuestErrno(Errno.EPERM)
             # Through a name in another directory a file of a read-only one could be written.
             self._require_writable()
             other._require_writable()
