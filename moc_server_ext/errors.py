@@ -46,6 +46,7 @@ __all__ = [
     "ConflictError",
     "ConnectionLostError",
     "CorruptStorageError",
+    "DirectoriesNotServedError",
     "EntryPointNotFoundError",
     "ExchangeBufferError",
     "FunctionNotFoundError",
@@ -438,6 +439,19 @@ class ReadOnlyKeyError(InvalidInputError):
             f"The Zarr key {key[:200]!r} cannot be written: only what is below 'buffers/NAME/' can. Open the store "
             "with a path below 'buffers', or create the array there.",
             key=key[:200],
+        )
+
+
+class DirectoriesNotServedError(InvalidInputError):
+    """A directory was to be mounted for a call that a server runs, which opens none for its callers."""
+
+    code = "directories_not_served"
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        super().__init__(
+            f"A server opens no directories for its callers, so that {hosts[0]!r} cannot be mounted. Use "
+            "`moc run --dir`, or a client that has the storage open in its own process.",
+            hosts=list(hosts),
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .errors import EntryPointNotFoundError, InvalidArgumentsError, InvalidInputError
-from .model import ArraySpec, CallInput, Mode, Number, Signature, parse_limits
+from .model import ArraySpec, CallInput, Mode, Mount, Number, Signature, parse_limits
 from .model.arrays import parse_array_headers
 from .model.exports import ARRAY_PREFIX, RESET, entry_name, entry_names, is_array_export
 
@@ -189,6 +189,33 @@ def check_env(env: Mapping[str, str]) -> int:
             raise InvalidInputError(f"{name[:64]!r} cannot name an environment variable: expected NAME=VALUE.")
         size += _check_text(name, "environment variable's name") + _check_text(value, f"value of {name[:64]!r}")
     return size
+
+
+def check_mounts(function: str, mode: Mode, mounts: Sequence[Mount], *, deterministic: bool) -> None:
+    """Check that a call can have the directories of the host that are to be mounted, and that they can be opened.
+
+    Raises
+    ------
+    InvalidInputError
+        The call has no files, the function was declared deterministic, or a directory is missing or unreadable.
+    """
+    if not mounts:
+        return
+    if mode is not Mode.POSIX:
+        raise InvalidInputError(
+            f"A direct call has no files, so that no directory can be mounted for function {function!r}: "
+            "leave the directories out, or call it with mode posix.",
+            function=function,
+        )
+    if deterministic:
+        raise InvalidInputError(
+            f"Function {function!r} was declared deterministic, and what is in a directory of this machine may change: "
+            "leave the directories out, or register the function without --deterministic.",
+            function=function,
+        )
+    from .engines.wasi.hostfs import check_directories
+
+    check_directories(mounts)
 
 
 def check_text_size(size: int) -> None:

@@ -21,7 +21,14 @@ from .buffers.exchange import ExchangeBuffer, input_buffers
 from .buffers.streamed import RaisedByStreams, SinkBuffer, SourceBuffer
 from .calls import CallTable
 from .egress.network import Network
-from .errors import ArrayRequiredError, CancelledError, InvalidArgumentsError, InvalidInputError, LimitExceededError
+from .errors import (
+    ArrayRequiredError,
+    CancelledError,
+    DirectoriesNotServedError,
+    InvalidArgumentsError,
+    InvalidInputError,
+    LimitExceededError,
+)
 from .functions import BLOB_ID, FunctionTable
 from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
@@ -29,6 +36,7 @@ from .invocation import (
     check_env,
     check_inputs,
     check_limits,
+    check_mounts,
     check_text_size,
     choose_start,
     has_array,
@@ -193,9 +201,12 @@ class Orchestrator:
     ) -> CallResult:
         """Run a function on the running event loop; see :meth:`.Cluster.call`.
 
-        `output` is closed at the end, whatever that is.
+        `output` is closed at the end, whatever that is. This is how servers run calls: no directory of the host is
+        mounted here, whoever asks.
         """
         try:
+            if request.mounts:
+                raise DirectoriesNotServedError([each.host for each in request.mounts])
             # Bytes without a name may have to be compiled, and for an unknown name the nearest ones are looked for.
             is_at_hand = self.functions.find(request.function) is not None
             target = self._target(request) if is_at_hand else await asyncio.to_thread(self._target, request)
@@ -244,9 +255,9 @@ class Orchestrator:
     def nested(self, parent: CallContext, request: CallRequest, numbers: tuple[Number, ...] = ()) -> CallContext:
         """Resolve a call made by a guest into a child context.
 
-        The child has the grants of its own declaration and at most what its parent has left of its limits. In
-        direct mode `numbers` are its arguments, converted to the types of its entry point; in posix mode those of the
-        request are.
+        The child has the grants of its own declaration, at most what its parent has left of its limits, and none of
+        the directories of the host that its parent may have. In direct mode `numbers` are its arguments, converted to
+        the types of its entry point; in posix mode those of the request are.
 
         Raises
         ------
@@ -260,7 +271,7 @@ class Orchestrator:
         # The guest names both kinds of arguments in one call; the mode says which are meant.
         direct = target.template.mode is Mode.DIRECT
         arguments = tuple(map(str, numbers)) if direct else request.arguments
-        request = replace(request, arguments=arguments, caller=parent.invocation.caller)
+        request = replace(request, arguments=arguments, caller=parent.invocation.caller, mounts=())
         return self._child(parent, self._seal(target, request), request.input, request.more_inputs)
 
     def bound(self, parent: CallContext, wanted: BoundImport, numbers: tuple[Number, ...]) -> CallContext:
@@ -405,7 +416,7 @@ class Orchestrator:
         if request.more_inputs:
             check_inputs(request.more_inputs, first=1)
         if template.mode is Mode.POSIX:
-            if not (arguments or env or limits or request.program):
+            if not (arguments or env or limits or request.program or request.mounts):
                 return target.template_for(request.caller)
             numbers: tuple[Number, ...] = ()
             check_text_size(check_env(env) + check_arguments((request.program, *arguments)))
@@ -419,6 +430,7 @@ class Orchestrator:
             else:
                 numbers = ()
             arguments = ()
+        check_mounts(template.function, template.mode, request.mounts, deterministic=template.deterministic)
         return Invocation(
             function=template.function,
             blob_id=template.blob_id,
@@ -432,6 +444,7 @@ class Orchestrator:
             reusable=template.reusable,
             deterministic=template.deterministic,
             caller=request.caller,
+            mounts=request.mounts,
             program=request.program,
         )
 

@@ -15,12 +15,13 @@ from ..invocation import (
     check_arguments,
     check_env,
     check_inputs,
+    check_mounts,
     check_text_size,
     choose_start,
     has_array,
     parse_numbers,
 )
-from ..model import CallInput, Grants, Invocation, Limits, Mode, Number
+from ..model import CallInput, Grants, Invocation, Limits, Mode, Mount, Number
 from ..model.bound_imports import not_bound
 from ..model.exports import caller_signature, entry_name
 from ..verbs.commands import Verb
@@ -29,6 +30,7 @@ from ..verbs.completion import file_names
 from ..verbs.options import (
     allow_host_option,
     check_sources,
+    dir_option,
     dtypes_option,
     entry_option,
     env_option,
@@ -49,11 +51,16 @@ if TYPE_CHECKING:
 @click.command(
     cls=Verb,
     verbatim_tail=True,
-    example=["moc run uppercase.wasm", "moc run --env LANG=C --limit timeout_seconds=5 cowsay.wasm -d hello"],
+    example=[
+        "moc run uppercase.wasm",
+        "moc run --dir ./texts::/texts:ro wc.wasm /texts/moby.txt",
+        "moc run --env LANG=C --limit timeout_seconds=5 cowsay.wasm -d hello",
+    ],
 )
 @mode_option
 @entry_option
 @env_option
+@dir_option
 @input_files_option
 @dtypes_option
 @shapes_option
@@ -69,6 +76,7 @@ def run(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     input_files: tuple[str, ...],
     dtypes: tuple[str, ...],
     shapes: tuple[tuple[int, ...], ...],
@@ -78,15 +86,20 @@ def run(
     """Run one local module, with this terminal's stdin, stdout and stderr.
 
     FILE is a WebAssembly module, or a source file (.c, .wat), which is compiled first. Options come before it;
-    everything after it belongs to the guest. The guest sees no file of this machine, and of the network only the hosts
-    that it was allowed. Its exit code becomes this command's.
+    everything after it belongs to the guest. The guest sees no file of this machine but what --dir opens, and of the
+    network only the hosts that it was allowed. Its exit code becomes this command's.
     """
+    if mounts:
+        # Here already: compiling may take long.
+        from ..engines.wasi.hostfs import check_directories
+
+        check_directories(mounts)
     module = module_of(host, file).content
     check_sources(input_files)
     given = [CallInput(read_source(host, each)) for each in input_files]
     inputs = with_arrays(given or [CallInput(b"")], dtypes, shapes)
     name = PurePath(file).stem
-    result = _run(host, name, module, arguments, mode, entry, env, inputs, not given, allowed_hosts, limits)
+    result = _run(host, name, module, arguments, mode, entry, env, mounts, inputs, not given, allowed_hosts, limits)
     return CallOutcome(result, name)
 
 
@@ -98,6 +111,7 @@ def _run(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     inputs: list[CallInput],
     reads_stdin: bool,
     allowed_hosts: Grants,
@@ -121,7 +135,17 @@ def _run(
         if interface.bound_imports:
             raise not_bound(name, interface.bound_imports[0], engine.guest_modules)
         invocation = _resolve(
-            name, module, interface, arguments, mode, entry, env, allowed_hosts, limits, has_array(inputs[0].headers)
+            name,
+            module,
+            interface,
+            arguments,
+            mode,
+            entry,
+            env,
+            mounts,
+            allowed_hosts,
+            limits,
+            has_array(inputs[0].headers),
         )
         check_inputs(inputs[1:], first=1)
         source, *more = input_buffers(inputs)
@@ -156,6 +180,7 @@ def _resolve(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     allowed_hosts: Grants,
     limits: dict[str, Number],
     is_array: bool,
@@ -171,6 +196,7 @@ def _resolve(
     else:
         numbers, arguments = parse_numbers(name, entry_name(start), signature, arguments), ()
     check_text_size(size)
+    check_mounts(name, chosen, mounts, deterministic=False)
     return Invocation(
         function=name,
         blob_id=hashlib.sha256(module).hexdigest(),
@@ -181,6 +207,7 @@ def _resolve(
         env=env,
         grants=allowed_hosts,
         limits=Limits().replaced(limits),
+        mounts=mounts,
     )
 
 

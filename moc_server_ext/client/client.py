@@ -16,11 +16,13 @@ from ..model import (
     CallRequest,
     CallResult,
     MapReduce,
+    Mount,
     Number,
     RunRecord,
     RunState,
     parse_limits,
     parse_mode,
+    parse_mounts,
     parse_name,
 )
 from ..plans.wait import wait
@@ -68,6 +70,7 @@ class Client:
         input: Any = b"",
         inputs: Sequence[Any] | None = None,
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallResult:
         """Call a function and wait for its end.
 
@@ -91,6 +94,9 @@ class Client:
             Several of them in place of the one, as a list: the guest's stdin, then ``api://input/1`` and so on.
         limits
             Limits of this call by name, such as ``{"timeout_seconds": 2}``; they only lower those of the function.
+        dirs
+            Directories of this machine that the guest sees among its files, as ``{GUEST: HOST}`` or as a sequence of
+            ``HOST::GUEST[:ro]``. Only where the storage is open in this process: a server opens none for its callers.
 
         Returns
         -------
@@ -99,12 +105,12 @@ class Client:
 
         Raises
         ------
-        FunctionNotFoundError, EntryPointNotFoundError, InvalidArgumentsError
+        FunctionNotFoundError, EntryPointNotFoundError, InvalidArgumentsError, DirectoriesNotServedError
             Nothing was started.
         TrapError, LimitExceededError
             The guest was ended; its output is lost.
         """
-        return self.platform.call_sync(_request(name, arguments, mode, entry, env, input, inputs, limits))
+        return self.platform.call_sync(_request(name, arguments, mode, entry, env, input, inputs, limits, dirs))
 
     def start(
         self,
@@ -116,6 +122,7 @@ class Client:
         input: Any = b"",
         inputs: Sequence[Any] | None = None,
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallHandle:
         """Begin a call, with the parameters of :meth:`call`, and return at once.
 
@@ -127,7 +134,7 @@ class Client:
         InvalidInputError
             The arguments are none. Nothing was started.
         """
-        return self.begin(_request(name, arguments, mode, entry, env, input, inputs, limits))
+        return self.begin(_request(name, arguments, mode, entry, env, input, inputs, limits, dirs))
 
     async def call_async(
         self,
@@ -139,10 +146,11 @@ class Client:
         input: Any = b"",
         inputs: Sequence[Any] | None = None,
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> CallResult:
         """Call a function as :meth:`call` does, without blocking the event loop; cancelling the task ends the guest."""
         handle = self.start(
-            name, *arguments, mode=mode, entry=entry, env=env, input=input, inputs=inputs, limits=limits
+            name, *arguments, mode=mode, entry=entry, env=env, input=input, inputs=inputs, limits=limits, dirs=dirs
         )
         try:
             return await handle
@@ -303,6 +311,7 @@ def _request(
     input: Any,
     inputs: Sequence[Any] | None,
     limits: Mapping[str, Number] | None,
+    dirs: object,
 ) -> CallRequest:
     first, more, arguments = take_inputs(input, inputs, arguments)
     return CallRequest(
@@ -315,6 +324,7 @@ def _request(
         input_headers=first.headers,
         more_inputs=more,
         limits=parse_limits([f"{limit}={value}" for limit, value in (limits or {}).items()]),
+        mounts=parse_mounts(dirs),
     )
 
 

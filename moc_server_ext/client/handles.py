@@ -13,7 +13,7 @@ from ..arrays.elements import as_elements, describe
 from ..arrays.xarray_nodes import data_array, dimensions_of, import_xarray, open_group
 from ..arrays.zarr_nodes import open_node
 from ..errors import GuestExitError, InvalidInputError
-from ..model import ArraySpec, BufferRecord, CallResult, FunctionRecord, Number
+from ..model import ArraySpec, BufferRecord, CallResult, FunctionRecord, Mount, Number
 from ..model.exports import describe_exports
 from .inspection import SignatureOfInstances, describe_buffer, describe_function
 from .reading import (
@@ -271,6 +271,7 @@ class FunctionHandle:
         entry: str | None = None,
         env: Mapping[str, str] | None = None,
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> Any:
         """Call the function and give what it is called for.
 
@@ -299,7 +300,15 @@ class FunctionHandle:
         input, arguments = _as_input(arguments, input, inputs)
         return self._value(
             self._client.call(
-                self.name, *arguments, mode=mode, entry=entry, env=env, input=input, inputs=inputs, limits=limits
+                self.name,
+                *arguments,
+                mode=mode,
+                entry=entry,
+                env=env,
+                input=input,
+                inputs=inputs,
+                limits=limits,
+                dirs=dirs,
             )
         )
 
@@ -312,12 +321,21 @@ class FunctionHandle:
         entry: str | None = None,
         env: Mapping[str, str] | None = None,
         limits: Mapping[str, Number] | None = None,
+        dirs: Mapping[Any, Any] | Sequence[str | Mount] | None = None,
     ) -> Any:
         """Call the function as ``handle(…)`` does, without blocking the event loop; cancelling the task ends it."""
         input, arguments = _as_input(arguments, input, inputs)
         return self._value(
             await self._client.call_async(
-                self.name, *arguments, mode=mode, entry=entry, env=env, input=input, inputs=inputs, limits=limits
+                self.name,
+                *arguments,
+                mode=mode,
+                entry=entry,
+                env=env,
+                input=input,
+                inputs=inputs,
+                limits=limits,
+                dirs=dirs,
             )
         )
 

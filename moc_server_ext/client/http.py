@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..abc import Bytes, CallStreams, Platform
+from ..errors import DirectoriesNotServedError
 from ..model import (
     DEFAULT_CONTENT_TYPE,
     WASM_CONTENT_TYPE,
@@ -88,9 +89,13 @@ class HttpPlatform:
 
         Raises
         ------
+        DirectoriesNotServedError
+            The request mounts directories. Nothing was sent.
         ConnectionLostError
             It broke in the middle; the server cancels the guest then, if it still lives.
         """
+        if request.mounts:
+            raise DirectoriesNotServedError([each.host for each in request.mounts])
         path = call_path(encode(request.function), request, _limit_parameters(request.limits))
         return HttpCall(self._transport, path, request, streams or CallStreams()).run()
 

@@ -32,7 +32,7 @@ from .calls import (
 )
 from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
-from .mounts import Mount
+from .mounts import Mount, parse_mount, parse_mounts
 from .plans import MapReduce, RunRecord, RunState
 from .stored import BlobRecord, BufferRecord
 from .words import (
@@ -93,6 +93,8 @@ __all__ = [
     "parse_grants",
     "parse_limits",
     "parse_mode",
+    "parse_mount",
+    "parse_mounts",
     "parse_name",
     "parse_shape",
     "parse_size",

@@ -58,6 +58,9 @@ class CallRequest:
     input_headers
         Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    mounts
+        Directories of the host that the guest may reach. Nothing that is parsed from a request of others has any: only
+        a person's own process makes them.
     program
         What a posix guest finds as its own name (``argv[0]``); empty is the function's.
     more_inputs
@@ -79,6 +82,7 @@ class CallRequest:
     caller: str = "local"
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
     program: str = ""
     more_inputs: tuple[CallInput, ...] = ()
 

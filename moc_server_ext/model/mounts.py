@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import InvalidInputError
+
+_READ_ONLY: Final = ":ro"
+_EXPECTED: Final = "expected HOST::GUEST or HOST::GUEST:ro, such as ./data::/data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +31,69 @@ class Mount:
     host: str
     guest: str
     read_only: bool = False
+
+
+def parse_mount(text: str) -> Mount:
+    """Read ``HOST::GUEST[:ro]``; the host's path may be relative to where this process is.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not of that form, or GUEST cannot be the name of a directory.
+    """
+    host, separator, guest = text.partition("::")
+    if not separator or not host or not guest:
+        raise InvalidInputError(f"{text!r} is no mount: {_EXPECTED}.")
+    return _mount(host, guest.removesuffix(_READ_ONLY), guest.endswith(_READ_ONLY))
+
+
+def parse_mounts(dirs: object) -> tuple[Mount, ...]:
+    """Read what Python's ``dirs=`` takes: ``{GUEST: HOST}``, or a sequence of ``HOST::GUEST[:ro]`` and :class:`Mount`.
+
+    Raises
+    ------
+    InvalidInputError
+        It is none of these, one of them is malformed, or two have the same GUEST.
+    """
+    if dirs is None:
+        return ()
+    if isinstance(dirs, Mapping):
+        mounts = [_mount(_path(host), _path(guest), False) for guest, host in dirs.items()]
+    elif isinstance(dirs, Iterable) and not isinstance(dirs, str | bytes):
+        mounts = [_any_mount(each) for each in dirs]
+    else:
+        raise InvalidInputError(f"dirs= takes {{GUEST: HOST}} or a sequence of HOST::GUEST[:ro], not {dirs!r:.80}.")
+    hosts: dict[str, str] = {}
+    for each in mounts:
+        if each.guest in hosts:
+            raise InvalidInputError(
+                f"Two directories are to be mounted as {each.guest!r}: {hosts[each.guest]!r} and {each.host!r}."
+            )
+        hosts[each.guest] = each.host
+    return tuple(mounts)
+
+
+def _any_mount(given: Any) -> Mount:
+    if isinstance(given, Mount):
+        return _mount(given.host, given.guest, given.read_only)
+    if isinstance(given, str):
+        return parse_mount(given)
+    raise InvalidInputError(f"{given!r:.80} is no mount: {_EXPECTED}.")
+
+
+def _mount(host: str, guest: str, read_only: bool) -> Mount:
+    names = guest.split("/")
+    if not host or not guest or "\0" in host or "\0" in guest or ".." in names:
+        raise InvalidInputError(f"{host!r} cannot be mounted as {guest!r}: {_EXPECTED}; GUEST has no '..' in it.")
+    # Here and not where it is opened: the working directory may be another one by then.
+    host = os.path.abspath(host)
+    root = "/" if guest.startswith("/") else ""
+    path = root + "/".join(each for each in names if each not in ("", "."))
+    return Mount(host, path or ".", read_only)
+
+
+def _path(given: Any) -> str:
+    try:
+        return os.fsdecode(given)
+    except TypeError:
+        raise InvalidInputError(f"{given!r:.80} is no path of a directory to mount: expected text or a Path.") from None

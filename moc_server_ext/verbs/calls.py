@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import click
 
-from ..model import CallInput, CallRecord, CallRequest, CallResult, Mode, Number
+from ..model import CallInput, CallRecord, CallRequest, CallResult, Mode, Mount, Number
 from .commands import Verb, in_order
 from .completion import function_names
 from .host import Host
 from .options import (
     check_sources,
+    dir_option,
     dtypes_option,
     entry_option,
     env_option,
@@ -43,6 +44,7 @@ from .variables import variable_input
 @mode_option
 @entry_option
 @env_option
+@dir_option
 @click.option("--input", "text", metavar="TEXT", help="The guest's stdin, as text. Without any input it is empty.")
 @input_files_option
 @dtypes_option
@@ -62,6 +64,7 @@ def call(
     mode: Mode | None,
     entry: str | None,
     env: Mapping[str, str],
+    mounts: tuple[Mount, ...],
     limits: Mapping[str, Number],
     text: str | None,
     input_files: tuple[str, ...],
@@ -77,7 +80,8 @@ def call(
     NAME is a function's name or a blob id. Options come before it; everything after it belongs to the guest. The output
     goes to stdout as it is, the numbers of a direct call on a line of their own, the guest's stderr to stderr, and the
     guest's exit code becomes this command's. Standard input is read only with --input-file -. Each file (in a notebook
-    also each -i) is one input, in the order given; below %%moc call the cell is the first.
+    also each -i) is one input, in the order given; below %%moc call the cell is the first. A server opens no
+    directories: --dir is for calls that run in this process.
     """
     given = with_arrays(_inputs(host, text, input_files, variables_in), dtypes, shapes)
     first, *more = given
@@ -91,6 +95,7 @@ def call(
         input_headers=first.headers,
         more_inputs=tuple(more),
         limits=limits,
+        mounts=mounts,
     )
     # One file alone passes through while the guest reads it, of any size.
     input_file = input_files[0] if input_files and not more else None

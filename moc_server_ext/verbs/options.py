@@ -23,11 +23,14 @@ from ..model import (
     parse_grants,
     parse_limits,
     parse_mode,
+    parse_mount,
+    parse_mounts,
     parse_shape,
     too_many_inputs,
 )
 from .commands import FacedOption, parsed_by, usage_error
 from .completion import (
+    directory_names,
     dtype_words,
     entry_names,
     file_names,
@@ -77,6 +80,16 @@ env_option = click.option(
     multiple=True,
     callback=parsed_by(parse_pairs),
     help="Environment variable of the guest; may be repeated.",
+)
+dir_option = click.option(
+    "--dir",
+    "mounts",
+    metavar="HOST::GUEST[:ro]",
+    multiple=True,
+    shell_complete=directory_names,
+    callback=parsed_by(lambda texts: parse_mounts([parse_mount(each) for each in texts])),
+    help="Let the guest see the directory HOST of this machine as GUEST, and nothing above it; with :ro it cannot "
+    "change anything there. May be repeated.",
 )
 input_files_option = click.option(
     "--input-file",

@@ -1,6 +1,6 @@
 """WASI functions about the program itself: arguments, environment, clocks, random bytes, its end.
 
-And those about sockets, of which there are none, and signals, which answer ENOSYS.
+And those about sockets, of which there are none, and signals, which answer ENOTSUP.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _write_strings(call: CallContext, strings: Sequence[bytes], pointers: int, s
 @both("clock_res_get")
 def clock_res_get(call: CallContext, clock: int, result: int) -> int:
     """Tell the resolution of a clock, in nanoseconds."""
-    require_clock(clock)
+    _require_clock(clock)
     call.memory.write_u64(result, call.wasi.clock.resolution_ns)
     return 0
 
@@ -74,15 +74,15 @@ def clock_res_get(call: CallContext, clock: int, result: int) -> int:
 @both("clock_time_get")
 def clock_time_get(call: CallContext, clock: int, precision: I64, result: int) -> int:
     """Read a clock, in nanoseconds. The precision is not needed: reading is always exact."""
-    require_clock(clock)
+    _require_clock(clock)
     call.memory.write_u64(result, call.wasi.clock.read(clock == CLOCK_MONOTONIC) & U64)
     return 0
 
 
-def require_clock(clock: int) -> None:
-    """Refuse with ENOTSUP the clocks of processor time, which nobody measures, and with EINVAL unknown ones."""
+def _require_clock(clock: int) -> None:
+    """Refuse with EBADF the clocks of processor time, which nobody measures, and with EINVAL unknown ones."""
     if clock not in (CLOCK_REALTIME, CLOCK_MONOTONIC):
-        raise GuestErrno(Errno.ENOTSUP if clock in (2, 3) else Errno.EINVAL)
+        raise GuestErrno(Errno.EBADF if clock in (2, 3) else Errno.EINVAL)
 
 
 @both("random_get")
@@ -113,7 +113,7 @@ def proc_exit(call: CallContext, exit_code: int) -> NoReturn:
 @both("proc_raise")
 def proc_raise(call: CallContext, signal: int) -> int:
     """Refuse: there are no signals."""
-    return Errno.ENOSYS
+    return Errno.ENOTSUP
 
 
 @PREVIEW1.function("sock_accept")

@@ -158,6 +158,11 @@ class LinearMemory:
         elif length:
             _view_at(at, length, _WRITABLE)[:] = content
 
+    def view(self, pointer: int, length: int) -> memoryview:
+        """Lend `length` bytes to a system call that fills them; nobody keeps the view beyond it."""
+        view: memoryview = _view_at(self._address(pointer, length), length & _MASK, _WRITABLE)
+        return view
+
     def fill(self, pointer: int, content: memoryview) -> None:
         """Copy `content`, which is contiguous, in, without holding the interpreter's lock meanwhile."""
         at, view = self._address(pointer, content.nbytes), _View()
