@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, KeyValues
+from .abc import Bytes, CallServices, CallStreams, KeyValues, LocalBlobs, LocalBuffers
 from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
@@ -140,8 +140,8 @@ class Orchestrator:
         self,
         *,
         functions: FunctionTable,
-        blobs: Blobs,
-        buffers: Buffers,
+        blobs: LocalBlobs,
+        buffers: LocalBuffers,
         kv: KeyValues,
         engine: Engine,
         limits: Limits,

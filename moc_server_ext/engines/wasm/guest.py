@@ -241,8 +241,8 @@ class CoroutineGuest(Guest):
         ``time.perf_counter_ns()`` at the start.
     """
 
-    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_resume_at", "_sign", "_slice_began",
-                 "_slice_ticks", "_values", "_wanted", "began_ns", "result", "waiting_for")  # fmt: skip
+    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_is_over", "_resume_at", "_sign",
+                 "_slice_began", "_slice_ticks", "_values", "_wanted", "began_ns", "result", "waiting_for")  # fmt: skip
 
     def __init__(
         self,
@@ -260,6 +260,7 @@ class CoroutineGuest(Guest):
         self._answer: int | BaseException = 0
         self._host_function = ""
         self._sign = 1
+        self._is_over = False
         self._resume_at = (0, 0)
         self._slice_began = 0.0
         self._slice_ticks = FIRST_SLICE_TICKS
@@ -285,6 +286,8 @@ class CoroutineGuest(Guest):
     def poll(self, slice_ticks: int = SLICE_TICKS) -> bool:
         """Run until the guest is done (True), waits, or has computed for a slice (False).
 
+        What a program that ended by itself has left open is waited for as well: it is done once that is stored.
+
         Parameters
         ----------
         slice_ticks
@@ -301,19 +304,38 @@ class CoroutineGuest(Guest):
         self._slice_ticks = slice_ticks
         self._slice_began = time.monotonic()
         try:
-            while not self._future or capi.future_poll(self._future):
-                if self._future:
-                    capi.future_delete(self._future)
-                    self._future = 0
-                    self._check()
-                    if self.exit_code is not None:
-                        return True
-                began = self._next()
-                if not began:
-                    return began is False
-            return False
+            if not self._is_over and not self._run():
+                return False
+            return self._end()
         finally:
             current.guest = before
+
+    def _run(self) -> bool:
+        """Run until the guest has ended by itself (True), waits, or has computed for a slice (False)."""
+        while not self._future or capi.future_poll(self._future):
+            if self._future:
+                capi.future_delete(self._future)
+                self._future = 0
+                self._check()
+                if self.exit_code is not None:
+                    self._is_over = True
+                    return True
+            began = self._next()
+            if not began:
+                self._is_over = began is False
+                return self._is_over
+        return False
+
+    def _end(self) -> bool:
+        """See to it that what the program left open is stored: the call's result says that it is. False to wait."""
+        wasi = self.context.wasi
+        if wasi is None or not self.context.live:
+            return True
+        answer, self._answer = self._answer, 0
+        if isinstance(answer, BaseException):
+            raise answer
+        self.waiting_for = wasi.before_end(self.context)
+        return self.waiting_for is None
 
     def _next(self) -> bool | None:
         """Begin the instance's next call: True. False when there is none; None to be asked again at a later poll."""

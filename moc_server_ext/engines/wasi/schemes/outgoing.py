@@ -1,0 +1,183 @@
+# ruff: noqa: D102 - methods are documented by the class `Descriptor` that they override
+"""A buffer that is written from its beginning to its end, in parts, and appears when it is closed.
+
+What came so far lies in a receiver of the storage, but for the last part: memory stays bounded, and nothing is visible
+before the commit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from ....abc import Bytes, Content, Receiver
+from ....errors import MocError, StorageError
+from ....guest_api.context import CallContext
+from ....guest_api.errno import Errno, GuestErrno
+from ....guest_api.registry import Waiting, Work
+from .. import layout
+from ..descriptors import Descriptor, Stat
+from .access import Failure, attempt, refusal
+
+if TYPE_CHECKING:
+    from ..state import WasiState
+
+PART_BYTES: Final = 256 << 10
+
+
+class Outgoing:
+    """What is on its way into the storage. Filled by one thread at a time, and dropped from any.
+
+    Parameters
+    ----------
+    begin
+        Begins to receive; blocks.
+    head
+        What comes before all that is written; None for nothing.
+    """
+
+    def __init__(self, begin: Callable[[], Receiver[Any]], head: Content | None) -> None:
+        self._begin = begin
+        self._head = head
+        self._lock = threading.Lock()
+        self._receiver: Receiver[Any] | None = None
+        self._is_dropped = False
+
+    def write(self, part: Bytes) -> None:
+        """Take the next part; raises what a receiver does."""
+        with self._receiving() as receiver:
+            receiver.write(part)
+
+    def commit(self, part: Bytes) -> None:
+        """Take the last part and store all; durable on return. Raises what a receiver does."""
+        with self._receiving() as receiver:
+            receiver.write(part)
+            self._require_wanted()
+            receiver.commit()
+
+    def drop(self) -> None:
+        """Leave nothing of what was not committed; never waits: what is being done is undone by who does it."""
+        self._is_dropped = True
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._receiver is not None:
+                    self._receiver.close()
+            finally:
+                self._lock.release()
+
+    @contextmanager
+    def _receiving(self) -> Iterator[Receiver[Any]]:
+        try:
+            with self._lock:
+                self._require_wanted()
+                if self._receiver is None:
+                    self._receiver = self._begin()
+                    self._copy_head(self._receiver)
+                yield self._receiver
+        finally:
+            if self._is_dropped:
+                self.drop()
+
+    def _copy_head(self, receiver: Receiver[Any]) -> None:
+        head, self._head = self._head, None
+        for part in () if head is None else head.parts():
+            self._require_wanted()
+            receiver.write(part)
+
+    def _require_wanted(self) -> None:
+        if self._is_dropped:
+            raise StorageError("The call that wrote this has ended.")
+
+
+class StreamedFile(Descriptor):
+    """A file that is written in one go; not seekable.
+
+    Parameters
+    ----------
+    outgoing
+        Where it goes.
+    size
+        Bytes that it has already, before what is written.
+    is_new
+        Whether it is stored even if nothing is written.
+    """
+
+    __slots__ = ("_failure", "_is_new", "_outgoing", "_pending", "_size", "_stat", "flags", "rights")
+
+    filetype = layout.REGULAR_TYPE
+
+    def __init__(self, outgoing: Outgoing, stat: Stat, rights: int, flags: int, *, is_new: bool) -> None:
+        self._outgoing = outgoing
+        self._stat = stat
+        self._size = stat.size
+        self._is_new = is_new
+        self._pending = bytearray()
+        self._failure: MocError | None = None
+        self.rights = rights & layout.WRITING
+        self.flags = flags
+
+    def read(self, call: CallContext, vectors: Any) -> int:
+        raise GuestErrno(Errno.EBADF)
+
+    def before_write(self, call: CallContext) -> Waiting | None:
+        if len(self._pending) < PART_BYTES or self._failure is not None:
+            return None
+        part = self._pending
+        self._pending = bytearray()
+        return Work(attempt(lambda: self._outgoing.write(part)), lambda outcome: self._told(call, outcome))
+
+    def write(self, call: CallContext, part: bytes) -> int:
+        if self._failure is not None:
+            raise refusal(call, self._failure)
+        self._pending += part
+        self._size += len(part)
+        self._is_new = self._is_new or bool(part)
+        return len(part)
+
+    def before_close(self, call: CallContext) -> Waiting | None:
+        if self._failure is not None:
+            # Whoever closes it was told of it, or is now.
+            raise refusal(call, self._failure)
+        commit = self._commit()
+        return commit and Work(commit, lambda outcome: self._told(call, outcome))
+
+    def before_end(self, call: CallContext) -> Waiting | None:
+        if self._failure is not None:
+            raise self._failure
+        commit = self._commit()
+        return commit and Work(commit, _raised)
+
+    def sync(self, *, data_only: bool) -> None:
+        # Nothing of it is stored before all of it is.
+        raise GuestErrno(Errno.EINVAL)
+
+    def stat(self, state: WasiState) -> Stat:
+        return self._stat._replace(size=self._size)
+
+    def set_flags(self, flags: int) -> None:
+        self.flags = flags
+
+    def close(self) -> None:
+        self._outgoing.drop()
+        self._pending = bytearray()
+
+    def _commit(self) -> Callable[[], Failure | None] | None:
+        """Give what stores all; None when there is nothing to store."""
+        if not self._is_new:
+            return None
+        part, self._pending, self._is_new = self._pending, bytearray(), False
+        return attempt(lambda: self._outgoing.commit(part))
+
+    def _told(self, call: CallContext, outcome: Failure | None) -> int:
+        if outcome is not None:
+            self._failure = outcome.error
+            raise refusal(call, outcome.error)
+        return 0
+
+
+def _raised(outcome: Failure | None) -> int:
+    if outcome is not None:
+        raise outcome.error
+    return 0
