@@ -29,6 +29,7 @@ from .calls import (
 )
 from .functions import Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
+from .mounts import Mount
 from .plans import MapReduce, RunRecord, RunState
 from .stored import BlobRecord, BufferRecord
 from .words import (
@@ -68,6 +69,7 @@ __all__ = [
     "MapReduce",
     "Mode",
     "ModuleInterface",
+    "Mount",
     "Number",
     "RunRecord",
     "RunState",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import InvalidInputError
 from .arrays import ArraySpec, parse_array_headers
 from .limits import Grants, Limits
+from .mounts import Mount
 from .words import Mode, Number
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Invocation:
         Arguments of a direct call, of the types of the export; empty in posix mode.
     arguments
         ``argv[1:]`` in posix mode; ``argv[0]`` is `function`.
+    mounts
+        Directories of the host that the guest may reach. Only doors on the machine of whoever asks make any.
     """
 
     function: str
@@ -81,6 +84,7 @@ class Invocation:
     reusable: bool = False
     deterministic: bool = False
     caller: str = "local"
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

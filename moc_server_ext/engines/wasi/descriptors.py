@@ -1,35 +1,53 @@
 # ruff: noqa: D102 - methods are documented by the class `Descriptor` that they override
-"""What a descriptor number can stand for: the call's streams, open files and open directories.
+"""What a descriptor number can stand for: one interface for everything that can be opened, and the call's streams.
 
-Every operation that a kind of descriptor does not have is refused by the base class, with the number that POSIX gives.
-Streams have no state of their own (it is the exchange buffers'), so one object serves every call. Numbers are handed
-out by :mod:`.state`.
+The functions of WASI (:mod:`.files`, :mod:`.names`, :mod:`.poll`) parse, check pointers and delegate to a
+:class:`Descriptor`. Every operation that a kind of descriptor does not have is refused by that class, with the number
+that POSIX gives. The private tree's are in :mod:`.memory_tree`, those of URLs and other virtual files in
+:mod:`.schemes`. Streams have no state of their own (it is the exchange buffers'), so one object serves every call.
+Numbers are handed out by :mod:`.state`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
+from ...guest_api.registry import Wait, Waiting
 from . import layout
-from .clock import Clock
-from .tree import Directory, File, Node
 from .vectors import Vectors
 
 if TYPE_CHECKING:
     from .state import WasiState
 
 Start = Callable[[], Coroutine[Any, Any, Any]]
+Entry = tuple[int, int, int, bytes]
+"""Of a directory: the cookie after it, its inode, its filetype and its name."""
 
 STREAM_DEVICE, TREE_DEVICE = 1, 2
 _SMALL_BYTES = 1 << 14
-_MAX_OFFSET = (1 << 63) - 1
+
+
+class Stat(NamedTuple):
+    """What a file is, in the order of ``filestat``. Times are nanoseconds since the epoch."""
+
+    device: int
+    inode: int
+    filetype: int
+    links: int
+    size: int
+    atim: int
+    mtim: int
+    ctim: int
 
 
 class Descriptor:
     """An open thing. The defaults refuse.
+
+    Paths are raw bytes as the guest gave them, known to be none of a virtual file; they are relative to the directory
+    that is open, and cannot leave it. What refuses raises ``GuestErrno``, and has changed nothing.
 
     Attributes
     ----------
@@ -38,16 +56,21 @@ class Descriptor:
     inode
         Tells streams apart; what has a node has the node's.
     flags
-        ``fdflags``, as they were given; of them, only APPEND has an effect in memory.
+        ``fdflags``, as they were given.
+    preopened
+        The name of a directory that is open from the start, else None.
     """
 
     __slots__ = ()
 
-    filetype: ClassVar[int] = layout.UNKNOWN_TYPE
+    filetype: int = layout.UNKNOWN_TYPE
     rights: int = 0
     inheriting: int = 0
-    inode: ClassVar[int] = 0
+    inode: int = 0
     flags: int = 0
+    preopened: bytes | None = None
+
+    # -- reading and writing ------------------------------------------------------------------------------------------
 
     def read(self, call: CallContext, vectors: Vectors) -> int:
         """Move bytes on from the position into guest memory, and tell how many; fewer only at the end."""
@@ -73,39 +96,123 @@ class Descriptor:
         """Set the size of a file."""
         raise GuestErrno(Errno.EINVAL)
 
-    def allocate(self, state: WasiState, end: int) -> None:
-        """Make a file at least `end` bytes long."""
+    def allocate(self, state: WasiState, offset: int, length: int) -> None:
+        """Make a file at least `offset` + `length` bytes long."""
         raise GuestErrno(Errno.ESPIPE)
 
-    def directory(self, state: WasiState) -> Directory:
-        """Give the directory that paths are relative to."""
-        raise GuestErrno(Errno.ENOTDIR)
+    def advise(self, offset: int, length: int, advice: int) -> None:
+        """Take advice (``layout.ADVICE_*``, checked) about bytes of a file, or ignore it."""
+        raise GuestErrno(Errno.ESPIPE)
 
-    def listing(self, state: WasiState, start: int) -> Iterator[tuple[int, bytes, Node]]:
-        """Give the entries from cookie `start` on: the cookie after each, its name, and what it is."""
-        raise GuestErrno(Errno.ENOTDIR)
+    def sync(self, *, data_only: bool) -> None:
+        """Make what was written durable, as far as the thing can be; nothing to do for what ends with the call."""
 
-    def node(self, state: WasiState) -> Node | None:
-        """Give the file or directory, None for a stream."""
+    def set_flags(self, flags: int) -> None:
+        """Change ``fdflags``; streams have none that would matter."""
+
+    def close(self) -> None:
+        """Let go of what is open, from whatever thread; must not wait or raise. Called once."""
+
+    # -- metadata -----------------------------------------------------------------------------------------------------
+
+    def stat(self, state: WasiState) -> Stat:
+        """Describe what is open."""
+        return Stat(STREAM_DEVICE, self.inode, self.filetype, 1, 0, 0, 0, 0)
+
+    def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
+        """Set timestamps; None leaves one. Nothing to do for a stream."""
+
+    # -- what must be waited for; asked in live calls only ------------------------------------------------------------
+
+    def before_read(self, call: CallContext) -> Waiting | None:
+        """Give what must happen before :meth:`read`; None if that can be now."""
+        start = self.wait_to_read(call)
+        return None if start is None else Wait(start, _nothing)
+
+    def before_read_at(self, call: CallContext, offset: int) -> Waiting | None:
+        """Give what must happen before :meth:`read_at`; None if that can be now."""
+        return None
+
+    def before_write(self, call: CallContext) -> Waiting | None:
+        """Give what must happen before :meth:`write`; None if that can be now."""
+        start = self.wait_to_write(call)
+        return None if start is None else Wait(start, _nothing)
+
+    def before_close(self, call: CallContext) -> Waiting | None:
+        """Give what must happen before :meth:`close`, which follows even if it is refused; None if that can be now."""
+        return None
+
+    def wait_to_read(self, call: CallContext) -> Start | None:
+        """Give a coroutine function that ends when :meth:`read` need not wait, to be raced; None if it need not."""
+        return None
+
+    def wait_to_write(self, call: CallContext) -> Start | None:
+        """Give a coroutine function that ends when :meth:`write` need not wait, to be raced; None if it need not."""
         return None
 
     def readable_bytes(self, call: CallContext) -> int:
         """Tell how much can be read at once without waiting."""
         return 0
 
-    def wait_to_read(self, call: CallContext) -> Start | None:
-        """Give what must be awaited before :meth:`read`; None if that can be now. Asked in live calls only."""
-        return None
+    # -- directories --------------------------------------------------------------------------------------------------
 
-    def wait_to_write(self, call: CallContext) -> Start | None:
-        """Give what must be awaited before :meth:`write`; None if that can be now. Asked in live calls only."""
-        return None
+    def open_at(
+        self,
+        state: WasiState,
+        path: bytes,
+        *,
+        follow: bool,
+        open_flags: int,
+        rights: int,
+        inheriting: int,
+        flags: int,
+    ) -> Descriptor:
+        """Open a file or directory, or create a file."""
+        raise GuestErrno(Errno.ENOTDIR)
 
-    def set_flags(self, flags: int) -> None:
-        """Change ``fdflags``; streams have none that would matter."""
+    def stat_at(self, state: WasiState, path: bytes, *, follow: bool) -> Stat:
+        """Describe what a path names."""
+        raise GuestErrno(Errno.ENOTDIR)
 
-    def close(self) -> None:
-        """Let go of what is open."""
+    def set_times_at(self, state: WasiState, path: bytes, atim: int | None, mtim: int | None, *, follow: bool) -> None:
+        """Set timestamps of what a path names; None leaves one."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def make_directory(self, state: WasiState, path: bytes) -> None:
+        """Make a directory."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def remove_directory(self, state: WasiState, path: bytes) -> None:
+        """Remove an empty directory."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def unlink(self, state: WasiState, path: bytes) -> None:
+        """Remove a name of what is no directory."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def rename(self, state: WasiState, old: bytes, target: Descriptor, new: bytes) -> None:
+        """Move `old`, from here, to `new` in `target`, replacing what is there; EXDEV for another file system."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def link(self, state: WasiState, old: bytes, target: Descriptor, new: bytes, *, follow: bool) -> None:
+        """Give what `old` names, from here, another name, `new` in `target`; EXDEV for another file system."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def symlink(self, state: WasiState, content: bytes, path: bytes) -> None:
+        """Make a symbolic link that leads to `content`."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def read_link(self, state: WasiState, path: bytes) -> bytes:
+        """Give the content of a symbolic link."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+    def listing(self, state: WasiState, start: int) -> Iterator[Entry]:
+        """Give the entries from cookie `start` on, ``.`` and ``..`` among them."""
+        raise GuestErrno(Errno.ENOTDIR)
+
+
+def _nothing(_: object) -> int:
+    return 0
 
 
 class InputStream(Descriptor):
@@ -165,161 +272,6 @@ class ErrorStream(Descriptor):
     def write(self, call: CallContext, part: bytes) -> int:
         call.write_stderr(part)
         return len(part)
-
-
-class OpenFile(Descriptor):
-    """A file of the tree, with a position.
-
-    Parameters
-    ----------
-    rights
-        Of them, RIGHT_READ and RIGHT_WRITE decide.
-    """
-
-    __slots__ = ("_clock", "_file", "flags", "position", "rights")
-
-    filetype = layout.REGULAR_TYPE
-
-    def __init__(self, file: File, rights: int, flags: int, clock: Clock) -> None:
-        self._file = file
-        self._clock = clock
-        self.rights = rights & layout.FILE_RIGHTS
-        self.flags = flags
-        self.position = 0
-        file.opened += 1
-
-    def read(self, call: CallContext, vectors: Vectors) -> int:
-        count = self.read_at(call, vectors, self.position)
-        self.position += count
-        return count
-
-    def read_at(self, call: CallContext, vectors: Vectors, offset: int) -> int:
-        if not self.rights & layout.RIGHT_READ:
-            raise GuestErrno(Errno.EBADF)
-        if offset < 0:
-            raise GuestErrno(Errno.EINVAL)
-        content, memory, start = self._file.content, call.memory, offset
-        for pointer, length in vectors:
-            # A slice, not a view: a view that outlives an error would forbid the file to grow.
-            part = content[offset : offset + length]
-            memory.write(pointer, part)
-            offset += len(part)
-            if len(part) < length:
-                break
-        self._file.atim = self._clock.now()
-        return offset - start
-
-    def write(self, call: CallContext, part: bytes) -> int:
-        offset = len(self._file.content) if self.flags & layout.FLAG_APPEND else self.position
-        count = self.write_at(call, part, offset)
-        self.position = offset + count
-        return count
-
-    def write_at(self, call: CallContext, part: bytes, offset: int) -> int:
-        self._require_writable()
-        if offset < 0:
-            raise GuestErrno(Errno.EINVAL)
-        self._file.write(offset, part, self._clock.now())
-        return len(part)
-
-    def seek(self, offset: int, origin: int) -> int:
-        position = offset + (0, self.position, len(self._file.content))[origin]
-        if not 0 <= position <= _MAX_OFFSET:
-            raise GuestErrno(Errno.EINVAL)
-        self.position = position
-        return position
-
-    def resize(self, state: WasiState, size: int) -> None:
-        self._require_writable()
-        if size < 0:
-            raise GuestErrno(Errno.EINVAL)
-        self._file.resize(size, self._clock.now())
-
-    def allocate(self, state: WasiState, end: int) -> None:
-        self._require_writable()
-        if end > self._file.size:
-            self._file.resize(end, self._clock.now())
-
-    def node(self, state: WasiState) -> Node:
-        return self._file
-
-    def readable_bytes(self, call: CallContext) -> int:
-        return max(0, self._file.size - self.position)
-
-    def set_flags(self, flags: int) -> None:
-        self.flags = flags
-
-    def close(self) -> None:
-        self._file.opened -= 1
-        self._file.discard_if_unused()
-
-    def _require_writable(self) -> None:
-        if not self.rights & layout.RIGHT_WRITE:
-            raise GuestErrno(Errno.EBADF)
-
-
-class OpenDirectory(Descriptor):
-    """A directory of the tree, with the listing that its reader is in the middle of."""
-
-    __slots__ = ("_directory", "_listing", "flags")
-
-    filetype = layout.DIRECTORY_TYPE
-    rights = layout.DIRECTORY_RIGHTS
-    inheriting = layout.DIRECTORY_RIGHTS | layout.FILE_RIGHTS
-
-    def __init__(self, directory: Directory, flags: int = 0) -> None:
-        self._directory: Directory | None = directory
-        self._listing: list[bytes] | None = None
-        self.flags = flags
-
-    def read(self, call: CallContext, vectors: Vectors) -> int:
-        raise GuestErrno(Errno.EISDIR)
-
-    def seek(self, offset: int, origin: int) -> int:
-        raise GuestErrno(Errno.EISDIR)
-
-    def directory(self, state: WasiState) -> Directory:
-        if self._directory is None:
-            self._directory = state.tree.root
-        return self._directory
-
-    def listing(self, state: WasiState, start: int) -> Iterator[tuple[int, bytes, Node]]:
-        """Give the entries from cookie `start` on, as they were when the reader began, without those gone since.
-
-        Names are listed once, at cookie 0, so that removing entries between two pages skips none of the others; a
-        cookie is a place in that list.
-        """
-        directory = self.directory(state)
-        if start == 0 or self._listing is None:
-            self._listing = [b".", b"..", *directory.entries]
-        names = self._listing
-        for index in range(start, len(names)):
-            node = _entry(directory, names[index])
-            if node is not None:
-                yield index + 1, names[index], node
-
-    def node(self, state: WasiState) -> Node:
-        return self.directory(state)
-
-    def set_flags(self, flags: int) -> None:
-        self.flags = flags
-
-
-class PreopenedRoot(OpenDirectory):
-    """The root of the tree, open from the start. It finds its directory when asked: few calls need the tree."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self._directory = None
-        self._listing = None
-        self.flags = 0
-
-
-def _entry(directory: Directory, name: bytes) -> Node | None:
-    if name == b".":
-        return directory
-    return directory.parent if name == b".." else directory.entries.get(name)
 
 
 STDIN = InputStream()

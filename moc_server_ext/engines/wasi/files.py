@@ -10,67 +10,71 @@ from struct import Struct
 
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
-from ...guest_api.registry import I64, Wait
+from ...guest_api.registry import I64, Waiting
 from . import layout
-from .descriptors import STREAM_DEVICE, TREE_DEVICE, Descriptor, PreopenedRoot
+from .descriptors import Descriptor, Stat
 from .layout import U32, U64
 from .modules import PREVIEW1, UNSTABLE, both
-from .state import PREOPENED_NAME, WasiState
-from .tree import Directory, Node
+from .state import WasiState
 from .vectors import destinations, gather
+from .waiting import lastly, then
 
 _EBADF = int(Errno.EBADF)
-_PRESTAT = layout.PRESTAT.pack(0, len(PREOPENED_NAME))
-_NO_TIMES = (0, 0, 0)
 
 
 # -- reading and writing ----------------------------------------------------------------------------------------------
 
 
 @both("fd_read", waits="live")
-def fd_read(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int | Wait:
-    """Read at the position of a descriptor; a live stream is waited for."""
+def fd_read(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int | Waiting:
+    """Read at the position of a descriptor, waiting for what can be waited for."""
     memory = call.memory
     descriptor = call.wasi.descriptor(fd)
     places = destinations(memory, vectors, vectors_len)
     memory.check(result, 4)
-    if call.live and (start := descriptor.wait_to_read(call)) is not None:
+    if call.live and (waiting := descriptor.before_read(call)) is not None:
 
-        def finish(_: object) -> int:
+        def finish() -> int:
             memory.write_u32(result, descriptor.read(call, places))
             return 0
 
-        return Wait(start, finish)
+        return then(waiting, finish)
     memory.write_u32(result, descriptor.read(call, places))
     return 0
 
 
 @both("fd_write", waits="live")
-def fd_write(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int | Wait:
-    """Write at the position of a descriptor, whole or not at all; a live stream is waited for until it has room."""
+def fd_write(call: CallContext, fd: int, vectors: int, vectors_len: int, result: int) -> int | Waiting:
+    """Write at the position of a descriptor, whole or not at all, waiting until there is room."""
     descriptor = call.wasi.descriptor(fd)
     memory = call.memory
     memory.check(result, 4)
-    if call.live and (start := descriptor.wait_to_write(call)) is not None:
+    if call.live and (waiting := descriptor.before_write(call)) is not None:
 
-        def finish(_: object) -> int:
+        def finish() -> int:
             memory.write_u32(result, descriptor.write(call, gather(call, vectors, vectors_len)))
             return 0
 
-        return Wait(start, finish)
+        return then(waiting, finish)
     memory.write_u32(result, descriptor.write(call, gather(call, vectors, vectors_len)))
     return 0
 
 
-@both("fd_pread")
-def fd_pread(call: CallContext, fd: int, vectors: int, vectors_len: int, offset: I64, result: int) -> int:
+@both("fd_pread", waits="live")
+def fd_pread(call: CallContext, fd: int, vectors: int, vectors_len: int, offset: I64, result: int) -> int | Waiting:
     """Read at an offset, leaving the position."""
     memory = call.memory
     descriptor = call.wasi.descriptor(fd)
     places = destinations(memory, vectors, vectors_len)
     memory.check(result, 4)
-    memory.write_u32(result, descriptor.read_at(call, places, offset))
-    return 0
+
+    def finish() -> int:
+        memory.write_u32(result, descriptor.read_at(call, places, offset))
+        return 0
+
+    if call.live and (waiting := descriptor.before_read_at(call, offset)) is not None:
+        return then(waiting, finish)
+    return finish()
 
 
 @both("fd_pwrite")
@@ -117,18 +121,33 @@ def fd_tell(call: CallContext, fd: int, result: int) -> int:
 # -- descriptors ------------------------------------------------------------------------------------------------------
 
 
-@both("fd_close")
-def fd_close(call: CallContext, fd: int) -> int:
-    """Close a descriptor."""
-    call.wasi.close(fd)
-    return 0
+@both("fd_close", waits="live")
+def fd_close(call: CallContext, fd: int) -> int | Waiting:
+    """Close a descriptor; what its last bytes make of it is waited for, and the descriptor is closed in any case."""
+    state: WasiState = call.wasi
+
+    def finish() -> int:
+        state.close(fd)
+        return 0
+
+    if call.live and (waiting := state.descriptor(fd).before_close(call)) is not None:
+        return lastly(waiting, finish)
+    return finish()
 
 
-@both("fd_renumber")
-def fd_renumber(call: CallContext, fd: int, to: int) -> int:
-    """Move a descriptor to the number of another open one."""
-    call.wasi.renumber(fd, to)
-    return 0
+@both("fd_renumber", waits="live")
+def fd_renumber(call: CallContext, fd: int, to: int) -> int | Waiting:
+    """Move a descriptor to the number of another open one, which is closed as :func:`fd_close` does."""
+    state: WasiState = call.wasi
+    state.check_renumber(fd, to)
+
+    def finish() -> int:
+        state.renumber(fd, to)
+        return 0
+
+    if call.live and fd != to and (waiting := state.descriptor(to).before_close(call)) is not None:
+        return lastly(waiting, finish)
+    return finish()
 
 
 @both("fd_fdstat_get")
@@ -158,60 +177,54 @@ def fd_fdstat_set_rights(call: CallContext, fd: int, rights: I64, inheriting: I6
 @both("fd_prestat_get")
 def fd_prestat_get(call: CallContext, fd: int, result: int) -> int:
     """Describe a preopened directory; EBADF, for any other descriptor, is how programs find the last one."""
-    if not isinstance(call.wasi.descriptors.get(fd), PreopenedRoot):
+    name = _preopened_name(call, fd)
+    if name is None:
         return _EBADF
-    call.memory.write(result, _PRESTAT)
+    call.memory.write(result, layout.PRESTAT.pack(0, len(name)))
     return 0
 
 
 @both("fd_prestat_dir_name")
 def fd_prestat_dir_name(call: CallContext, fd: int, name: int, length: int) -> int:
     """Write the name of a preopened directory."""
-    if not isinstance(call.wasi.descriptors.get(fd), PreopenedRoot):
+    found = _preopened_name(call, fd)
+    if found is None:
         return _EBADF
-    if length & U32 < len(PREOPENED_NAME):
+    if length & U32 < len(found):
         raise GuestErrno(Errno.ENAMETOOLONG)
-    call.memory.write(name, PREOPENED_NAME)
+    call.memory.write(name, found)
     return 0
+
+
+def _preopened_name(call: CallContext, fd: int) -> bytes | None:
+    descriptor: Descriptor | None = call.wasi.descriptors.get(fd)
+    return None if descriptor is None else descriptor.preopened
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------------
 
 
-def pack_filestat(layout_: Struct, node: Node | None, stream_inode: int = 0) -> bytes:
-    """Describe a node of the tree; None is a stream."""
-    if node is None:
-        return layout_.pack(STREAM_DEVICE, stream_inode, layout.UNKNOWN_TYPE, 1, 0, *_NO_TIMES)
-    filetype = layout.DIRECTORY_TYPE if isinstance(node, Directory) else layout.REGULAR_TYPE
-    return layout_.pack(
-        TREE_DEVICE,
-        node.inode,
-        filetype,
-        int(node.linked),
-        node.size,
-        node.atim & U64,
-        node.mtim & U64,
-        node.ctim & U64,
+def pack_filestat(layout_: Struct, stat: Stat) -> bytes:
+    """Put a description into the structure that guests know."""
+    device, inode, filetype, links, size, atim, mtim, ctim = stat
+    if layout_ is layout.FILESTAT_UNSTABLE:
+        links = min(links, U32)
+    return layout_.pack(device & U64, inode & U64, filetype, links, size, atim & U64, mtim & U64, ctim & U64)
+
+
+def read_times(state: WasiState, atim: int, mtim: int, flags: int) -> tuple[int | None, int | None]:
+    """Give the timestamps that ``fstflags`` set, None where they leave one; EINVAL for contradictions."""
+    if flags & ~0xF or flags & 3 == 3 or flags & 12 == 12:
+        raise GuestErrno(Errno.EINVAL)
+    now = state.clock.now()
+    return (
+        atim & U64 if flags & layout.SET_ATIM else now if flags & layout.SET_ATIM_NOW else None,
+        mtim & U64 if flags & layout.SET_MTIM else now if flags & layout.SET_MTIM_NOW else None,
     )
 
 
-def set_times(state: WasiState, node: Node | None, atim: int, mtim: int, flags: int) -> None:
-    """Set timestamps as ``fstflags`` say; EINVAL for contradictions, nothing for a stream."""
-    if flags & ~0xF or flags & 3 == 3 or flags & 12 == 12:
-        raise GuestErrno(Errno.EINVAL)
-    if node is None:
-        return
-    now = state.clock.now()
-    if flags & (layout.SET_ATIM | layout.SET_ATIM_NOW):
-        node.atim = atim & U64 if flags & layout.SET_ATIM else now
-    if flags & (layout.SET_MTIM | layout.SET_MTIM_NOW):
-        node.mtim = mtim & U64 if flags & layout.SET_MTIM else now
-    node.ctim = now
-
-
 def _filestat(call: CallContext, fd: int, result: int, layout_: Struct) -> int:
-    descriptor = call.wasi.descriptor(fd)
-    call.memory.write(result, pack_filestat(layout_, descriptor.node(call.wasi), descriptor.inode))
+    call.memory.write(result, pack_filestat(layout_, call.wasi.descriptor(fd).stat(call.wasi)))
     return 0
 
 
@@ -237,17 +250,19 @@ def fd_filestat_set_size(call: CallContext, fd: int, size: I64) -> int:
 @both("fd_filestat_set_times")
 def fd_filestat_set_times(call: CallContext, fd: int, atim: I64, mtim: I64, flags: int) -> int:
     """Set the timestamps of an open file or directory."""
-    set_times(call.wasi, call.wasi.descriptor(fd).node(call.wasi), atim, mtim, flags)
+    state: WasiState = call.wasi
+    state.descriptor(fd).set_times(state, *read_times(state, atim, mtim, flags))
     return 0
 
 
 @both("fd_advise")
 def fd_advise(call: CallContext, fd: int, offset: I64, length: I64, advice: int) -> int:
-    """Accept advice, which changes nothing in memory; ESPIPE for what has no positions."""
-    descriptor: Descriptor = call.wasi.descriptor(fd)
-    if not 0 <= advice <= 5 or offset < 0 or length < 0:
+    """Take advice about how a file will be used; ESPIPE for what has no positions."""
+    descriptor = call.wasi.descriptor(fd)
+    if not 0 <= advice <= layout.LAST_ADVICE or offset < 0 or length < 0:
         raise GuestErrno(Errno.EINVAL)
-    return Errno.SUCCESS if descriptor.filetype == layout.REGULAR_TYPE else Errno.ESPIPE
+    descriptor.advise(offset, length, advice)
+    return 0
 
 
 @both("fd_allocate")
@@ -256,21 +271,21 @@ def fd_allocate(call: CallContext, fd: int, offset: I64, length: I64) -> int:
     descriptor = call.wasi.descriptor(fd)
     if offset < 0 or length <= 0:
         raise GuestErrno(Errno.EINVAL)
-    descriptor.allocate(call.wasi, offset + length)
+    descriptor.allocate(call.wasi, offset, length)
     return 0
 
 
 @both("fd_sync")
 def fd_sync(call: CallContext, fd: int) -> int:
-    """Do nothing: files of a call live in memory and end with it."""
-    call.wasi.descriptor(fd)
+    """Make a file durable; those of the private tree live in memory and end with the call."""
+    call.wasi.descriptor(fd).sync(data_only=False)
     return 0
 
 
 @both("fd_datasync")
 def fd_datasync(call: CallContext, fd: int) -> int:
-    """Do nothing: files of a call live in memory and end with it."""
-    call.wasi.descriptor(fd)
+    """Make the content of a file durable; those of the private tree live in memory and end with the call."""
+    call.wasi.descriptor(fd).sync(data_only=True)
     return 0
 
 
@@ -287,11 +302,10 @@ def fd_readdir(call: CallContext, fd: int, buffer: int, length: int, cookie: I64
     call.memory.check(buffer, length)
     call.memory.check(result, 4)
     page = bytearray()
-    for after, name, node in call.wasi.descriptor(fd).listing(call.wasi, cookie & U64):
+    for after, inode, filetype, name in call.wasi.descriptor(fd).listing(call.wasi, cookie & U64):
         if len(page) >= length:
             break
-        filetype = layout.DIRECTORY_TYPE if isinstance(node, Directory) else layout.REGULAR_TYPE
-        page += layout.DIRENT.pack(after, node.inode, len(name), filetype)
+        page += layout.DIRENT.pack(after, inode & U64, len(name), filetype)
         page += name
     del page[length:]
     call.memory.write(buffer, page)

@@ -19,6 +19,10 @@ U64 = 0xFFFF_FFFF_FFFF_FFFF
 UNKNOWN_TYPE = 0
 DIRECTORY_TYPE = 3
 REGULAR_TYPE = 4
+SYMBOLIC_LINK_TYPE = 7
+
+# lookupflags
+FOLLOW = 1
 
 # oflags
 OPEN_CREATE = 1
@@ -28,7 +32,14 @@ OPEN_TRUNCATE = 8
 
 # fdflags
 FLAG_APPEND = 1
+FLAG_DSYNC = 2
+FLAG_NONBLOCK = 4
+FLAG_RSYNC = 8
+FLAG_SYNC = 16
 ALL_FLAGS = 0x1F
+
+# advice: normal, sequential, random, willneed, dontneed, noreuse
+LAST_ADVICE = 5
 
 # fstflags
 SET_ATIM = 1

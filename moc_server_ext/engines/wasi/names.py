@@ -1,6 +1,7 @@
-"""WASI functions on paths (``path_*``): the tree's, the doors ``api://input`` and ``api://output``, and URLs.
+"""WASI functions on paths (``path_*``): parsed here, and answered by the directory they are relative to.
 
-There are no links, symbolic or hard: making one answers ENOSYS, and reading one EINVAL, as for any file that is none.
+A path of a virtual file (``api://input``, ``https://…``) is its scheme's business wherever it is said to be, and can be
+opened, described and removed; everything else is refused with EPERM.
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ from struct import Struct
 
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
-from ...guest_api.outbound import check_url
-from ...guest_api.registry import I64
+from ...guest_api.registry import I64, Waiting
 from . import layout
-from .descriptors import STDIN, STDOUT, Descriptor, OpenDirectory, OpenFile
-from .files import pack_filestat, set_times
+from .descriptors import Descriptor, Stat
+from .files import pack_filestat, read_times
 from .layout import U32, U64
 from .modules import PREVIEW1, UNSTABLE, both
-from .paths import MAX_PATH_BYTES, Door, WebPath, door
+from .paths import MAX_PATH_BYTES, VirtualPath, virtual
+from .schemes import SCHEMES, Asked, Scheme
 from .state import WasiState
-from .tree import Directory, File
-from .web import WebFile
+from .waiting import Later, then
 
 
 def _read_path(call: CallContext, pointer: int, length: int) -> bytes:
@@ -30,12 +30,27 @@ def _read_path(call: CallContext, pointer: int, length: int) -> bytes:
 
 def _read_tree_path(call: CallContext, pointer: int, length: int) -> bytes:
     path = _read_path(call, pointer, length)
-    if door(path) is not None:
+    if virtual(path) is not None:
         raise GuestErrno(Errno.EPERM)
     return path
 
 
-@both("path_open")
+def _directory(state: WasiState, fd: int) -> Descriptor:
+    """Give what paths can be relative to; also those of virtual files, which do not look at it."""
+    descriptor = state.descriptor(fd)
+    if descriptor.filetype != layout.DIRECTORY_TYPE:
+        raise GuestErrno(Errno.ENOTDIR)
+    return descriptor
+
+
+def _scheme(found: VirtualPath) -> Scheme:
+    scheme = SCHEMES.get(found.scheme)
+    if scheme is None:
+        raise GuestErrno(Errno.ENOENT)
+    return scheme
+
+
+@both("path_open", waits="live")
 def path_open(
     call: CallContext,
     fd: int,
@@ -47,102 +62,78 @@ def path_open(
     inheriting: I64,
     flags: int,
     result: int,
-) -> int:
-    """Open or create a file, or open a directory, an exchange buffer of the call, or a URL."""
+) -> int | Waiting:
+    """Open or create a file, or open a directory or a virtual file."""
     state: WasiState = call.wasi
-    directory = state.descriptor(fd).directory(state)
+    directory = _directory(state, fd)
     call.memory.check(result, 4)
     path = _read_path(call, path_pointer, path_length)
     if flags & ~layout.ALL_FLAGS or open_flags & ~0xF:
         raise GuestErrno(Errno.EINVAL)
     state.require_room()
-    found = door(path)
-    if found is not None:
-        opened = _open_door(call, found, open_flags, rights)
-    else:
-        opened = _open_in_tree(state, directory, path, open_flags, rights & U64, flags)
-    call.memory.write_u32(result, state.open(opened))
-    return 0
-
-
-def _open_door(call: CallContext, found: Door | WebPath, open_flags: int, rights: int) -> Descriptor:
-    if open_flags & layout.OPEN_DIRECTORY:
-        raise GuestErrno(Errno.ENOTDIR)
-    if open_flags & layout.OPEN_CREATE and open_flags & layout.OPEN_EXCLUSIVE:
-        raise GuestErrno(Errno.EEXIST)
-    writing = bool(rights & layout.RIGHT_WRITE)
-    if isinstance(found, WebPath):
-        return _open_url(call, found.url, bool(rights & layout.RIGHT_READ), writing)
-    if found is Door.INPUT:
-        if writing or open_flags & layout.OPEN_TRUNCATE:
-            raise GuestErrno(Errno.EACCES)
-        return STDIN
-    if rights & layout.RIGHT_READ and not writing:
-        raise GuestErrno(Errno.EACCES)
-    return STDOUT
-
-
-def _open_url(call: CallContext, text: str, reading: bool, writing: bool) -> Descriptor:
-    url = check_url(call, text)
-    if not reading:
-        call.complain(
-            f"{url} was opened for writing only: open it for reading as well, the first read sends the request."
+    found = virtual(path)
+    if found is None:
+        opened = directory.open_at(
+            state,
+            path,
+            follow=bool(lookup_flags & layout.FOLLOW),
+            open_flags=open_flags,
+            rights=rights & U64,
+            inheriting=inheriting & U64,
+            flags=flags,
         )
-        raise GuestErrno(Errno.EACCES)
-    return WebFile(url, call.wasi.tree.quota, writable=writing)
-
-
-def _open_in_tree(
-    state: WasiState, directory: Directory, path: bytes, open_flags: int, rights: int, flags: int
-) -> Descriptor:
-    place = state.tree.locate(directory, path)
-    node = place.node
-    if node is None:
-        if not open_flags & layout.OPEN_CREATE:
-            raise GuestErrno(Errno.ENOENT)
-        if open_flags & layout.OPEN_DIRECTORY:
-            raise GuestErrno(Errno.EINVAL)
-        return OpenFile(state.tree.create_file(place), rights, flags, state.clock)
-    if open_flags & layout.OPEN_CREATE and open_flags & layout.OPEN_EXCLUSIVE:
-        raise GuestErrno(Errno.EEXIST)
-    if isinstance(node, File):
+    else:
         if open_flags & layout.OPEN_DIRECTORY:
             raise GuestErrno(Errno.ENOTDIR)
-        if open_flags & layout.OPEN_TRUNCATE:
-            node.resize(0, state.clock.now())
-        return OpenFile(node, rights, flags, state.clock)
-    # Some runtimes ask for all rights with O_DIRECTORY; without it, writing is meant.
-    writing = rights & layout.RIGHT_WRITE and not open_flags & layout.OPEN_DIRECTORY
-    if writing or open_flags & (layout.OPEN_CREATE | layout.OPEN_TRUNCATE) or not isinstance(node, Directory):
-        raise GuestErrno(Errno.EISDIR)
-    return OpenDirectory(node, flags)
+        given = _scheme(found).open(call, found.name, Asked(open_flags, rights & U64, flags))
+        if isinstance(given, Later):
+            give = given.give
+            return then(given.waiting, lambda: _hand_out(call, give(), result))
+        opened = given
+    return _hand_out(call, opened, result)
 
 
-def _filestat(call: CallContext, fd: int, path_pointer: int, path_length: int, result: int, layout_: Struct) -> int:
-    state: WasiState = call.wasi
-    directory = state.descriptor(fd).directory(state)
-    path = _read_path(call, path_pointer, path_length)
-    found = door(path)
-    node = None if found is not None else state.tree.find(directory, path)
-    if isinstance(found, WebPath):
-        check_url(call, found.url)
-        inode = WebFile.inode
-    else:
-        inode = STDIN.inode if found is Door.INPUT else STDOUT.inode
-    call.memory.write(result, pack_filestat(layout_, node, inode))
+def _hand_out(call: CallContext, opened: Descriptor, result: int) -> int:
+    call.memory.write_u32(result, call.wasi.open(opened))
     return 0
 
 
-@PREVIEW1.function("path_filestat_get")
-def path_filestat_get(call: CallContext, fd: int, flags: int, path: int, path_length: int, result: int) -> int:
+def _filestat(
+    call: CallContext, fd: int, flags: int, path_pointer: int, path_length: int, result: int, layout_: Struct
+) -> int | Waiting:
+    state: WasiState = call.wasi
+    directory = _directory(state, fd)
+    path = _read_path(call, path_pointer, path_length)
+    call.memory.check(result, layout_.size)
+    found = virtual(path)
+
+    def tell(stat: Stat) -> int:
+        call.memory.write(result, pack_filestat(layout_, stat))
+        return 0
+
+    if found is None:
+        return tell(directory.stat_at(state, path, follow=bool(flags & layout.FOLLOW)))
+    given = _scheme(found).stat(call, found.name)
+    if isinstance(given, Later):
+        give = given.give
+        return then(given.waiting, lambda: tell(give()))
+    return tell(given)
+
+
+@PREVIEW1.function("path_filestat_get", waits="live")
+def path_filestat_get(
+    call: CallContext, fd: int, flags: int, path: int, path_length: int, result: int
+) -> int | Waiting:
     """Describe what a path names."""
-    return _filestat(call, fd, path, path_length, result, layout.FILESTAT_PREVIEW1)
+    return _filestat(call, fd, flags, path, path_length, result, layout.FILESTAT_PREVIEW1)
 
 
-@UNSTABLE.function("path_filestat_get")
-def path_filestat_get_unstable(call: CallContext, fd: int, flags: int, path: int, path_length: int, result: int) -> int:
+@UNSTABLE.function("path_filestat_get", waits="live")
+def path_filestat_get_unstable(
+    call: CallContext, fd: int, flags: int, path: int, path_length: int, result: int
+) -> int | Waiting:
     """Describe what a path names, in the layout of snapshot 0."""
-    return _filestat(call, fd, path, path_length, result, layout.FILESTAT_UNSTABLE)
+    return _filestat(call, fd, flags, path, path_length, result, layout.FILESTAT_UNSTABLE)
 
 
 @both("path_filestat_set_times")
@@ -151,9 +142,10 @@ def path_filestat_set_times(
 ) -> int:
     """Set the timestamps of a file or directory."""
     state: WasiState = call.wasi
-    directory = state.descriptor(fd).directory(state)
-    node = state.tree.find(directory, _read_tree_path(call, path, path_length))
-    set_times(state, node, atim, mtim, flags)
+    directory = _directory(state, fd)
+    text = _read_tree_path(call, path, path_length)
+    times = read_times(state, atim, mtim, flags)
+    directory.set_times_at(state, text, *times, follow=bool(lookup_flags & layout.FOLLOW))
     return 0
 
 
@@ -161,7 +153,7 @@ def path_filestat_set_times(
 def path_create_directory(call: CallContext, fd: int, path: int, path_length: int) -> int:
     """Make a directory."""
     state: WasiState = call.wasi
-    state.tree.make_directory(state.descriptor(fd).directory(state), _read_tree_path(call, path, path_length))
+    _directory(state, fd).make_directory(state, _read_tree_path(call, path, path_length))
     return 0
 
 
@@ -169,45 +161,42 @@ def path_create_directory(call: CallContext, fd: int, path: int, path_length: in
 def path_remove_directory(call: CallContext, fd: int, path: int, path_length: int) -> int:
     """Remove an empty directory."""
     state: WasiState = call.wasi
-    state.tree.remove_directory(state.descriptor(fd).directory(state), _read_tree_path(call, path, path_length))
+    _directory(state, fd).remove_directory(state, _read_tree_path(call, path, path_length))
     return 0
 
 
-@both("path_unlink_file")
-def path_unlink_file(call: CallContext, fd: int, path: int, path_length: int) -> int:
-    """Remove a file."""
+@both("path_unlink_file", waits="live")
+def path_unlink_file(call: CallContext, fd: int, path: int, path_length: int) -> int | Waiting:
+    """Remove a file, a link or a virtual file."""
     state: WasiState = call.wasi
-    state.tree.unlink(state.descriptor(fd).directory(state), _read_tree_path(call, path, path_length))
-    return 0
+    directory = _directory(state, fd)
+    text = _read_path(call, path, path_length)
+    found = virtual(text)
+    if found is None:
+        directory.unlink(state, text)
+        return 0
+    given = _scheme(found).unlink(call, found.name)
+    if given is None:
+        return 0
+    give = given.give
+
+    def finish() -> int:
+        give()
+        return 0
+
+    return then(given.waiting, finish)
 
 
 @both("path_rename")
 def path_rename(
     call: CallContext, fd: int, old_path: int, old_length: int, new_fd: int, new_path: int, new_length: int
 ) -> int:
-    """Move a file or directory, replacing what is there."""
+    """Move a file, directory or link, replacing what is there."""
     state: WasiState = call.wasi
-    old_base, new_base = state.descriptor(fd).directory(state), state.descriptor(new_fd).directory(state)
-    state.tree.rename(
-        old_base,
-        _read_tree_path(call, old_path, old_length),
-        new_base,
-        _read_tree_path(call, new_path, new_length),
-    )
+    source, target = _directory(state, fd), _directory(state, new_fd)
+    old, new = _read_tree_path(call, old_path, old_length), _read_tree_path(call, new_path, new_length)
+    source.rename(state, old, target, new)
     return 0
-
-
-@both("path_readlink")
-def path_readlink(
-    call: CallContext, fd: int, path: int, path_length: int, buffer: int, buffer_length: int, result: int
-) -> int:
-    """Refuse: nothing is a symbolic link, which EINVAL says; ENOENT if there is nothing at all."""
-    state: WasiState = call.wasi
-    directory = state.descriptor(fd).directory(state)
-    text = _read_path(call, path, path_length)
-    if door(text) is None:
-        state.tree.find(directory, text)
-    raise GuestErrno(Errno.EINVAL)
 
 
 @both("path_link")
@@ -221,11 +210,33 @@ def path_link(
     new_path: int,
     new_length: int,
 ) -> int:
-    """Refuse: a file has one name."""
-    return Errno.ENOSYS
+    """Give a file another name."""
+    state: WasiState = call.wasi
+    source, target = _directory(state, fd), _directory(state, new_fd)
+    old, new = _read_tree_path(call, old_path, old_length), _read_tree_path(call, new_path, new_length)
+    source.link(state, old, target, new, follow=bool(lookup_flags & layout.FOLLOW))
+    return 0
 
 
 @both("path_symlink")
 def path_symlink(call: CallContext, old_path: int, old_length: int, fd: int, new_path: int, new_length: int) -> int:
-    """Refuse: a file has one name."""
-    return Errno.ENOSYS
+    """Make a symbolic link; what it leads to is looked at when it is followed."""
+    state: WasiState = call.wasi
+    directory = _directory(state, fd)
+    content = _read_path(call, old_path, old_length)
+    directory.symlink(state, content, _read_tree_path(call, new_path, new_length))
+    return 0
+
+
+@both("path_readlink")
+def path_readlink(
+    call: CallContext, fd: int, path: int, path_length: int, buffer: int, buffer_length: int, result: int
+) -> int:
+    """Give the content of a symbolic link, as much as there is room for."""
+    state: WasiState = call.wasi
+    directory = _directory(state, fd)
+    call.memory.check(result, 4)
+    content = directory.read_link(state, _read_tree_path(call, path, path_length))[: buffer_length & U32]
+    call.memory.write(buffer, content)
+    call.memory.write_u32(result, len(content))
+    return 0

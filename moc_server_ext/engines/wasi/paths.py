@@ -1,12 +1,12 @@
-"""Paths as guests pass them: parsing, and the names that are doors to the call rather than files.
+"""Paths as guests pass them: parsing, and those of virtual files.
 
-Owns the syntax only; looking a path up in a tree is :mod:`.tree`'s.
+Owns the syntax only: looking a path up in a tree is :mod:`.tree`'s, and what the names mean is said in
+:mod:`.schemes`.
 """
 
 from __future__ import annotations
 
 import re
-from enum import Enum
 from typing import NamedTuple
 
 from ...guest_api.errno import Errno, GuestErrno
@@ -14,21 +14,22 @@ from ...guest_api.errno import Errno, GuestErrno
 MAX_PATH_BYTES = 4096
 MAX_NAME_BYTES = 255
 
-_SCHEME = re.compile(rb"(?:^|/)(api|https?):/", re.DOTALL)
-_DOOR = re.compile(rb"/?(?:(?P<input>input(?:/0)?)|output)")
+_SCHEME = re.compile(rb"(?:^|/)(api|https?|buffer|blob|kv|call):/")
 
 
-class Door(Enum):
-    """An exchange buffer of the call that can be opened like a file."""
+class VirtualPath(NamedTuple):
+    """A path that leads out of the tree.
 
-    INPUT = "api://input"
-    OUTPUT = "api://output"
+    Parameters
+    ----------
+    scheme
+        What comes before the colon.
+    name
+        What follows ``scheme://``, as the guest gave it.
+    """
 
-
-class WebPath(NamedTuple):
-    """A URL that can be opened like a file."""
-
-    url: str
+    scheme: bytes
+    name: bytes
 
 
 class Path(NamedTuple):
@@ -78,8 +79,8 @@ def _last_name(parts: list[bytes]) -> bytes:
     return next((each for each in reversed(parts) if each), b"")
 
 
-def door(text: bytes) -> Door | WebPath | None:
-    """Recognise ``api://input``, ``api://input/0``, ``api://output`` and URLs, wherever they are said to be.
+def virtual(text: bytes) -> VirtualPath | None:
+    """Recognise ``api://``, ``https://``, ``buffer://`` and the like, wherever they are said to be.
 
     Language runtimes clean paths and put a working directory before them, so one slash may stand for two, and any
     directories may come first; of several schemes the first one counts. The case matters.
@@ -87,8 +88,7 @@ def door(text: bytes) -> Door | WebPath | None:
     Raises
     ------
     GuestErrno
-        ENOENT for another name below ``api:``, which no file can have; EINVAL for a URL that is not UTF-8; what
-        :func:`parse_path` says of paths that are too long or hold NUL.
+        What :func:`parse_path` says of paths that are too long or hold NUL.
     """
     if b":/" not in text:
         return None
@@ -99,13 +99,4 @@ def door(text: bytes) -> Door | WebPath | None:
         raise GuestErrno(Errno.ENAMETOOLONG)
     if b"\0" in text:
         raise GuestErrno(Errno.EINVAL)
-    rest = text[scheme.end() :]
-    if scheme[1] == b"api":
-        match = _DOOR.fullmatch(rest)
-        if match is None:
-            raise GuestErrno(Errno.ENOENT)
-        return Door.INPUT if match["input"] else Door.OUTPUT
-    try:
-        return WebPath(f"{scheme[1].decode()}://{rest.removeprefix(b'/').decode()}")
-    except UnicodeDecodeError:
-        raise GuestErrno(Errno.EINVAL) from None
+    return VirtualPath(scheme[1], text[scheme.end() :].removeprefix(b"/"))

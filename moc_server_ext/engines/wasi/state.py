@@ -16,11 +16,13 @@ from ...guest_api.errno import Errno, GuestErrno
 from ...guest_api.registry import Waiting
 from ...model import Invocation
 from .clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, CountingClock, RandomSource, SeededRandom
-from .descriptors import STDERR, STDIN, STDOUT, Descriptor, PreopenedRoot
+from .descriptors import STDERR, STDIN, STDOUT, Descriptor
+from .hostfs import open_mount
+from .memory_tree import MemoryDirectory
 from .tree import FileTree
 
 PREOPENED_FD = 3
-PREOPENED_NAME = b"/"
+ROOT = b"/"
 MAX_STRINGS_BYTES = 1 << 20
 
 
@@ -51,10 +53,11 @@ class WasiState:
     Attributes
     ----------
     descriptors
-        What is open, by number; 0, 1 and 2 are the call's streams and 3 is the root of the tree.
+        What is open, by number; 0, 1 and 2 are the call's streams, 3 is ``/``: the private tree, or the mount of that
+        name. Other mounts follow in their order.
     """
 
-    __slots__ = ("_arguments", "_environment", "_freed", "_invocation", "_next_fd", "_random", "_tree",
+    __slots__ = ("_arguments", "_environment", "_freed", "_invocation", "_max_open", "_next_fd", "_random", "_tree",
                  "clock", "descriptors")  # fmt: skip
 
     clock: Clock
@@ -62,9 +65,12 @@ class WasiState:
 
     def __init__(self, context: CallContext) -> None:
         self._invocation: Invocation = context.invocation
-        self.descriptors = {0: STDIN, 1: STDOUT, 2: STDERR, PREOPENED_FD: PreopenedRoot()}
+        self.descriptors = {0: STDIN, 1: STDOUT, 2: STDERR, PREOPENED_FD: MemoryDirectory(preopened=ROOT)}
+        if self._invocation.mounts:
+            self._open_mounts()
         self._freed: list[int] = []
-        self._next_fd = PREOPENED_FD + 1
+        self._next_fd = len(self.descriptors)
+        self._max_open = self._next_fd + self._invocation.limits.open_files
         self._tree: FileTree | None = None
         self._arguments: list[bytes] | None = None
         self._environment: list[bytes] | None = None
@@ -120,6 +126,20 @@ class WasiState:
 
     # -- descriptors --------------------------------------------------------------------------------------------------
 
+    def _open_mounts(self) -> None:
+        descriptors, next_fd = self.descriptors, PREOPENED_FD + 1
+        try:
+            for mount in self._invocation.mounts:
+                opened = open_mount(mount)
+                if opened.preopened == ROOT:
+                    descriptors[PREOPENED_FD] = opened
+                else:
+                    descriptors[next_fd] = opened
+                    next_fd += 1
+        except BaseException:
+            self.close_all()
+            raise
+
     def descriptor(self, fd: int) -> Descriptor:
         """Look a descriptor up; GuestErrno(EBADF) when it is not open."""
         try:
@@ -128,8 +148,8 @@ class WasiState:
             raise GuestErrno(Errno.EBADF) from None
 
     def require_room(self) -> None:
-        """Refuse with GuestErrno(EMFILE) at the call's limit of open files; the first four do not count."""
-        if len(self.descriptors) > self._invocation.limits.open_files + PREOPENED_FD:
+        """Refuse with GuestErrno(EMFILE) at the call's limit of open files, without those open from the start."""
+        if len(self.descriptors) >= self._max_open:
             raise GuestErrno(Errno.EMFILE)
 
     def open(self, descriptor: Descriptor) -> int:
@@ -160,19 +180,20 @@ class WasiState:
         return None
 
     def close_all(self) -> None:
-        """Let go of what is open beyond this process's memory, at the end of the call; idempotent."""
-        for each in self.descriptors.values():
-            each.close()
+        """Let go of all that is open, at the end of the call; idempotent."""
+        while self.descriptors:
+            self.descriptors.popitem()[1].close()
+
+    def check_renumber(self, fd: int, to: int) -> None:
+        """Refuse what :meth:`renumber` cannot do: EBADF for what is not open, ENOTSUP for preopened directories."""
+        if self.descriptor(fd).preopened is not None or self.descriptor(to).preopened is not None:
+            raise GuestErrno(Errno.ENOTSUP)
 
     def renumber(self, fd: int, to: int) -> None:
-        """Move a descriptor to the number of another open one, which it closes; ENOTSUP for the preopened root."""
-        moved, replaced = self.descriptor(fd), self.descriptor(to)
-        if isinstance(moved, PreopenedRoot) or isinstance(replaced, PreopenedRoot):
-            raise GuestErrno(Errno.ENOTSUP)
+        """Move a descriptor to the number of another open one, which is closed."""
         if fd != to:
-            replaced.close()
-            self.descriptors[to] = moved
-            del self.descriptors[fd]
+            self.descriptors[to].close()
+            self.descriptors[to] = self.descriptors.pop(fd)
             heapq.heappush(self._freed, fd)
 
 
