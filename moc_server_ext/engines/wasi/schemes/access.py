@@ -61,8 +61,8 @@ def require(call: CallContext, kind: str, target: bytes) -> CallServices:
     return services_of(call)
 
 
-def require_changing(call: CallContext, kind: str, target: bytes) -> CallServices:
-    """Do as :func:`require` for what can be another thing tomorrow: ENOSYS in a deterministic function."""
+def require_storage(call: CallContext, kind: str, target: bytes) -> CallServices:
+    """Do as :func:`require`; what is stored changes, so that a function declared deterministic gets ENOSYS."""
     services = require(call, kind, target)
     if call.invocation.deterministic:
         raise GuestErrno(Errno.ENOSYS)
@@ -97,6 +97,13 @@ def attempt(act: Callable[[], Got]) -> Callable[[], Got | Failure]:
             return Failure(error)
 
     return run
+
+
+def raised(outcome: Failure | None) -> int:
+    """Let a failure be the end of the call."""
+    if outcome is not None:
+        raise outcome.error
+    return 0
 
 
 def work(call: CallContext, act: Callable[[], Got], then: Callable[[Got], object]) -> Work:

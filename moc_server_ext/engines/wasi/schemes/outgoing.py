@@ -19,7 +19,7 @@ from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting, Work
 from .. import layout
 from ..descriptors import Descriptor, Stat
-from .access import Failure, attempt, refusal
+from .access import Failure, attempt, raised, refusal
 
 if TYPE_CHECKING:
     from ..state import WasiState
@@ -137,17 +137,12 @@ class StreamedFile(Descriptor):
         return len(part)
 
     def before_close(self, call: CallContext) -> Waiting | None:
-        if self._failure is not None:
-            # Whoever closes it was told of it, or is now.
-            raise refusal(call, self._failure)
         commit = self._commit()
         return commit and Work(commit, lambda outcome: self._told(call, outcome))
 
     def before_end(self, call: CallContext) -> Waiting | None:
-        if self._failure is not None:
-            raise self._failure
         commit = self._commit()
-        return commit and Work(commit, _raised)
+        return commit and Work(commit, raised)
 
     def sync(self, *, data_only: bool) -> None:
         # Nothing of it is stored before all of it is.
@@ -167,6 +162,9 @@ class StreamedFile(Descriptor):
         """Give what stores all; None when there is nothing to store."""
         if not self._is_new:
             return None
+        if self._failure is not None:
+            failed = Failure(self._failure)
+            return lambda: failed
         part, self._pending, self._is_new = self._pending, bytearray(), False
         return attempt(lambda: self._outgoing.commit(part))
 
@@ -175,9 +173,3 @@ class StreamedFile(Descriptor):
             self._failure = outcome.error
             raise refusal(call, outcome.error)
         return 0
-
-
-def _raised(outcome: Failure | None) -> int:
-    if outcome is not None:
-        raise outcome.error
-    return 0

@@ -35,9 +35,7 @@ def stored_stat(scheme: str, name: bytes, size: int, created_at: float = 0.0) ->
     """Describe something stored; its inode follows from its name."""
     digest = hashlib.blake2b(name, digest_size=8, key=scheme.encode()).digest()
     time_ns = int(created_at * 1e9)
-    return Stat(
-        STORED_DEVICE, int.from_bytes(digest), layout.REGULAR_TYPE, 1, size, time_ns, time_ns, time_ns
-    )
+    return Stat(STORED_DEVICE, int.from_bytes(digest), layout.REGULAR_TYPE, 1, size, time_ns, time_ns, time_ns)
 
 
 class StoredFile(Descriptor):
