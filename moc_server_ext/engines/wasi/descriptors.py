@@ -143,7 +143,7 @@ class Descriptor:
         return None
 
     def before_end(self, call: CallContext) -> Waiting | None:
-        """Give what must happen before the result of a call is given whose program has ended by itself; None for nothing.
+        """Give what must happen before the result of a call whose program has ended by itself; None for nothing.
 
         Asked again after it, as long as there is something. What it raises is the call's end.
         """

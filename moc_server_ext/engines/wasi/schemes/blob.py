@@ -16,7 +16,7 @@ from ..descriptors import Descriptor, Stat
 from ..waiting import Later
 from .access import later, require_storage, text_of
 from .base import Asked, Scheme
-from .stored import StoredFile, stored_stat
+from .stored import StoredFile, head_of, stored_stat
 
 _KIND: Final = "blob"
 
@@ -32,10 +32,11 @@ class BlobScheme(Scheme):
         if asked.writing or asked.truncating:
             raise GuestErrno(Errno.EROFS)
 
-        def opened(content: Content) -> Descriptor:
+        def opened(found: tuple[Content, bytes]) -> Descriptor:
+            content, head = found
             if asked.exclusive:
                 raise GuestErrno(Errno.EEXIST)
-            return StoredFile(content, stored_stat(_KIND, name, content.size), asked.rights, asked.flags)
+            return StoredFile(content, head, stored_stat(_KIND, name, content.size), asked.rights, asked.flags)
 
         return later(call, partial(_open, services, text_of(name)), opened)
 
@@ -50,8 +51,9 @@ class BlobScheme(Scheme):
         raise GuestErrno(Errno.EROFS)
 
 
-def _open(services: CallServices, name: str) -> Content:
-    return services.blobs.open(_blob_id(services, name))[1]
+def _open(services: CallServices, name: str) -> tuple[Content, bytes]:
+    content = services.blobs.open(_blob_id(services, name))[1]
+    return content, head_of(content)
 
 
 def _size(services: CallServices, name: str) -> int:

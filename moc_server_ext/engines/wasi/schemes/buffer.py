@@ -7,7 +7,7 @@ How one is opened decides what it is: a version that is read (:mod:`.stored`), o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -23,7 +23,7 @@ from .access import later, require_storage, text_of
 from .base import Asked, Scheme
 from .loaded import LoadedFile
 from .outgoing import Outgoing, StreamedFile
-from .stored import StoredFile, stored_stat
+from .stored import StoredFile, head_of, stored_stat
 
 _KIND: Final = "buffer"
 
@@ -36,14 +36,17 @@ class _Found:
     ----------
     content
         A version held open; None when there is nothing, or nothing of it is needed.
+    head
+        The first bytes of what is read.
     loaded
-        The whole of it, for what is changed in memory.
+        The whole of what is changed in memory.
     """
 
     exists: bool = False
     size: int = 0
     created_at: float = 0.0
     content: Content | None = None
+    head: bytes = b""
     loaded: bytes | None = None
     content_type: str = DEFAULT_CONTENT_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -93,14 +96,16 @@ def _find(buffers: LocalBuffers, name: str, asked: Asked, room: int) -> _Found:
         raise GuestErrno(Errno.EEXIST)
     if content is None:
         return _Found(exists=True, created_at=record.created_at)
-    loaded = None
-    if asked.writing:
-        _require_bytes(record)
-        if asked.reading or not asked.appending:
-            if content.size > room:
-                raise GuestErrno(Errno.ENOSPC)
-            loaded = content.read()
-    return _Found(True, content.size, record.created_at, content, loaded, record.content_type, record.headers)
+    found = _Found(True, content.size, record.created_at, content)
+    if not asked.writing:
+        return replace(found, head=head_of(content))
+    _require_bytes(record)
+    found = replace(found, content_type=record.content_type, headers=record.headers)
+    if asked.appending and not asked.reading:
+        return found
+    if content.size > room:
+        raise GuestErrno(Errno.ENOSPC)
+    return replace(found, loaded=content.read())
 
 
 def _require_bytes(record: BufferRecord) -> None:
@@ -116,7 +121,7 @@ def _require_bytes(record: BufferRecord) -> None:
 def _opened(call: CallContext, name: bytes, asked: Asked, found: _Found) -> Descriptor:
     stat = stored_stat(_KIND, name, found.size, found.created_at)
     if not asked.writing and found.content is not None:
-        return StoredFile(found.content, stat, asked.rights, asked.flags)
+        return StoredFile(found.content, found.head, stat, asked.rights, asked.flags)
     buffers = require_storage(call, _KIND, name).buffers
     text, content_type, headers = text_of(name), found.content_type, found.headers
     origin = {"call_id": call.call_id, "function": call.invocation.function}

@@ -8,7 +8,7 @@ before the commit.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..state import WasiState
 
 PART_BYTES: Final = 256 << 10
+
+_LARGE_BYTES: Final = 64 << 10
+_RIGHTS: Final = layout.WRITING | layout.RIGHT_TELL
 
 
 class Outgoing:
@@ -45,15 +48,17 @@ class Outgoing:
         self._receiver: Receiver[Any] | None = None
         self._is_dropped = False
 
-    def write(self, part: Bytes) -> None:
-        """Take the next part; raises what a receiver does."""
+    def write(self, parts: Iterable[Bytes]) -> None:
+        """Take the next parts; raises what a receiver does."""
         with self._receiving() as receiver:
-            receiver.write(part)
+            for part in parts:
+                receiver.write(part)
 
-    def commit(self, part: Bytes) -> None:
-        """Take the last part and store all; durable on return. Raises what a receiver does."""
+    def commit(self, parts: Iterable[Bytes]) -> None:
+        """Take the last parts and store all; durable on return. Raises what a receiver does."""
         with self._receiving() as receiver:
-            receiver.write(part)
+            for part in parts:
+                receiver.write(part)
             self._require_wanted()
             receiver.commit()
 
@@ -92,19 +97,19 @@ class Outgoing:
 
 
 class StreamedFile(Descriptor):
-    """A file that is written in one go; not seekable.
+    """A file that is written in one go: nothing but its end can be sought.
 
     Parameters
     ----------
     outgoing
         Where it goes.
-    size
-        Bytes that it has already, before what is written.
+    stat
+        What there is before anything is written.
     is_new
         Whether it is stored even if nothing is written.
     """
 
-    __slots__ = ("_failure", "_is_new", "_outgoing", "_pending", "_size", "_stat", "flags", "rights")
+    __slots__ = ("_failure", "_is_new", "_outgoing", "_pending", "_pending_bytes", "_size", "_stat", "flags", "rights")
 
     filetype = layout.REGULAR_TYPE
 
@@ -113,28 +118,43 @@ class StreamedFile(Descriptor):
         self._stat = stat
         self._size = stat.size
         self._is_new = is_new
-        self._pending = bytearray()
+        # Large parts as they came, small ones joined.
+        self._pending: list[bytes | bytearray] = []
+        self._pending_bytes = 0
         self._failure: MocError | None = None
-        self.rights = rights & layout.WRITING
+        self.rights = rights & _RIGHTS
         self.flags = flags
 
     def read(self, call: CallContext, vectors: Any) -> int:
         raise GuestErrno(Errno.EBADF)
 
     def before_write(self, call: CallContext) -> Waiting | None:
-        if len(self._pending) < PART_BYTES or self._failure is not None:
+        if self._pending_bytes < PART_BYTES or self._failure is not None:
             return None
-        part = self._pending
-        self._pending = bytearray()
-        return Work(attempt(lambda: self._outgoing.write(part)), lambda outcome: self._told(call, outcome))
+        parts = self._take_pending()
+        return Work(attempt(lambda: self._outgoing.write(parts)), lambda outcome: self._told(call, outcome))
 
     def write(self, call: CallContext, part: bytes) -> int:
         if self._failure is not None:
             raise refusal(call, self._failure)
-        self._pending += part
+        if not self.rights & layout.RIGHT_WRITE:
+            raise GuestErrno(Errno.EBADF)
+        pending = self._pending
+        if len(part) >= _LARGE_BYTES:
+            pending.append(part)
+        elif pending and isinstance(pending[-1], bytearray):
+            pending[-1] += part
+        else:
+            pending.append(bytearray(part))
+        self._pending_bytes += len(part)
         self._size += len(part)
         self._is_new = self._is_new or bool(part)
         return len(part)
+
+    def seek(self, offset: int, origin: int) -> int:
+        if offset + (0, self._size, self._size)[origin] != self._size:
+            raise GuestErrno(Errno.ESPIPE)
+        return self._size
 
     def before_close(self, call: CallContext) -> Waiting | None:
         commit = self._commit()
@@ -156,7 +176,7 @@ class StreamedFile(Descriptor):
 
     def close(self) -> None:
         self._outgoing.drop()
-        self._pending = bytearray()
+        self._pending = []
 
     def _commit(self) -> Callable[[], Failure | None] | None:
         """Give what stores all; None when there is nothing to store."""
@@ -165,8 +185,13 @@ class StreamedFile(Descriptor):
         if self._failure is not None:
             failed = Failure(self._failure)
             return lambda: failed
-        part, self._pending, self._is_new = self._pending, bytearray(), False
-        return attempt(lambda: self._outgoing.commit(part))
+        self._is_new = False
+        parts = self._take_pending()
+        return attempt(lambda: self._outgoing.commit(parts))
+
+    def _take_pending(self) -> list[bytes | bytearray]:
+        parts, self._pending, self._pending_bytes = self._pending, [], 0
+        return parts
 
     def _told(self, call: CallContext, outcome: Failure | None) -> int:
         if outcome is not None:

@@ -38,6 +38,11 @@ def stored_stat(scheme: str, name: bytes, size: int, created_at: float = 0.0) ->
     return Stat(STORED_DEVICE, int.from_bytes(digest), layout.REGULAR_TYPE, 1, size, time_ns, time_ns, time_ns)
 
 
+def head_of(content: Content) -> bytes:
+    """Read what is small along with opening it; blocks."""
+    return content.read() if content.size <= WHOLE_READ_BYTES else b""
+
+
 class StoredFile(Descriptor):
     """One version of stored bytes, with a position.
 
@@ -45,16 +50,18 @@ class StoredFile(Descriptor):
     ----------
     content
         Held open as long as the file is.
+    head
+        Its first bytes, as far as they are known.
     """
 
     __slots__ = ("_content", "_stat", "_window", "_window_start", "flags", "position", "rights")
 
     filetype = layout.REGULAR_TYPE
 
-    def __init__(self, content: Content, stat: Stat, rights: int, flags: int) -> None:
+    def __init__(self, content: Content, head: bytes, stat: Stat, rights: int, flags: int) -> None:
         self._content: Content | None = content
         self._stat = stat
-        self._window = b""
+        self._window = head
         self._window_start = 0
         self.rights = rights & READ_RIGHTS
         self.flags = flags
