@@ -83,7 +83,9 @@ def test_a_program_writes_a_buffer_that_is_there_when_close_returns(run, cluster
     assert record.origin == {"call_id": result.call_id, "function": "program"}
 
 
-@pytest.mark.parametrize("path", ["buffer://mine", "buffer:/mine", "/buffer:/mine", "./buffer://mine", "tmp/buffer:/mine"])
+@pytest.mark.parametrize(
+    "path", ["buffer://mine", "buffer:/mine", "/buffer:/mine", "./buffer://mine", "tmp/buffer:/mine"]
+)
 def test_a_program_reads_a_buffer_under_every_spelling(run, cluster, path):
     content = os.urandom(700_000)
     cluster.buffers.put("mine", content)
@@ -193,15 +195,16 @@ def test_a_cancelled_call_stores_nothing(cluster):
     thread = threading.Thread(target=call)
     thread.start()
     deadline = time.monotonic() + SECONDS
-    while not cluster.calls.list(limit=1)[0].state == "running":
+    while cluster.calls.list(limit=1)[0].state != "running":
         assert time.monotonic() < deadline
         time.sleep(0.01)
     scope.cancel()
     thread.join(SECONDS)
-    assert ended and not cluster.buffers.list()
+    assert ended
+    assert not cluster.buffers.list()
 
 
-def test_a_flood_that_traps_leaves_no_file(run, cluster):
+def test_a_flood_that_is_ended_leaves_no_file(run, cluster):
     with pytest.raises(LimitExceededError):
         run("flood", "buffer://mine", "4000", timeout_seconds=0.3)
     assert not cluster.buffers.list()
@@ -219,7 +222,8 @@ def test_a_full_disk_is_the_answer_of_close(run, cluster, monkeypatch):
     _full(monkeypatch)
     result = run("flood", "buffer://mine", "1")
     assert result.exit_code == Errno.ENOSPC
-    assert b"close: No space left" in result.stderr and b"buffer 'mine'" in result.stderr
+    assert b"close: No space left" in result.stderr
+    assert b"buffer 'mine'" in result.stderr
     assert cluster.buffers.read("mine") == b"as it was"
 
 
