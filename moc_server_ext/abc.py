@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from .model import (
+    Activity,
     ArraySpec,
     BlobRecord,
     BufferRecord,
@@ -582,6 +583,13 @@ class CallServices(Protocol):
     def buffers(self) -> LocalBuffers: ...
     @property
     def kv(self) -> KeyValues: ...
+
+    @property
+    def zarr(self) -> Hierarchy: ...
+
+    def activity(self) -> Activity:
+        """Tell how busy the cluster is; never blocks."""
+        ...
 
     @property
     def network(self) -> Any:

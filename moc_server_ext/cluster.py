@@ -134,6 +134,7 @@ class Cluster:
                 blobs=storage.blobs,
                 buffers=storage.buffers,
                 kv=storage.kv,
+                zarr=storage.zarr,
                 engine=engine,
                 limits=limits,
                 admission=Admission(
@@ -264,15 +265,7 @@ class Cluster:
 
     def activity(self) -> Activity:
         """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
-        admission = self._orchestrator.admission
-        running = admission.running
-        return Activity(
-            running=running,
-            waiting=max(0, running - admission.active),
-            queued=admission.queued,
-            refused=admission.refused,
-            memory_bytes=admission.held_bytes,
-        )
+        return self._orchestrator.activity()
 
     def status(self) -> dict[str, Any]:
         """Tell what runs: version, process, instance id, storage, counts, limits."""

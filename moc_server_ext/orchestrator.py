@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from .abc import Bytes, CallServices, CallStreams, KeyValues, LocalBlobs, LocalBuffers
+from .abc import Bytes, CallServices, CallStreams, Hierarchy, KeyValues, LocalBlobs, LocalBuffers
 from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer
@@ -35,6 +35,7 @@ from .invocation import (
     parse_numbers,
 )
 from .model import (
+    Activity,
     CallRequest,
     CallResult,
     Declaration,
@@ -143,6 +144,7 @@ class Orchestrator:
         blobs: LocalBlobs,
         buffers: LocalBuffers,
         kv: KeyValues,
+        zarr: Hierarchy,
         engine: Engine,
         limits: Limits,
         admission: Admission,
@@ -153,6 +155,7 @@ class Orchestrator:
         self.blobs = blobs
         self.buffers = buffers
         self.kv = kv
+        self.zarr = zarr
         self.admission = admission
         self.calls = calls
         self.engine = engine
@@ -258,6 +261,17 @@ class Orchestrator:
         invocation = self._seal(target, request)
         invocation = replace(invocation, limits=invocation.limits.narrowed(parent.ceiling().to_json()))
         return CallContext(invocation, ExchangeBuffer(request.input), services=self, parent=parent)
+
+    def activity(self) -> Activity:
+        """Tell how busy the cluster is. Never blocks, and may be called on an event loop's thread."""
+        running = self.admission.running
+        return Activity(
+            running=running,
+            waiting=max(0, running - self.admission.active),
+            queued=self.admission.queued,
+            refused=self.admission.refused,
+            memory_bytes=self.admission.held_bytes,
+        )
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -1,35 +1,67 @@
-"""The guest API for guests' own languages: the text that a source includes, by import module and language."""
+"""The guest API for guests' own languages: the text that a source includes, by import module and language.
+
+The header for C is written by hand, and held against the registry of host functions by a test; the description in JSON,
+from which bindings for any other language can be made, is made of the registry itself.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..errors import InvalidInputError
 
 INCLUDE_DIRECTORY: Final = Path(__file__).parent.absolute() / "include"
 """Where C sources find ``<moc/core.h>``."""
 
-_FILES: Final = {("core", "c"): INCLUDE_DIRECTORY / "moc" / "core.h"}
+_HEADER: Final = INCLUDE_DIRECTORY / "moc" / "core.h"
 
-MODULES: Final = tuple(dict.fromkeys(module for module, _ in _FILES))
-LANGUAGES: Final = tuple(dict.fromkeys(language for _, language in _FILES))
+MODULES: Final = ("core",)
+LANGUAGES: Final = ("c", "json")
 
 
 def bindings(module: str, language: str) -> str:
-    """Give the declarations of an import module for a language.
+    """Give the declarations of an import module for a language, or as JSON.
 
     Raises
     ------
     InvalidInputError
         There are none; the message lists those that there are.
     """
-    file = _FILES.get((module, language.lower()))
-    if file is None:
-        known = ", ".join(f"`moc guest-api {each} {tongue}`" for each, tongue in _FILES)
+    if module not in MODULES or language.lower() not in LANGUAGES:
+        known = ", ".join(f"`moc guest-api {each} {tongue}`" for each in MODULES for tongue in LANGUAGES)
         raise InvalidInputError(
             f"There are no declarations of module {module!r} for {language!r}. There is {known}.",
             module=module,
             language=language,
         )
-    return file.read_text(encoding="utf-8")
+    if language.lower() == "json":
+        return json.dumps(_description(), indent=2) + "\n"
+    return _HEADER.read_text(encoding="utf-8")
+
+
+def _description() -> dict[str, Any]:
+    # Not at the top: completion asks this module for its words, and must not load all host functions for them.
+    from ..guest_api.core import CORE
+
+    return {
+        "module": CORE.name,
+        "aliases": list(CORE.aliases),
+        "functions": [
+            {
+                "name": each.name,
+                "parameters": [
+                    {"name": name, "type": kind}
+                    for name, kind in zip(each.parameters, each.signature.params, strict=True)
+                ],
+                "results": list(each.signature.results),
+                "waits": each.waits,
+                "summary": each.summary,
+                "errors": {error.name: error.value for error in each.errors},
+                "since": each.since,
+                "instead": each.instead or None,
+            }
+            for each in CORE.functions.values()
+        ],
+    }

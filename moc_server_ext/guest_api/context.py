@@ -161,11 +161,15 @@ class CallContext:
 
     def write_stderr(self, text: bytes) -> None:
         """Append to stderr; beyond its limit the call ends."""
-        if len(self.stderr) + len(text) > self.invocation.limits.stderr_bytes:
-            raise self.limit_exceeded("stderr_bytes", len(self.stderr) + len(text))
+        self.check_stderr(len(text))
         self.stderr += text
         if self._listener is not None:
             self._listener(text)
+
+    def check_stderr(self, size: int) -> None:
+        """Check that stderr can take `size` bytes more; if not, the call ends."""
+        if len(self.stderr) + size > self.invocation.limits.stderr_bytes:
+            raise self.limit_exceeded("stderr_bytes", len(self.stderr) + size)
 
     def complain(self, message: str) -> None:
         """Write one line to stderr, as far as there is room: why a host function refuses."""

@@ -22,12 +22,14 @@ other exception, of which a ``MocError`` reaches the caller as it is.
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from ..model import Signature
+from .errno import Errno
 
 I32 = int
 I64 = Annotated[int, "i64"]
@@ -98,20 +100,38 @@ Waiting = Work | Wait | NestedCall
 Waits = Literal[False, True, "live"]
 
 
+_REFUSAL = re.compile(r"-(E[A-Z0-9]+)\b")
+
+
 @dataclass(frozen=True, slots=True)
 class HostFunction:
-    """One function that guests may import."""
+    """One function that guests may import.
+
+    Parameters
+    ----------
+    since
+        The first version of moc that has it.
+    instead
+        What new guests import in its place: a function that is there for old ones only; else empty.
+    """
 
     name: str
     signature: Signature
     parameters: tuple[str, ...]
     body: Body
     waits: Waits
+    since: str = ""
+    instead: str = ""
 
     @property
     def summary(self) -> str:
         """First line of the documentation."""
         return (inspect.getdoc(self.body) or "").partition("\n")[0]
+
+    @property
+    def errors(self) -> tuple[Errno, ...]:
+        """The numbers with which it refuses, as its documentation names them (``-ENOENT``), in their order."""
+        return tuple(sorted({Errno[name] for name in _REFUSAL.findall(inspect.getdoc(self.body) or "")}))
 
 
 class GuestModule:
@@ -123,16 +143,25 @@ class GuestModule:
         The import module names under which guests find it.
     negative_errors
         Whether a :class:`GuestErrno` leaves as ``-errno`` (guest API) or ``errno`` (WASI).
+    since
+        The first version of moc that has it; a function that came later says so itself.
     """
 
-    def __init__(self, name: str, *, aliases: tuple[str, ...] = (), negative_errors: bool = True) -> None:
+    def __init__(
+        self, name: str, *, aliases: tuple[str, ...] = (), negative_errors: bool = True, since: str = ""
+    ) -> None:
         self.name = name
         self.aliases = aliases
         self.negative_errors = negative_errors
+        self.since = since
         self.functions: dict[str, HostFunction] = {}
 
-    def function(self, name: str, *, waits: Waits = False) -> Callable[[Body], Body]:
+    def function(
+        self, name: str, *, waits: Waits = False, since: str = "", instead: str = ""
+    ) -> Callable[[Body], Body]:
         """Declare a host function; its WebAssembly types are read from the annotations.
+
+        What else is said about it is in :class:`HostFunction`.
 
         ``int`` is ``i32`` (given signed), `I64` is ``i64``, `F64` is ``f64``; a return annotation of None or NoReturn
         means no result, and a waiting function always gives one ``i32``.
@@ -148,7 +177,7 @@ class GuestModule:
             else:
                 results = () if result in (None, type(None), typing.NoReturn) else (_wasm_type(result),)
             signature = Signature(tuple(_wasm_type(hints[each]) for each in parameters), results)
-            self.functions[name] = HostFunction(name, signature, parameters, body, waits)
+            self.functions[name] = HostFunction(name, signature, parameters, body, waits, since or self.since, instead)
             return body
 
         return declare

@@ -105,7 +105,9 @@ def compile_file(host: Host, file: str, output: str | None, flags: tuple[str, ..
     )
 
 
-@click.command("guest-api", cls=Verb, example=["moc guest-api core c", "moc guest-api core c -o core.h"])
+@click.command(
+    "guest-api", cls=Verb, example=["moc guest-api core c", "moc guest-api core c -o core.h", "moc guest-api core json"]
+)
 @click.option("-o", "--output", metavar="FILE", shell_complete=file_names, help="Write it into FILE.")
 @click.argument("module", shell_complete=module_names)
 @click.argument("language", metavar="LANG", shell_complete=language_names)
@@ -113,8 +115,9 @@ def compile_file(host: Host, file: str, output: str | None, flags: tuple[str, ..
 def guest_api(host: Host, module: str, language: str, output: str | None) -> MessageOutcome:
     """Print the declarations of what guests may import, for their own language.
 
-    MODULE is an import module of the guest API, such as core. What moc compiles finds them by itself; other compilers
-    need the file. The header for C is for C++ as well.
+    MODULE is an import module of the guest API: core. LANG is c or json. What moc compiles finds them by itself; other
+    compilers need the file. The header for C is for C++ as well; bindings for any other language can be made of the
+    JSON.
     """
     from ..compilers.bindings import bindings
 

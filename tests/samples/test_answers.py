@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import GuestStatusError
+from moc_server_ext.guest_api.errno import Errno
 from moc_server_ext.model import CallRequest, CallResult
 
 WORD = re.compile(rb"[a-z0-9]+")
@@ -56,6 +58,13 @@ def test_uppercase_of_any_size(call: Call, size: int):
     assert (result.exit_code, result.output) == (0, b"A" * size)
 
 
+@pytest.mark.parametrize("size", [0, 5, 300_000])
+def test_call_uppercase_has_its_work_done_by_uppercase(call: Call, size: int):
+    result = call("call-uppercase", input=b"shout" * (size // 5))
+    assert (result.exit_code, result.stderr) == (0, b"")
+    assert result.output == b"SHOUT" * (size // 5)
+
+
 def test_wasi_write_says_hello(call: Call):
     result = call("wasi-write")
     assert (result.exit_code, result.output) == (0, b"Hello from WASI, in text\n")
@@ -76,6 +85,46 @@ def test_api_demo_says_hello_through_the_guest_api(call: Call):
     result = call("api-demo", entry="hello")
     assert (result.result, result.output) == (0, b"Hello from WebAssembly, without a C library\n")
     assert b"api-demo said hello" in result.stderr
+
+
+def test_api_tour_keeps_its_input_and_tells_all_it_kept(call: Call, cluster: Cluster):
+    result = call("api-tour", entry="keep", input=b"a note")
+    assert (result.result, json.loads(result.output)) == (0, {"tour/last": "a note"})
+    assert cluster.kv.get(b"tour/last") == b"a note"
+
+
+def test_api_tour_publishes_a_module_and_fetches_it_again(call: Call, cluster: Cluster, samples_directory):
+    module = (samples_directory / "wat/wasi-write/wasi-write.wasm").read_bytes()
+    published = call("api-tour", entry="publish", input=module)
+    assert published.output.decode() == cluster.functions.get("wasi-write").blob_id
+    assert call("tour/published").output == b"Hello from WASI, in text\n"
+    for name in (b"tour/published", published.output):
+        assert call("api-tour", entry="fetch", input=name).output == module
+
+
+def test_api_tour_shouts_by_calling_uppercase(call: Call):
+    result = call("api-tour", entry="shout", input=b"hello")
+    assert (result.result, result.output) == (0, b"HELLO")
+
+
+def test_api_tour_looks_around_and_makes_a_backup(call: Call, cluster: Cluster):
+    names = [each["name"] for each in json.loads(call("api-tour", entry="look").output)["blob_names"]]
+    assert names == [each.name for each in cluster.functions.list()]
+    entries = json.loads(call("api-tour", entry="backup").output)
+    assert set(entries) >= set(cluster.zarr.list(limit=10_000))
+
+
+def test_api_tour_says_what_it_was_not_granted(call: Call, cluster: Cluster, samples_directory):
+    cluster.functions.put("bare-tour", (samples_directory / "c/api-tour/api-tour.wasm").read_bytes())
+    grants = {
+        "keep": b"kv:tour/last", "publish": b"register:tour/published", "fetch": b"blob:x", "shout": b"call:uppercase",
+        "look": b"status", "backup": b"export",
+    }  # fmt: skip
+    for entry, grant in grants.items():
+        result = call("bare-tour", entry=entry, input=b"x")
+        assert (result.result, result.output) == (-Errno.EACCES, b"")
+        assert b"has no grant '" + grant + b"'" in result.stderr
+    cluster.functions.delete("bare-tour")
 
 
 # -- cowsay -----------------------------------------------------------------------------------------------------------
@@ -336,4 +385,4 @@ def test_the_word_count_built_natively_gives_the_same_bytes(call: Call, text: by
 def test_modes_are_chosen_by_what_the_samples_export(cluster: Cluster, manifest):
     for sample in manifest["samples"]:
         exports = cluster.functions.get(sample["name"]).exports
-        assert ("_start" in exports) == (sample["name"] not in ("api-demo", "blur", "mean"))
+        assert ("_start" in exports) == (sample["name"] not in ("api-demo", "api-tour", "blur", "mean"))

@@ -13,8 +13,8 @@ from moc_server_ext.compilers.c import CCompiler
 
 pytestmark = pytest.mark.timeout(400)  # the first one builds the C library
 
-NAMES = ("uppercase", "cowsay", "api-demo", "http-request", "wordcount-map", "wordcount-reduce", "blur", "mean",
-         "wasi-write")  # fmt: skip
+NAMES = ("uppercase", "cowsay", "api-demo", "api-tour", "call-uppercase", "http-request", "wordcount-map",
+         "wordcount-reduce", "blur", "mean", "wasi-write")  # fmt: skip
 
 
 def test_the_manifest_lists_every_source_and_every_module(manifest, samples_directory):
@@ -52,6 +52,7 @@ def test_the_makefile_builds_registers_and_calls_every_sample(manifest, samples_
         flags = "".join(f" {flag}" for flag in sample["flags"])
         declaration = dict(sample["declaration"])
         declared = "".join(f" --allow-host {each}" for each in declaration.pop("allowed_hosts", ()))
+        declared += "".join(f" --grant {shlex.quote(each)}" for each in declaration.pop("grants", ()))
         declared += "".join(f" --{name}" for name, value in declaration.items() if value)
         assert f"$(MOC) compile {sample['source']} -o {sample['wasm']}{flags}" in lines
         assert f"$(MOC) push{declared} {sample['name']} {sample['wasm']}" in lines

@@ -123,6 +123,7 @@ def moc(engine: ScriptedEngine, storage: Storage) -> Orchestrator:
         blobs=storage.blobs,
         buffers=storage.buffers,
         kv=storage.kv,
+        zarr=storage.zarr,
         engine=engine,
         limits=Limits(),
         admission=Admission(places=2, queued=0, memory_bytes=1 << 40),

@@ -1,6 +1,6 @@
 """The guest API ``core`` (also under its first name, ``my-own-cluster``).
 
-Exchange buffers, text, persistence, calls, outbound requests.
+Exchange buffers, text, log and clock, persistence, blobs, calls, outbound requests, the platform as a whole.
 
 Numbers are ``i32``; strings and bytes are a pointer and a length. Refusals are negative numbers, -errno. A function
 that gives bytes, a string or a map back returns the id of a new exchange buffer that holds it (a map as a JSON object);
@@ -9,7 +9,16 @@ the guest reads it and calls ``free_buffer``. Ids of other calls are unknown, an
 
 from __future__ import annotations
 
-from . import calls, exchange, network, persistence, text  # noqa: F401 - these declare the functions
+from . import (  # noqa: F401 - these declare the functions
+    blobs,
+    calls,
+    early,
+    exchange,
+    network,
+    persistence,
+    platform,
+    text,
+)
 from .module import CORE
 
 __all__ = ["CORE"]

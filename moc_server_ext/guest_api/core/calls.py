@@ -22,6 +22,7 @@ from ..registry import NestedCall
 from .module import CORE
 from .support import check_grant, check_room, read_text, services_of
 
+_BLOB_SCHEME: Final = "techID://"
 _MAX_ARGUMENTS: Final = 1024
 _MAX_ARGUMENT_BYTES: Final = 1 << 20
 _LIMIT_ERRNOS: Final = {
@@ -54,8 +55,8 @@ def call_function(
     Parameters
     ----------
     name, start, mode
-        Function, entry point and ``posix`` or ``direct``; the latter two may be empty, which chooses as every other
-        door does.
+        Function (a blob id too, also behind ``techID://``), entry point and ``posix`` or ``direct``; the latter two may
+        be empty, which chooses as every other door does.
     numbers
         Arguments of a direct call: `numbers_count` numbers of 4 bytes.
     input_id, output_id
@@ -70,13 +71,14 @@ def call_function(
     -------
     int
         The callee's number (direct) or exit code (posix), or why there is none: -EACCES without a grant, -ENOENT for an
-        unknown function or entry point, -EINVAL for wrong arguments, -E2BIG for too long ones, -ETIMEDOUT,
-        -ENOMEM and -ELOOP (call depth) for limits, -EAGAIN when the server is busy, -EIO when the callee failed. The
-        reason is on stderr. A direct callee's
-        own negative numbers look the same.
+        unknown function or entry point, -EINVAL for wrong arguments, -E2BIG for too long ones, -EBADF for an unknown
+        buffer, -EPERM for an output buffer that is closed, -ENOSPC when the output has no room, -ETIMEDOUT, -ENOMEM and
+        -ELOOP (call depth) for limits, -EAGAIN when the server is busy, -ECANCELED when the call was cancelled,
+        -EOVERFLOW for a result that is not one integer, -EIO when the callee failed otherwise, -ENOSYS outside of a
+        cluster, -EFAULT as everywhere. The reason is on stderr. A direct callee's own negative numbers look the same.
     """
     services = services_of(call)
-    name = read_text(call, name_ptr, name_length)
+    name = read_text(call, name_ptr, name_length).removeprefix(_BLOB_SCHEME)
     check_grant(call, "call", name)
     entry = read_text(call, start_ptr, start_length)
     mode = _mode(read_text(call, mode_ptr, mode_length))

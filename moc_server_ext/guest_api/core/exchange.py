@@ -61,7 +61,7 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
     -------
     int
         Bytes written. -EBADF for an unknown buffer, -EPERM for one that is closed (such as the input), -ENOSPC when the
-        call's buffers have no room. Beyond the limit of the output the call ends.
+        call's buffers have no room, -EFAULT as everywhere. Beyond the limit of the output the call ends.
     """
     buffer = call.buffer(buffer_id)
     if buffer.full:
@@ -95,7 +95,8 @@ def read_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, capacity: 
     -------
     int
         Bytes copied, or for `ptr` 0 the size of the part; 0 at the end of the buffer. -EMSGSIZE when the part is larger
-        than `capacity`: nothing is consumed, and the guest may ask again with more room.
+        than `capacity`: nothing is consumed, and the guest may ask again with more room. -EBADF for an unknown buffer,
+        -EFAULT as everywhere.
     """
     buffer = call.buffer(buffer_id)
     if not buffer.ready:
@@ -117,7 +118,14 @@ def _read(call: CallContext, buffer: ExchangeBuffer, ptr: int, capacity: int) ->
 
 @CORE.function("read_exchange_buffer_headers")
 def read_exchange_buffer_headers(call: CallContext, buffer_id: int) -> int:
-    """Give a new buffer with the headers of a buffer, as a JSON object of lower-case names."""
+    """Give a new buffer with the headers of a buffer, as a JSON object of lower-case names.
+
+    Returns
+    -------
+    int
+        The new buffer's id. -EBADF for an unknown buffer, -ENOSPC when the call's buffers have no room, -EMFILE beyond
+        the limit `buffers`.
+    """
     return give(call, json.dumps(call.buffer(buffer_id).headers, ensure_ascii=False).encode())
 
 
@@ -132,7 +140,7 @@ def write_exchange_buffer_header(
     int
         0. -EINVAL for a name or value that HTTP does not allow (RFC 9110, 5.1 and 5.5), -E2BIG beyond 64 KiB of
         headers (each counts 32 bytes more than its name and value) or for a text that is longer than all of them,
-        -EPERM for the input.
+        -EPERM for the input, -EBADF for an unknown buffer, -EFAULT as everywhere.
     """
     buffer = call.buffer(buffer_id)
     if buffer_id == INPUT_BUFFER_ID:
@@ -150,7 +158,13 @@ def write_exchange_buffer_header(
 
 @CORE.function("write_exchange_buffer_status_code")
 def write_exchange_buffer_status_code(call: CallContext, buffer_id: int, status_code: int) -> int:
-    """Set the HTTP status code of a buffer; -EINVAL for what is not within 100 to 599, -EPERM for the input."""
+    """Set the HTTP status code of a buffer.
+
+    Returns
+    -------
+    int
+        0. -EINVAL for what is not within 100 to 599, -EPERM for the input, -EBADF for an unknown buffer.
+    """
     buffer = call.buffer(buffer_id)
     if buffer_id == INPUT_BUFFER_ID:
         raise GuestErrno(Errno.EPERM)

@@ -6,4 +6,4 @@ from typing import Final
 
 from ..registry import GuestModule
 
-CORE: Final = GuestModule("core", aliases=("my-own-cluster",))
+CORE: Final = GuestModule("core", aliases=("my-own-cluster",), since="0.1.0")

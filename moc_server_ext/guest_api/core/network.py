@@ -39,8 +39,9 @@ def get_url(call: CallContext, url_ptr: int, url_length: int) -> Wait:
         A new buffer with the answer's body; its headers are the buffer's, and the status code is among them as
         ``x-moc-status-code``. -EACCES for a host that the function may not reach, -EINVAL for what is no http or
         https URL, -EIO when there is no answer, with the reason on stderr; -ENOSPC when the body has no room in the
-        call's buffers, -ENOSYS for a function that declares itself deterministic. A body beyond the limit
-        response_bytes ends the call.
+        call's buffers, -EMFILE beyond the limit `buffers`, -ENOSYS outside of a cluster and for a function that
+        declares itself deterministic, -EFAULT, -E2BIG as everywhere. A body beyond the limit response_bytes ends the
+        call.
     """
     request = open_request(call, check_url(call, read_text(call, url_ptr, url_length, MAX_URL_CHARS)))
     room = call.invocation.limits.scratch_bytes - call.buffered_bytes

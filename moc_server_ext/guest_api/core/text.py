@@ -1,4 +1,4 @@
-"""Base64, logging and the clock."""
+"""Base64, the log and the clock."""
 
 from __future__ import annotations
 
@@ -13,18 +13,34 @@ from .module import CORE
 from .support import check_room, give
 
 _TIME_BYTES: Final = 8
+# Numbered as in the logging interface of WASI and in the ABI of proxies.
+_LEVELS: Final = (b"trace", b"debug", b"info", b"warn", b"error", b"critical")
 
 
 @CORE.function("base64_encode")
 def base64_encode(call: CallContext, ptr: int, length: int) -> int:
-    """Give a new buffer with the bytes in Base64, padded."""
+    """Give a new buffer with the bytes in Base64, padded.
+
+    Returns
+    -------
+    int
+        The buffer's id. -ENOSPC when the call's buffers have no room, -EMFILE beyond the limit `buffers`, -EFAULT as
+        everywhere.
+    """
     check_room(call, (length & 0xFFFF_FFFF) * 4 // 3)
     return give(call, base64.b64encode(call.memory.read(ptr, length)))
 
 
 @CORE.function("base64_decode")
 def base64_decode(call: CallContext, ptr: int, length: int) -> int:
-    """Give a new buffer with the bytes behind padded Base64; -EINVAL when it is none."""
+    """Give a new buffer with the bytes behind padded Base64.
+
+    Returns
+    -------
+    int
+        The buffer's id. -EINVAL for what is no Base64, -ENOSPC when the call's buffers have no room, -EMFILE beyond the
+        limit `buffers`, -EFAULT as everywhere.
+    """
     check_room(call, (length & 0xFFFF_FFFF) * 3 // 4)
     try:
         decoded = base64.b64decode(call.memory.read(ptr, length), validate=True)
@@ -35,17 +51,48 @@ def base64_decode(call: CallContext, ptr: int, length: int) -> int:
 
 @CORE.function("print_debug")
 def print_debug(call: CallContext, ptr: int, length: int) -> int:
-    """Log one line of text, to the call's stderr."""
-    text = call.memory.read(ptr, length)
+    """Log one line of text, to the call's stderr.
+
+    Returns
+    -------
+    int
+        0. -EFAULT as everywhere. Beyond the limit stderr_bytes the call ends.
+    """
+    text = _read_line(call, ptr, length)
     call.write_stderr(text if text.endswith(b"\n") else text + b"\n")
     return 0
 
 
-@CORE.function("test")
-def test(call: CallContext) -> int:
-    """Log that it was called, and give 0."""
-    call.write_stderr(b"test\n")
+@CORE.function("log")
+def log(call: CallContext, level: int, ptr: int, length: int) -> int:
+    """Log text, to the call's stderr, with its level at the beginning of each line: ``[warn] …``.
+
+    Parameters
+    ----------
+    level
+        0 trace, 1 debug, 2 info, 3 warn, 4 error, 5 critical.
+    ptr, length
+        The text, ``[ptr, ptr + length)`` in guest memory.
+
+    Returns
+    -------
+    int
+        0. -EINVAL for another level, -EFAULT as everywhere. Beyond the limit stderr_bytes the call ends.
+    """
+    if not 0 <= level < len(_LEVELS):
+        raise GuestErrno(Errno.EINVAL)
+    text = _read_line(call, ptr, length)
+    mark = b"[%s] " % _LEVELS[level]
+    call.check_stderr(len(text) + (text.count(b"\n") + 1) * len(mark))
+    call.write_stderr(b"".join(b"%s%s\n" % (mark, line) for line in text.removesuffix(b"\n").split(b"\n")))
     return 0
+
+
+def _read_line(call: CallContext, pointer: int, length: int) -> bytes:
+    # What has no room is not even copied.
+    call.memory.check(pointer, length)
+    call.check_stderr(length & 0xFFFF_FFFF)
+    return call.memory.read(pointer, length)
 
 
 @CORE.function("is_trace")
@@ -61,7 +108,8 @@ def get_time(call: CallContext, ptr: int, length: int) -> int:
     Returns
     -------
     int
-        0. -EINVAL when `length` is less than 8, -ENOSYS for a function that declares itself deterministic.
+        0. -EINVAL when `length` is less than 8, -ENOSYS for a function that declares itself deterministic,
+        -EFAULT as everywhere.
     """
     if call.invocation.deterministic:
         raise GuestErrno(Errno.ENOSYS)

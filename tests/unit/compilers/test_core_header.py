@@ -18,17 +18,41 @@ from moc_server_ext.model import CallRequest, Declaration, Mode
 from moc_server_ext.model.arrays import DIMENSIONS_MAX, ITEM_BYTES
 
 HEADER = (Path(compilers.__file__).parent / "include" / "moc" / "core.h").read_text()
-NAMES = sorted(re.findall(r'^MOC_CORE\("(\w+)"\)', HEADER, re.MULTILINE))
+DECLARATION = re.compile(r'^MOC_CORE\("(\w+)"\)\s+int32_t (\w+)\((.*?)\);', re.MULTILINE | re.DOTALL)
+DECLARED = {name: (own, parameters) for name, own, parameters in DECLARATION.findall(HEADER)}
+NAMES = sorted(DECLARED)
 
 
 def test_every_function_of_the_guest_api_is_declared():
-    # `test` only logs; a header that took so common a name would be in the way.
-    assert {*NAMES, "test"} == set(CORE.functions)
+    # Names of early modules are no use to new ones; a header that took one as common as `test` would be in the way.
+    assert set(NAMES) == {name for name, each in CORE.functions.items() if not each.instead}
+    assert len(NAMES) == HEADER.count("\nMOC_CORE(")
+
+
+def test_functions_have_their_own_names_but_for_the_one_that_c_has_already():
+    assert {name: own for name, (own, _) in DECLARED.items() if name != own} == {"log": "moc_log"}
+
+
+def test_parameters_come_in_the_order_of_the_host_with_names_that_fit():
+    for name, (_, declared) in DECLARED.items():
+        names = [re.findall(r"\w+", each)[-1] for each in declared.split(",")] if declared != "void" else []
+        own = CORE.functions[name].parameters
+        assert len(names) == len(own), name
+        for here, there in zip(names, own, strict=True):
+            is_size = there.endswith(("_length", "_count", "length", "capacity"))
+            assert is_size == here.endswith(("_length", "_count", "length", "capacity")), (name, here, there)
+
+
+def test_the_levels_of_the_header_are_those_of_the_log(call, compile_c):
+    names = "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "CRITICAL"
+    tests = " + ".join(f"(MOC_{name} == {level})" for level, name in enumerate(names))
+    module = compile_c(f"#include <moc/core.h>\n#include <math.h>\nint levels(void) {{ return {tests}; }}")
+    assert call(module, "levels") == len(names)
 
 
 @pytest.mark.timeout(400)
 def test_imports_made_by_the_header_have_the_types_of_the_host(compile_c, engine):
-    uses = "\n".join(f"void *use_{name}(void) {{ return (void *){name}; }}" for name in NAMES)
+    uses = "\n".join(f"void *use_{name}(void) {{ return (void *){DECLARED[name][0]}; }}" for name in NAMES)
     module = wasmtime.Module(engine, compile_c(f"#include <moc/core.h>\n{uses}\n", "-ffreestanding"))
     found = {
         each.name: (tuple(map(str, each.type.params)), tuple(map(str, each.type.results)))

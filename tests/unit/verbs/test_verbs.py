@@ -1,10 +1,12 @@
 """What each verb asks of the platform, and what it gives back."""
 
 import base64
+import json
 
 import pytest
 
 from moc_server_ext.errors import InvalidInputError, UsageError
+from moc_server_ext.guest_api.core import CORE
 from moc_server_ext.model import CallResult, Mode
 from moc_server_ext.verbs import BytesOutcome, CallOutcome, TableOutcome
 
@@ -60,9 +62,36 @@ def test_guest_api_gives_the_header_and_writes_it(moc, host):
     assert said.startswith("core.h: ")
 
 
+def test_guest_api_describes_every_function_as_json(moc):
+    described = json.loads(moc("guest-api", "core", "json").to_text())
+    assert (described["module"], described["aliases"]) == ("core", ["my-own-cluster"])
+    functions = {each.pop("name"): each for each in described["functions"]}
+    assert list(functions) == list(CORE.functions)
+    for name, each in CORE.functions.items():
+        found = functions[name]
+        assert [parameter["name"] for parameter in found["parameters"]] == list(each.parameters)
+        assert tuple(parameter["type"] for parameter in found["parameters"]) == each.signature.params
+        assert tuple(found["results"]) == each.signature.results
+        assert found["errors"] == {error.name: error.value for error in each.errors}
+        assert found["waits"] == each.waits
+        assert found["since"]
+        assert found["summary"]
+    assert functions["log"]["instead"] is None
+    assert functions["get_buffer"]["instead"] == "read_exchange_buffer"
+    assert functions["get_time"] == {
+        "parameters": [{"name": "ptr", "type": "i32"}, {"name": "length", "type": "i32"}],
+        "results": ["i32"],
+        "waits": False,
+        "summary": CORE.functions["get_time"].summary,
+        "errors": {"EFAULT": 21, "EINVAL": 28, "ENOSYS": 52},
+        "since": "0.1.0",
+        "instead": None,
+    }
+
+
 @pytest.mark.parametrize("words", [("core", "cobol"), ("wasi_snapshot_preview1", "c")])
 def test_guest_api_lists_what_there_is(moc, words):
-    with pytest.raises(InvalidInputError, match="There is `moc guest-api core c`"):
+    with pytest.raises(InvalidInputError, match="There is `moc guest-api core c`, `moc guest-api core json`"):
         moc("guest-api", *words)
 
 

@@ -46,7 +46,12 @@ MOC_CORE("read_exchange_buffer_headers") int32_t read_exchange_buffer_headers(in
 
 /* -- log and clock ------------------------------------------------------------------------------------------------- */
 
-/* Write one line to the call's log, which is its stderr. */
+enum moc_level { MOC_TRACE, MOC_DEBUG, MOC_INFO, MOC_WARN, MOC_ERROR, MOC_CRITICAL };
+
+/* Write text to the call's log, which is its stderr, with its level in front of each line. The host calls it `log`, which
+   is a function of <math.h> in C. */
+MOC_CORE("log") int32_t moc_log(int32_t level, const char *text, int32_t length);
+/* Write one line to the call's log as it is. */
 MOC_CORE("print_debug") int32_t print_debug(const char *text, int32_t length);
 /* 1 while the call is traced, else 0. */
 MOC_CORE("is_trace") int32_t is_trace(void);
@@ -66,6 +71,29 @@ int32_t persistence_set(const void *key, int32_t key_length, const void *value, 
 MOC_CORE("persistence_get") int32_t persistence_get(const void *key, int32_t key_length);
 /* All keys that begin with `prefix` and their values, as a JSON object, in a new buffer. */
 MOC_CORE("persistence_get_subset") int32_t persistence_get_subset(const void *prefix, int32_t prefix_length);
+
+/* -- blobs and functions ------------------------------------------------------------------------------------------- */
+
+/* Register a module ("application/wasm") under a name, as `moc push` does, without grants: its blob id, 64 hex digits, in
+   a new buffer. Needs the grant register:NAME. */
+MOC_CORE("register_blob_with_name")
+int32_t register_blob_with_name(const char *name, int32_t name_length, const char *content_type,
+                                int32_t content_type_length, const void *content, int32_t content_length);
+/* Store bytes without a name: the blob id, in a new buffer. Needs the grant register. */
+MOC_CORE("register_blob")
+int32_t register_blob(const char *content_type, int32_t content_type_length, const void *content,
+                      int32_t content_length);
+/* The blob id that a function's name points to, in a new buffer. Needs the grant blob:NAME. */
+MOC_CORE("get_blob_tech_id_from_name") int32_t get_blob_tech_id_from_name(const char *name, int32_t name_length);
+/* The bytes of a blob, by its id or a function's name, in a new buffer. Needs the grant blob:NAME. */
+MOC_CORE("get_blob_bytes_as_string") int32_t get_blob_bytes_as_string(const char *name, int32_t name_length);
+
+/* -- the platform as a whole --------------------------------------------------------------------------------------- */
+
+/* What runs, as a JSON object, in a new buffer. Needs the grant status. */
+MOC_CORE("get_status") int32_t get_status(void);
+/* All that is stored, as a JSON object of keys and values in Base64, in a new buffer. Needs the grant export. */
+MOC_CORE("export_database") int32_t export_database(void);
 
 /* -- calls: need the grant call:NAME ------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-"""What the schemes that reach beyond the call share: who may open, and how the storage's answers reach the guest.
+"""What the schemes that reach beyond the call share: who may open, and how the storage is waited for.
 
 A grant is asked for before anything is looked up, so that a refusal tells nobody what there is.
 """
@@ -6,38 +6,17 @@ A grant is asked for before anything is looked up, so that a refusal tells nobod
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ....abc import CallServices
-from ....errors import (
-    ConflictError,
-    InvalidInputError,
-    MocError,
-    NotFoundError,
-    OverloadedError,
-    ReadOnlyStorageError,
-    StorageFullError,
-)
 from ....guest_api.context import CallContext
-from ....guest_api.core.support import check_grant, services_of
+from ....guest_api.core.support import Failure, check_grant, services_of, work
 from ....guest_api.errno import Errno, GuestErrno
-from ....guest_api.registry import Work
 from ....model import Mode
 from ..waiting import Later
 
 Got = TypeVar("Got")
 Given = TypeVar("Given")
-
-# The first class that an error is of says what the guest hears.
-_NUMBERS: Final[tuple[tuple[type[MocError], Errno], ...]] = (
-    (NotFoundError, Errno.ENOENT),
-    (InvalidInputError, Errno.EINVAL),
-    (ConflictError, Errno.ENOTSUP),
-    (StorageFullError, Errno.ENOSPC),
-    (ReadOnlyStorageError, Errno.EROFS),
-    (OverloadedError, Errno.EAGAIN),
-)
 
 
 def text_of(name: bytes) -> str:
@@ -69,61 +48,11 @@ def require_storage(call: CallContext, kind: str, target: bytes) -> CallServices
     return services
 
 
-def refusal(call: CallContext, error: MocError) -> GuestErrno:
-    """Make the guest's error number of what the storage says, with the reason on stderr.
-
-    What is not found is no line there: a program may ask whether something is there.
-    """
-    number = next((number for kind, number in _NUMBERS if isinstance(error, kind)), Errno.EIO)
-    if number is not Errno.ENOENT:
-        call.complain(error.message)
-    return GuestErrno(number)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error as a value: only where the guest is driven can it be told."""
-
-    error: MocError
-
-
-def attempt(act: Callable[[], Got]) -> Callable[[], Got | Failure]:
-    """Give the errors of moc that `act` raises as values."""
-
-    def run() -> Got | Failure:
-        try:
-            return act()
-        except MocError as error:
-            return Failure(error)
-
-    return run
-
-
 def raised(outcome: Failure | None) -> int:
     """Let a failure be the end of the call."""
     if outcome is not None:
         raise outcome.error
     return 0
-
-
-def work(call: CallContext, act: Callable[[], Got], then: Callable[[Got], object]) -> Work:
-    """Make blocking work whose errors are refusals.
-
-    Parameters
-    ----------
-    act
-        Blocks, on another thread; touches neither the guest nor its call. May raise ``GuestErrno``.
-    then
-        Gets what it gave, where the guest is driven.
-    """
-
-    def finish(outcome: Any) -> int:
-        if isinstance(outcome, Failure):
-            raise refusal(call, outcome.error)
-        then(outcome)
-        return 0
-
-    return Work(attempt(act), finish)
 
 
 class _Cell(Generic[Got]):
@@ -133,11 +62,18 @@ class _Cell(Generic[Got]):
 
     value: Got
 
-    def put(self, value: Got) -> None:
+    def put(self, value: Got) -> int:
         self.value = value
+        return 0
 
 
 def later(call: CallContext, act: Callable[[], Got], give: Callable[[Got], Given]) -> Later[Given]:
-    """Give what `give` makes of what `act` finds; see :func:`work`."""
+    """Give what `give` makes of what `act` finds.
+
+    Parameters
+    ----------
+    act
+        Blocks, on another thread; touches neither the guest nor its call. Its errors are refusals.
+    """
     cell: _Cell[Got] = _Cell()
     return Later(work(call, act, cell.put), lambda: give(cell.value))

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 from ....abc import Bytes
 from ....errors import StorageError
 from ....guest_api.context import CallContext
+from ....guest_api.core.support import Failure, attempt, refusal
 from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting, Work
 from ..descriptors import Stat
 from ..memory_tree import OpenFile
 from ..tree import NODE_BYTES, File
-from .access import Failure, attempt, raised, refusal
+from .access import raised
 
 if TYPE_CHECKING:
     from ..state import WasiState

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from ....abc import Bytes, Content, Receiver
 from ....errors import MocError, StorageError
 from ....guest_api.context import CallContext
+from ....guest_api.core.support import Failure, attempt, refusal
 from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting, Work
 from .. import layout
 from ..descriptors import Descriptor, Stat
-from .access import Failure, attempt, raised, refusal
+from .access import raised
 
 if TYPE_CHECKING:
     from ..state import WasiState

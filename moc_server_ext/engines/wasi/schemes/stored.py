@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from ....abc import Content
 from ....guest_api.context import CallContext
+from ....guest_api.core.support import work
 from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting
 from .. import layout
 from ..descriptors import Descriptor, Stat
 from ..vectors import Vectors
-from .access import work
 
 if TYPE_CHECKING:
     from ..state import WasiState
@@ -142,7 +142,8 @@ class StoredFile(Descriptor):
         is_next = self._window_start <= offset <= window_end
         end = offset + (AHEAD_BYTES if is_next else SCATTERED_BYTES)
 
-        def keep(part: bytes) -> None:
+        def keep(part: bytes) -> int:
             self._window_start, self._window = offset, part
+            return 0
 
         return work(call, lambda: content.read(offset, end), keep)

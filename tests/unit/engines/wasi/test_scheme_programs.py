@@ -223,7 +223,7 @@ def test_a_full_disk_is_the_answer_of_close(run, cluster, monkeypatch):
     result = run("flood", "buffer://mine", "1")
     assert result.exit_code == Errno.ENOSPC
     assert b"close: No space left" in result.stderr
-    assert b"buffer 'mine'" in result.stderr
+    assert b"storage_full" in result.stderr
     assert cluster.buffers.read("mine") == b"as it was"
 
 
