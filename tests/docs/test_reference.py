@@ -286,7 +286,9 @@ def _grants_asked(module: ast.Module) -> Iterator[str]:
     constants = {
         each.target.id: each.value.value
         for each in module.body
-        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and isinstance(each.value, ast.Constant)
+        if isinstance(each, ast.AnnAssign)
+        and isinstance(each.target, ast.Name)
+        and isinstance(each.value, ast.Constant)
     }
     for each in ast.walk(module):
         if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id in _ASKING:
