@@ -8,12 +8,13 @@ PORT   ?= 8443
 JUPYTER_PORT ?= 8888
 SERVE  ?=
 
-.PHONY: help install run test check bench format clean
+.PHONY: help install run test fuzz check bench format clean
 
 help:
 	@echo 'make run       set everything up, do the main job once, then serve JupyterLab and the HTTPS gateway'
 	@echo '               ONCE=1 ends after the main job; PORT=8443 JUPYTER_PORT=8888 choose the ports'
 	@echo 'make test      everything that must hold: unit, contract, fault, server, kernel, notebook and browser tests'
+	@echo 'make fuzz      the generators of tests without end, until one finds something; SECONDS=600 ends with that round'
 	@echo 'make check     ruff, mypy, import-linter'
 	@echo 'make bench     measure, side by side with what one would use instead; writes docs/benchmarks.md'
 	@echo 'make install   only make the virtual environment .venv'
@@ -43,6 +44,13 @@ endif
 # Two at a time, in the order of the files, so that tests which share a server or a kernel stay together.
 test: install
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Rounds, each with new examples: what a round finds is kept in .hypothesis and tried first by the next `make test`.
+fuzz: install
+	@began=$$(date +%s); while :; do \
+	  $(BIN)/python -m pytest -n 2 --dist worksteal -q -m fuzz --hypothesis-profile=fuzz --timeout=0 || exit 1; \
+	  test -z '$(SECONDS)' || test $$(( $$(date +%s) - began )) -lt '$(SECONDS)' || exit 0; \
+	done
 
 check: install
 	@$(BIN)/ruff check .

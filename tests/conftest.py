@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from fuzzing import ROUND
 from support import MocServer, register_samples, start_server
+
+# `make fuzz` chooses it by --hypothesis-profile.
+settings.register_profile("fuzz", max_examples=ROUND, deadline=None, print_blob=True)
 
 
 @pytest.fixture

@@ -94,24 +94,30 @@ class Descriptor:
 
     def resize(self, state: WasiState, size: int) -> None:
         """Set the size of a file."""
-        raise GuestErrno(Errno.EINVAL)
+        raise GuestErrno(Errno.EBADF)
 
     def allocate(self, state: WasiState, offset: int, length: int) -> None:
         """Make a file at least `offset` + `length` bytes long."""
-        raise GuestErrno(Errno.ESPIPE)
+        raise GuestErrno(Errno.EBADF)
 
     def advise(self, offset: int, length: int, advice: int) -> None:
-        """Take advice (``layout.ADVICE_*``, checked) about bytes of a file, or ignore it."""
-        raise GuestErrno(Errno.ESPIPE)
+        """Take advice about bytes of a file, or ignore it."""
+        raise GuestErrno(Errno.EBADF)
 
     def sync(self, *, data_only: bool) -> None:
-        """Make what was written durable, as far as the thing can be; nothing to do for what ends with the call."""
+        """Make what was written durable, as far as it can be; nothing to do for a file that ends with the call."""
+        raise GuestErrno(Errno.EBADF)
 
     def set_flags(self, flags: int) -> None:
-        """Change ``fdflags``; streams have none that would matter."""
+        """Change ``fdflags``; those of synchronous writing cannot be, which is EINVAL."""
+        raise GuestErrno(Errno.EBADF)
+
+    def set_rights(self, rights: int, inheriting: int) -> None:
+        """Give rights up; ENOTCAPABLE for ones that are not there."""
+        raise GuestErrno(Errno.ENOTSUP)
 
     def close(self) -> None:
-        """Let go of what is open, from whatever thread; must not wait or raise. Called once."""
+        """Let go of what is open, from whatever thread; must not wait. Called once, and final even if it refuses."""
 
     # -- metadata -----------------------------------------------------------------------------------------------------
 
@@ -214,8 +220,11 @@ class Descriptor:
         raise GuestErrno(Errno.ENOTDIR)
 
     def listing(self, state: WasiState, start: int) -> Iterator[Entry]:
-        """Give the entries from cookie `start` on, ``.`` and ``..`` among them."""
-        raise GuestErrno(Errno.ENOTDIR)
+        """Give the entries after cookie `start`, ``.`` and ``..`` among them.
+
+        Between two pages entries may come and go; those that stay are told once each.
+        """
+        raise GuestErrno(Errno.EBADF)
 
 
 def _nothing(_: object) -> int:

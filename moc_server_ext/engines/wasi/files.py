@@ -19,9 +19,6 @@ from .state import WasiState
 from .vectors import destinations, gather
 from .waiting import lastly, then
 
-_EBADF = int(Errno.EBADF)
-
-
 # -- reading and writing ----------------------------------------------------------------------------------------------
 
 
@@ -139,13 +136,14 @@ def fd_close(call: CallContext, fd: int) -> int | Waiting:
 def fd_renumber(call: CallContext, fd: int, to: int) -> int | Waiting:
     """Move a descriptor to the number of another open one, which is closed as :func:`fd_close` does."""
     state: WasiState = call.wasi
-    state.check_renumber(fd, to)
+    state.descriptor(fd)
+    replaced = state.descriptor(to)
 
     def finish() -> int:
         state.renumber(fd, to)
         return 0
 
-    if call.live and fd != to and (waiting := state.descriptor(to).before_close(call)) is not None:
+    if call.live and fd != to and (waiting := replaced.before_close(call)) is not None:
         return lastly(waiting, finish)
     return finish()
 
@@ -170,8 +168,12 @@ def fd_fdstat_set_flags(call: CallContext, fd: int, flags: int) -> int:
 
 @both("fd_fdstat_set_rights")
 def fd_fdstat_set_rights(call: CallContext, fd: int, rights: I64, inheriting: I64) -> int:
-    """Refuse: rights are what a descriptor was opened with."""
-    return Errno.ENOSYS
+    """Give rights of a descriptor up."""
+    descriptor = call.wasi.descriptor(fd)
+    if (rights | inheriting) & ~layout.ALL_RIGHTS:
+        raise GuestErrno(Errno.EINVAL)
+    descriptor.set_rights(rights, inheriting)
+    return 0
 
 
 @both("fd_prestat_get")
@@ -179,7 +181,7 @@ def fd_prestat_get(call: CallContext, fd: int, result: int) -> int:
     """Describe a preopened directory; EBADF, for any other descriptor, is how programs find the last one."""
     name = _preopened_name(call, fd)
     if name is None:
-        return _EBADF
+        raise GuestErrno(Errno.EBADF)
     call.memory.write(result, layout.PRESTAT.pack(0, len(name)))
     return 0
 
@@ -189,7 +191,7 @@ def fd_prestat_dir_name(call: CallContext, fd: int, name: int, length: int) -> i
     """Write the name of a preopened directory."""
     found = _preopened_name(call, fd)
     if found is None:
-        return _EBADF
+        raise GuestErrno(Errno.ENOTDIR)
     if length & U32 < len(found):
         raise GuestErrno(Errno.ENAMETOOLONG)
     call.memory.write(name, found)
@@ -197,8 +199,8 @@ def fd_prestat_dir_name(call: CallContext, fd: int, name: int, length: int) -> i
 
 
 def _preopened_name(call: CallContext, fd: int) -> bytes | None:
-    descriptor: Descriptor | None = call.wasi.descriptors.get(fd)
-    return None if descriptor is None else descriptor.preopened
+    descriptor: Descriptor = call.wasi.descriptor(fd)
+    return descriptor.preopened
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------------
@@ -257,7 +259,7 @@ def fd_filestat_set_times(call: CallContext, fd: int, atim: I64, mtim: I64, flag
 
 @both("fd_advise")
 def fd_advise(call: CallContext, fd: int, offset: I64, length: I64, advice: int) -> int:
-    """Take advice about how a file will be used; ESPIPE for what has no positions."""
+    """Take advice about how a file will be used."""
     descriptor = call.wasi.descriptor(fd)
     if not 0 <= advice <= layout.LAST_ADVICE or offset < 0 or length < 0:
         raise GuestErrno(Errno.EINVAL)

@@ -1,5 +1,10 @@
 # ruff: noqa: D102 - methods are documented by the class `Descriptor` that they override
-"""What is open of the private tree: files with a position, and directories with the listing of their reader."""
+"""What is open of the private tree: files with a position, and directories, with the rights that they have left.
+
+A descriptor has all rights that apply to what it is, but for reading and writing, which have to be asked for, and for
+what the directory that it was opened by has given up. Using one that was given up is ENOTCAPABLE, but EBADF for reading
+and writing.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +16,67 @@ from ...guest_api.errno import Errno, GuestErrno
 from . import layout
 from .clock import Clock
 from .descriptors import TREE_DEVICE, Descriptor, Entry, Stat
-from .tree import Directory, File, Node
+from .nodes import Directory, File, Node, SymbolicLink
 from .vectors import Vectors
 
 if TYPE_CHECKING:
     from .state import WasiState
 
 _MAX_OFFSET = (1 << 63) - 1
+_TRANSFERS = layout.RIGHT_READ | layout.RIGHT_WRITE
+_SYNCHRONOUS = layout.FLAG_DSYNC | layout.FLAG_RSYNC | layout.FLAG_SYNC
 
 
-class OpenFile(Descriptor):
-    """A file of the tree, with a position.
+class TreeDescriptor(Descriptor):
+    """A node of the tree that is open."""
 
-    Parameters
-    ----------
-    rights
-        Of them, RIGHT_READ and RIGHT_WRITE decide.
-    """
+    __slots__ = ("flags", "inheriting", "rights")
 
-    __slots__ = ("_clock", "_file", "flags", "position", "rights")
+    def __init__(self, rights: int, inheriting: int, flags: int) -> None:
+        self.rights = rights
+        self.inheriting = inheriting
+        self.flags = flags
+
+    def node(self, state: WasiState) -> Node:
+        """Give what is open."""
+        raise NotImplementedError
+
+    def require(self, rights: int) -> None:
+        """Refuse with ENOTCAPABLE what needs rights that were given up."""
+        if rights & ~self.rights:
+            raise GuestErrno(Errno.ENOTCAPABLE)
+
+    def set_rights(self, rights: int, inheriting: int) -> None:
+        if rights & ~self.rights or inheriting & ~self.inheriting:
+            raise GuestErrno(Errno.ENOTCAPABLE)
+        self.rights = rights
+        self.inheriting = inheriting
+
+    def stat(self, state: WasiState) -> Stat:
+        self.require(layout.RIGHT_STAT)
+        return _describe(self.node(state))
+
+    def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
+        self.require(layout.RIGHT_SET_TIMES)
+        _set_times(state, self.node(state), atim, mtim)
+
+
+class OpenFile(TreeDescriptor):
+    """A file of the tree, with a position."""
+
+    __slots__ = ("_clock", "_file", "position")
 
     filetype = layout.REGULAR_TYPE
 
     def __init__(self, file: File, rights: int, flags: int, clock: Clock) -> None:
+        super().__init__(rights, 0, flags)
         self._file = file
         self._clock = clock
-        self.rights = rights & layout.FILE_RIGHTS
-        self.flags = flags
         self.position = 0
         file.opened += 1
+
+    def node(self, state: WasiState) -> Node:
+        return self._file
 
     def read(self, call: CallContext, vectors: Vectors) -> int:
         count = self.read_at(call, vectors, self.position)
@@ -63,19 +100,22 @@ class OpenFile(Descriptor):
         return offset - start
 
     def write(self, call: CallContext, part: bytes) -> int:
-        offset = len(self._file.content) if self.flags & layout.FLAG_APPEND else self.position
-        count = self.write_at(call, part, offset)
-        self.position = offset + count
+        count = self.write_at(call, part, self.position)
+        self.position = self._file.size if self.flags & layout.FLAG_APPEND else self.position + count
         return count
 
     def write_at(self, call: CallContext, part: bytes, offset: int) -> int:
-        self._require_writable()
+        """Write at `offset`, or at the end of a file that is appended to, as Linux does."""
+        if not self.rights & layout.RIGHT_WRITE:
+            raise GuestErrno(Errno.EBADF)
         if offset < 0:
             raise GuestErrno(Errno.EINVAL)
-        self._file.write(offset, part, self._clock.now())
+        self._file.write(self._file.size if self.flags & layout.FLAG_APPEND else offset, part, self._clock.now())
         return len(part)
 
     def seek(self, offset: int, origin: int) -> int:
+        # Asking for the position is all that the right to tell it allows.
+        self.require(layout.RIGHT_TELL if (offset, origin) == (0, 1) else layout.RIGHT_SEEK)
         position = offset + (0, self.position, len(self._file.content))[origin]
         if not 0 <= position <= _MAX_OFFSET:
             raise GuestErrno(Errno.EINVAL)
@@ -83,83 +123,85 @@ class OpenFile(Descriptor):
         return position
 
     def resize(self, state: WasiState, size: int) -> None:
-        self._require_writable()
-        if size < 0:
+        self.require(layout.RIGHT_SET_SIZE)
+        if not self.rights & layout.RIGHT_WRITE or size < 0:
             raise GuestErrno(Errno.EINVAL)
         self._file.resize(size, self._clock.now())
 
     def allocate(self, state: WasiState, offset: int, length: int) -> None:
-        self._require_writable()
+        self.require(layout.RIGHT_ALLOCATE)
+        if not self.rights & layout.RIGHT_WRITE:
+            raise GuestErrno(Errno.EBADF)
         if offset + length > self._file.size:
             self._file.resize(offset + length, self._clock.now())
 
     def advise(self, offset: int, length: int, advice: int) -> None:
-        pass
+        self.require(layout.RIGHT_ADVISE)
 
-    def stat(self, state: WasiState) -> Stat:
-        return describe(self._file)
-
-    def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
-        set_node_times(state, self._file, atim, mtim)
+    def sync(self, *, data_only: bool) -> None:
+        self.require(layout.RIGHT_DATASYNC if data_only else layout.RIGHT_SYNC)
 
     def readable_bytes(self, call: CallContext) -> int:
         return max(0, self._file.size - self.position)
 
     def set_flags(self, flags: int) -> None:
+        self.require(layout.RIGHT_SET_FLAGS)
+        if flags & _SYNCHRONOUS:
+            raise GuestErrno(Errno.EINVAL)
         self.flags = flags
 
     def close(self) -> None:
         self._file.opened -= 1
         self._file.discard_if_unused()
 
-    def _require_writable(self) -> None:
-        if not self.rights & layout.RIGHT_WRITE:
-            raise GuestErrno(Errno.EBADF)
 
-
-class MemoryDirectory(Descriptor):
-    """A directory of the tree, with the listing that its reader is in the middle of.
+class MemoryDirectory(TreeDescriptor):
+    """A directory of the tree.
 
     Parameters
     ----------
     directory
         None for the root, which is found when asked for: few calls need the tree.
+    rights, inheriting
+        What it may do itself, and hand on to what is opened by it.
     preopened
         As in :class:`Descriptor`.
     """
 
-    __slots__ = ("_directory", "_listing", "flags", "preopened")
+    __slots__ = ("_directory", "preopened")
 
     filetype = layout.DIRECTORY_TYPE
-    rights = layout.DIRECTORY_RIGHTS
-    inheriting = layout.DIRECTORY_RIGHTS | layout.FILE_RIGHTS
 
-    def __init__(self, directory: Directory | None = None, flags: int = 0, preopened: bytes | None = None) -> None:
+    def __init__(
+        self,
+        directory: Directory | None = None,
+        *,
+        rights: int = layout.DIRECTORY_RIGHTS,
+        inheriting: int = layout.DIRECTORY_RIGHTS | layout.FILE_RIGHTS,
+        preopened: bytes | None = None,
+    ) -> None:
+        super().__init__(rights, inheriting, 0)
         self._directory = directory
-        self._listing: list[bytes] | None = None
-        self.flags = flags
         self.preopened = preopened
 
-    def read(self, call: CallContext, vectors: Vectors) -> int:
-        raise GuestErrno(Errno.EISDIR)
-
-    def seek(self, offset: int, origin: int) -> int:
-        raise GuestErrno(Errno.EISDIR)
-
-    def set_flags(self, flags: int) -> None:
-        self.flags = flags
-
-    def directory(self, state: WasiState) -> Directory:
-        """Give the directory of the tree that is open."""
+    def directory(self, state: WasiState, rights: int = 0) -> Directory:
+        """Give the directory of the tree that is open, if what is to be done to it needs no right that was given up."""
+        self.require(rights)
         if self._directory is None:
             self._directory = state.tree.root
         return self._directory
 
-    def stat(self, state: WasiState) -> Stat:
-        return describe(self.directory(state))
+    def node(self, state: WasiState) -> Node:
+        return self.directory(state)
 
-    def set_times(self, state: WasiState, atim: int | None, mtim: int | None) -> None:
-        set_node_times(state, self.directory(state), atim, mtim)
+    def read_at(self, call: CallContext, vectors: Vectors, offset: int) -> int:
+        raise GuestErrno(Errno.EBADF)
+
+    def write_at(self, call: CallContext, part: bytes, offset: int) -> int:
+        raise GuestErrno(Errno.EBADF)
+
+    def seek(self, offset: int, origin: int) -> int:
+        raise GuestErrno(Errno.EBADF)
 
     # -- paths --------------------------------------------------------------------------------------------------------
 
@@ -174,81 +216,98 @@ class MemoryDirectory(Descriptor):
         inheriting: int,
         flags: int,
     ) -> Descriptor:
-        place = state.tree.locate(self.directory(state), path)
+        here = self.directory(state, layout.RIGHT_OPEN)
+        create = bool(open_flags & layout.OPEN_CREATE)
+        exclusive = create and bool(open_flags & layout.OPEN_EXCLUSIVE)
+        truncate = bool(open_flags & layout.OPEN_TRUNCATE)
+        as_directory = bool(open_flags & layout.OPEN_DIRECTORY)
+        if as_directory and (create or truncate or open_flags & layout.OPEN_EXCLUSIVE):
+            raise GuestErrno(Errno.EINVAL)
+        place = state.tree.locate(here, path, follow=follow and not exclusive, through_slash=not create)
+        if create and place.directory and place.name:
+            raise GuestErrno(Errno.EISDIR)
         node = place.node
         if node is None:
-            if not open_flags & layout.OPEN_CREATE:
+            if not create:
                 raise GuestErrno(Errno.ENOENT)
-            if open_flags & layout.OPEN_DIRECTORY:
-                raise GuestErrno(Errno.EINVAL)
-            return OpenFile(state.tree.create_file(place), rights, flags, state.clock)
-        if open_flags & layout.OPEN_CREATE and open_flags & layout.OPEN_EXCLUSIVE:
+            self.require(layout.RIGHT_CREATE_FILE)
+            granted = self._hand_on(layout.FILE_RIGHTS, rights)
+            return OpenFile(state.tree.create_file(place), granted, flags, state.clock)
+        if exclusive:
             raise GuestErrno(Errno.EEXIST)
-        if isinstance(node, File):
-            if open_flags & layout.OPEN_DIRECTORY:
-                raise GuestErrno(Errno.ENOTDIR)
-            if open_flags & layout.OPEN_TRUNCATE:
-                node.resize(0, state.clock.now())
-            return OpenFile(node, rights, flags, state.clock)
-        # Some runtimes ask for all rights with O_DIRECTORY; without it, writing is meant.
-        writing = rights & layout.RIGHT_WRITE and not open_flags & layout.OPEN_DIRECTORY
-        if writing or open_flags & (layout.OPEN_CREATE | layout.OPEN_TRUNCATE) or not isinstance(node, Directory):
-            raise GuestErrno(Errno.EISDIR)
-        return MemoryDirectory(node, flags)
+        if isinstance(node, SymbolicLink):
+            raise GuestErrno(Errno.ELOOP)
+        if isinstance(node, Directory):
+            if create or truncate or rights & layout.RIGHT_WRITE:
+                raise GuestErrno(Errno.EISDIR)
+            return MemoryDirectory(node, rights=self.inheriting & layout.DIRECTORY_RIGHTS, inheriting=self.inheriting)
+        if place.directory or as_directory or not isinstance(node, File):
+            raise GuestErrno(Errno.ENOTDIR)
+        granted = self._hand_on(layout.FILE_RIGHTS, rights)
+        if truncate:
+            self.require(layout.RIGHT_PATH_SET_SIZE)
+            node.resize(0, state.clock.now())
+        return OpenFile(node, granted, flags, state.clock)
+
+    def _hand_on(self, applicable: int, asked: int) -> int:
+        """Give the rights of a file that is opened by this directory."""
+        if asked & _TRANSFERS & ~self.inheriting:
+            raise GuestErrno(Errno.ENOTCAPABLE)
+        return applicable & self.inheriting & (asked | ~_TRANSFERS)
 
     def stat_at(self, state: WasiState, path: bytes, *, follow: bool) -> Stat:
-        return describe(state.tree.find(self.directory(state), path))
+        return _describe(state.tree.find(self.directory(state, layout.RIGHT_PATH_STAT), path, follow=follow))
 
     def set_times_at(self, state: WasiState, path: bytes, atim: int | None, mtim: int | None, *, follow: bool) -> None:
-        set_node_times(state, state.tree.find(self.directory(state), path), atim, mtim)
+        here = self.directory(state, layout.RIGHT_PATH_SET_TIMES)
+        _set_times(state, state.tree.find(here, path, follow=follow), atim, mtim)
 
     def make_directory(self, state: WasiState, path: bytes) -> None:
-        state.tree.make_directory(self.directory(state), path)
+        state.tree.make_directory(self.directory(state, layout.RIGHT_CREATE_DIRECTORY), path)
 
     def remove_directory(self, state: WasiState, path: bytes) -> None:
-        state.tree.remove_directory(self.directory(state), path)
+        state.tree.remove_directory(self.directory(state, layout.RIGHT_REMOVE_DIRECTORY), path)
 
     def unlink(self, state: WasiState, path: bytes) -> None:
-        state.tree.unlink(self.directory(state), path)
+        state.tree.unlink(self.directory(state, layout.RIGHT_UNLINK), path)
 
     def rename(self, state: WasiState, old: bytes, target: Descriptor, new: bytes) -> None:
-        state.tree.rename(self.directory(state), old, _target(state, target), new)
+        here = self.directory(state, layout.RIGHT_RENAME_SOURCE)
+        state.tree.rename(here, old, _target(state, target, layout.RIGHT_RENAME_TARGET), new)
 
     def link(self, state: WasiState, old: bytes, target: Descriptor, new: bytes, *, follow: bool) -> None:
-        raise GuestErrno(Errno.ENOSYS)
+        # No implementation follows links here, and wasmtime refuses to be asked.
+        if follow:
+            raise GuestErrno(Errno.EINVAL)
+        here = self.directory(state, layout.RIGHT_LINK_SOURCE)
+        state.tree.link(here, old, _target(state, target, layout.RIGHT_LINK_TARGET), new)
 
     def symlink(self, state: WasiState, content: bytes, path: bytes) -> None:
-        raise GuestErrno(Errno.ENOSYS)
+        state.tree.symlink(content, self.directory(state, layout.RIGHT_SYMLINK), path)
 
     def read_link(self, state: WasiState, path: bytes) -> bytes:
-        state.tree.find(self.directory(state), path)
-        raise GuestErrno(Errno.EINVAL)
+        node = state.tree.find(self.directory(state, layout.RIGHT_READLINK), path, follow=False)
+        if not isinstance(node, SymbolicLink):
+            raise GuestErrno(Errno.EINVAL)
+        return node.content
 
     def listing(self, state: WasiState, start: int) -> Iterator[Entry]:
-        """Give the entries from cookie `start` on, as they were when the reader began, without those gone since.
-
-        Names are listed once, at cookie 0, so that removing entries between two pages skips none of the others; a
-        cookie is a place in that list.
-        """
-        directory = self.directory(state)
-        if start == 0 or self._listing is None:
-            self._listing = [b".", b"..", *directory.entries]
-        names = self._listing
-        for index in range(start, len(names)):
-            node = _entry(directory, names[index])
-            if node is not None:
-                filetype = layout.DIRECTORY_TYPE if isinstance(node, Directory) else layout.REGULAR_TYPE
-                yield index + 1, node.inode, filetype, names[index]
+        here = self.directory(state, layout.RIGHT_READDIR)
+        here.atim = state.clock.now()
+        # Cookies 1 and 2 are after the two that are always there, so that an entry's is its number and 3.
+        if start < 1:
+            yield 1, here.inode, here.filetype, b"."
+        if start < 2:
+            yield 2, here.parent.inode, here.filetype, b".."
+        for number, name, node in here.entries_from(start - 2):
+            yield number + 3, node.inode, node.filetype, name
 
 
-def describe(node: Node) -> Stat:
-    """Describe a node of the tree."""
-    filetype = layout.DIRECTORY_TYPE if isinstance(node, Directory) else layout.REGULAR_TYPE
-    return Stat(TREE_DEVICE, node.inode, filetype, int(node.linked), node.size, node.atim, node.mtim, node.ctim)
+def _describe(node: Node) -> Stat:
+    return Stat(TREE_DEVICE, node.inode, node.filetype, node.links, node.size, node.atim, node.mtim, node.ctim)
 
 
-def set_node_times(state: WasiState, node: Node, atim: int | None, mtim: int | None) -> None:
-    """Set timestamps of a node; None leaves one."""
+def _set_times(state: WasiState, node: Node, atim: int | None, mtim: int | None) -> None:
     if atim is not None:
         node.atim = atim
     if mtim is not None:
@@ -256,13 +315,8 @@ def set_node_times(state: WasiState, node: Node, atim: int | None, mtim: int | N
     node.ctim = state.clock.now()
 
 
-def _target(state: WasiState, descriptor: Descriptor) -> Directory:
+def _target(state: WasiState, descriptor: Descriptor, rights: int) -> Directory:
+    """Give the directory of this tree that a name is to be put into."""
     if isinstance(descriptor, MemoryDirectory):
-        return descriptor.directory(state)
-    raise GuestErrno(Errno.EXDEV if descriptor.filetype == layout.DIRECTORY_TYPE else Errno.ENOTDIR)
-
-
-def _entry(directory: Directory, name: bytes) -> Node | None:
-    if name == b".":
-        return directory
-    return directory.parent if name == b".." else directory.entries.get(name)
+        return descriptor.directory(state, rights)
+    raise GuestErrno(Errno.EXDEV)

@@ -25,7 +25,13 @@ from .waiting import Later, then
 def _read_path(call: CallContext, pointer: int, length: int) -> bytes:
     if length & U32 > MAX_PATH_BYTES:
         raise GuestErrno(Errno.ENAMETOOLONG)
-    return call.memory.read(pointer, length)
+    path = call.memory.read(pointer, length)
+    if not path.isascii():
+        try:
+            path.decode()
+        except UnicodeDecodeError:
+            raise GuestErrno(Errno.EILSEQ) from None
+    return path
 
 
 def _read_tree_path(call: CallContext, pointer: int, length: int) -> bytes:
@@ -35,12 +41,19 @@ def _read_tree_path(call: CallContext, pointer: int, length: int) -> bytes:
     return path
 
 
-def _directory(state: WasiState, fd: int) -> Descriptor:
+def _directory(state: WasiState, fd: int, *, no_directory: Errno = Errno.EBADF) -> Descriptor:
     """Give what paths can be relative to; also those of virtual files, which do not look at it."""
     descriptor = state.descriptor(fd)
     if descriptor.filetype != layout.DIRECTORY_TYPE:
-        raise GuestErrno(Errno.ENOTDIR)
+        raise GuestErrno(no_directory if descriptor.filetype == layout.REGULAR_TYPE else Errno.EBADF)
     return descriptor
+
+
+def _follow(lookup_flags: int) -> bool:
+    """Tell whether a symbolic link in the last place is to be followed; EINVAL for flags that are not known."""
+    if lookup_flags & ~layout.FOLLOW:
+        raise GuestErrno(Errno.EINVAL)
+    return bool(lookup_flags)
 
 
 def _scheme(found: VirtualPath) -> Scheme:
@@ -65,8 +78,9 @@ def path_open(
 ) -> int | Waiting:
     """Open or create a file, or open a directory or a virtual file."""
     state: WasiState = call.wasi
-    directory = _directory(state, fd)
+    directory = _directory(state, fd, no_directory=Errno.ENOTDIR)
     call.memory.check(result, 4)
+    follow = _follow(lookup_flags)
     path = _read_path(call, path_pointer, path_length)
     if flags & ~layout.ALL_FLAGS or open_flags & ~0xF:
         raise GuestErrno(Errno.EINVAL)
@@ -76,7 +90,7 @@ def path_open(
         opened = directory.open_at(
             state,
             path,
-            follow=bool(lookup_flags & layout.FOLLOW),
+            follow=follow,
             open_flags=open_flags,
             rights=rights & U64,
             inheriting=inheriting & U64,
@@ -103,6 +117,7 @@ def _filestat(
 ) -> int | Waiting:
     state: WasiState = call.wasi
     directory = _directory(state, fd)
+    follow = _follow(flags)
     path = _read_path(call, path_pointer, path_length)
     call.memory.check(result, layout_.size)
     found = virtual(path)
@@ -112,7 +127,7 @@ def _filestat(
         return 0
 
     if found is None:
-        return tell(directory.stat_at(state, path, follow=bool(flags & layout.FOLLOW)))
+        return tell(directory.stat_at(state, path, follow=follow))
     given = _scheme(found).stat(call, found.name)
     if isinstance(given, Later):
         give = given.give
@@ -145,7 +160,7 @@ def path_filestat_set_times(
     directory = _directory(state, fd)
     text = _read_tree_path(call, path, path_length)
     times = read_times(state, atim, mtim, flags)
-    directory.set_times_at(state, text, *times, follow=bool(lookup_flags & layout.FOLLOW))
+    directory.set_times_at(state, text, *times, follow=_follow(lookup_flags))
     return 0
 
 
@@ -214,7 +229,7 @@ def path_link(
     state: WasiState = call.wasi
     source, target = _directory(state, fd), _directory(state, new_fd)
     old, new = _read_tree_path(call, old_path, old_length), _read_tree_path(call, new_path, new_length)
-    source.link(state, old, target, new, follow=bool(lookup_flags & layout.FOLLOW))
+    source.link(state, old, target, new, follow=_follow(lookup_flags))
     return 0
 
 

@@ -38,45 +38,61 @@ class Path(NamedTuple):
     Parameters
     ----------
     names
-        Its components without empty ones and ``.``; ``..`` is still among them.
+        Its components without empty ones, and without ``.`` but at the end; ``..`` is still among them.
     directory
         Whether its end (a slash, ``.`` or ``..``) says that it names a directory.
-    dotted
-        Whether it ends in ``.`` or ``..``, so that what it names cannot be created, removed or renamed by it.
     """
 
     names: list[bytes]
     directory: bool
-    dotted: bool
 
 
-def parse_path(text: bytes) -> Path:
+def parse_path(text: bytes, *, strict: bool = True) -> Path:
     """Take a guest's path apart.
+
+    Parameters
+    ----------
+    strict
+        Whether the last component is checked like the others.
 
     Raises
     ------
     GuestErrno
-        ENOENT if it is empty, ENAMETOOLONG beyond 4,096 bytes or 255 bytes a component, EINVAL if it holds NUL,
-        ENOTCAPABLE if it is absolute: a descriptor's tree is all that can be named.
+        ENOENT if it is empty, ENAMETOOLONG beyond 4,096 bytes or 255 bytes a component, EINVAL if it holds NUL, EPERM
+        if it is absolute: a descriptor's tree is all that can be named.
     """
+    if strict or not text or len(text) > MAX_PATH_BYTES:
+        require_text(text)
+    if text[0] == 0x2F:
+        raise GuestErrno(Errno.EPERM)
+    parts = text.split(b"/")
+    names = [each for each in parts if each not in (b"", b".")]
+    if len(text) > MAX_NAME_BYTES or not strict:
+        for each in names if strict else names[:-1]:
+            require_name(each)
+    last = next(each for each in reversed(parts) if each)
+    if last == b".":
+        # What is before it must be there, and be a directory.
+        names.append(last)
+    return Path(names, last in (b".", b"..") or not parts[-1])
+
+
+def require_text(text: bytes) -> None:
+    """Refuse what can be no path at all: ENOENT if it is empty, ENAMETOOLONG if too long, EINVAL if it holds NUL."""
     if not text:
         raise GuestErrno(Errno.ENOENT)
     if len(text) > MAX_PATH_BYTES:
         raise GuestErrno(Errno.ENAMETOOLONG)
     if b"\0" in text:
         raise GuestErrno(Errno.EINVAL)
-    if text[0] == 0x2F:
-        raise GuestErrno(Errno.ENOTCAPABLE)
-    parts = text.split(b"/")
-    if len(text) > MAX_NAME_BYTES and max(map(len, parts)) > MAX_NAME_BYTES:
+
+
+def require_name(name: bytes) -> None:
+    """Refuse what can be no component of a path: EINVAL if it holds NUL, ENAMETOOLONG beyond 255 bytes."""
+    if b"\0" in name:
+        raise GuestErrno(Errno.EINVAL)
+    if len(name) > MAX_NAME_BYTES:
         raise GuestErrno(Errno.ENAMETOOLONG)
-    last = parts[-1]
-    dotted = last in (b".", b"..") or (not last and _last_name(parts) in (b".", b".."))
-    return Path([each for each in parts if each not in (b"", b".")], dotted or not last, dotted)
-
-
-def _last_name(parts: list[bytes]) -> bytes:
-    return next((each for each in reversed(parts) if each), b"")
 
 
 def virtual(text: bytes) -> VirtualPath | None:
@@ -95,8 +111,5 @@ def virtual(text: bytes) -> VirtualPath | None:
     scheme = _SCHEME.search(text)
     if scheme is None:
         return None
-    if len(text) > MAX_PATH_BYTES:
-        raise GuestErrno(Errno.ENAMETOOLONG)
-    if b"\0" in text:
-        raise GuestErrno(Errno.EINVAL)
+    require_text(text)
     return VirtualPath(scheme[1], text[scheme.end() :].removeprefix(b"/"))

@@ -1,6 +1,6 @@
 """WASI functions about the program itself: arguments, environment, clocks, random bytes, its end.
 
-And those about sockets, of which there are none, and signals, which answer ENOSYS.
+And those about sockets, of which there are none, and signals, which answer ENOTSUP.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def clock_time_get(call: CallContext, clock: int, precision: I64, result: int) -
 
 
 def require_clock(clock: int) -> None:
-    """Refuse with ENOTSUP the clocks of processor time, which nobody measures, and with EINVAL unknown ones."""
+    """Refuse with EBADF the clocks of processor time, which nobody measures, and with EINVAL unknown ones."""
     if clock not in (CLOCK_REALTIME, CLOCK_MONOTONIC):
-        raise GuestErrno(Errno.ENOTSUP if clock in (2, 3) else Errno.EINVAL)
+        raise GuestErrno(Errno.EBADF if clock in (2, 3) else Errno.EINVAL)
 
 
 @both("random_get")
@@ -113,7 +113,7 @@ def proc_exit(call: CallContext, exit_code: int) -> NoReturn:
 @both("proc_raise")
 def proc_raise(call: CallContext, signal: int) -> int:
     """Refuse: there are no signals."""
-    return Errno.ENOSYS
+    return Errno.ENOTSUP
 
 
 @PREVIEW1.function("sock_accept")

@@ -7,6 +7,7 @@ its end, not when the collector comes round.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Sequence
 
@@ -163,10 +164,11 @@ class WasiState:
         return fd
 
     def close(self, fd: int) -> None:
-        """Close a descriptor and free its number; EBADF when it is not open."""
-        self.descriptor(fd).close()
+        """Close a descriptor and free its number, also if closing it is refused; EBADF when it is not open."""
+        closed = self.descriptor(fd)
         del self.descriptors[fd]
         heapq.heappush(self._freed, fd)
+        closed.close()
 
     def before_end(self, call: CallContext) -> Waiting | None:
         """Give what must happen next before a program that ended by itself has its result; None when nothing is left.
@@ -182,19 +184,16 @@ class WasiState:
     def close_all(self) -> None:
         """Let go of all that is open, at the end of the call; idempotent."""
         while self.descriptors:
-            self.descriptors.popitem()[1].close()
-
-    def check_renumber(self, fd: int, to: int) -> None:
-        """Refuse what :meth:`renumber` cannot do: EBADF for what is not open, ENOTSUP for preopened directories."""
-        if self.descriptor(fd).preopened is not None or self.descriptor(to).preopened is not None:
-            raise GuestErrno(Errno.ENOTSUP)
+            with contextlib.suppress(GuestErrno):
+                self.descriptors.popitem()[1].close()
 
     def renumber(self, fd: int, to: int) -> None:
-        """Move a descriptor to the number of another open one, which is closed."""
+        """Move a descriptor to the number of another open one, which is closed, also if closing it is refused."""
         if fd != to:
-            self.descriptors[to].close()
+            closed = self.descriptors[to]
             self.descriptors[to] = self.descriptors.pop(fd)
             heapq.heappush(self._freed, fd)
+            closed.close()
 
 
 def _encode(what: str, texts: list[str]) -> list[bytes]:

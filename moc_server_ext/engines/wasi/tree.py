@@ -1,135 +1,20 @@
-"""The private file tree of one call: directories and files in memory, under a quota.
+"""The private file tree of one call: names in memory, under a quota, and what can be done to them.
 
-Owns lookup, creation, removal, renaming and the accounting of bytes; positions, rights and flags of open files are
-:mod:`.descriptors`'. There are no links of any kind, so that a name has one place and ``..`` is never ambiguous.
+Owns lookup with symbolic links, creation, removal, links and renaming; positions, rights and flags of what is open are
+:mod:`.memory_tree`'s. The errors are those of a POSIX file system beneath wasmtime's WASI, in its order.
 """
 
 from __future__ import annotations
 
-import weakref
 from typing import NamedTuple
 
 from ...guest_api.errno import Errno, GuestErrno
 from .clock import Clock
-from .paths import parse_path
+from .nodes import NODE_BYTES, Directory, File, Node, Quota, SymbolicLink
+from .paths import parse_path, require_name, require_text
 
-NODE_BYTES = 1024
-"""What a file or directory costs of the quota beside its content: object, name and directory entry, rounded up."""
-
-
-class Quota:
-    """Bytes that a tree may use.
-
-    Parameters
-    ----------
-    limit_bytes
-        How many, in all.
-    """
-
-    __slots__ = ("limit_bytes", "used_bytes")
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.used_bytes = 0
-
-    @property
-    def room_bytes(self) -> int:
-        """Bytes that are left."""
-        return self.limit_bytes - self.used_bytes
-
-    def charge(self, count: int) -> None:
-        """Take `count` bytes; GuestErrno(ENOSPC), with nothing taken, when they are not there."""
-        if self.used_bytes + count > self.limit_bytes:
-            raise GuestErrno(Errno.ENOSPC)
-        self.used_bytes += count
-
-    def release(self, count: int) -> None:
-        """Give `count` bytes back."""
-        self.used_bytes -= count
-
-
-class Node:
-    """What a name in the tree stands for. Times are nanoseconds since the epoch."""
-
-    __slots__ = ("atim", "ctim", "inode", "linked", "mtim")
-
-    def __init__(self, inode: int, now: int) -> None:
-        self.inode = inode
-        self.atim = self.mtim = self.ctim = now
-        self.linked = True
-
-    @property
-    def size(self) -> int:
-        """Bytes of content."""
-        return 0
-
-
-class File(Node):
-    """A regular file. Its content lives until it has neither a name nor an open descriptor."""
-
-    __slots__ = ("_quota", "content", "opened")
-
-    def __init__(self, inode: int, now: int, quota: Quota) -> None:
-        super().__init__(inode, now)
-        self._quota = quota
-        self.content = bytearray()
-        self.opened = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes of content."""
-        return len(self.content)
-
-    def write(self, offset: int, part: bytes, now: int) -> None:
-        """Put `part` at `offset`; a gap before it reads as zeros. All or nothing: ENOSPC leaves the file as it was."""
-        if not part:
-            return
-        content = self.content
-        size, end = len(content), offset + len(part)
-        if end > size:
-            self._quota.charge(end - size)
-            if offset > size:
-                content.extend(bytes(offset - size))
-        content[offset:end] = part
-        self.mtim = self.ctim = now
-
-    def resize(self, size: int, now: int) -> None:
-        """Cut the file, or extend it with zeros; ENOSPC leaves it as it was."""
-        growth = size - len(self.content)
-        if growth > 0:
-            self._quota.charge(growth)
-            self.content.extend(bytes(growth))
-        elif growth < 0:
-            del self.content[size:]
-            self._quota.release(-growth)
-        self.mtim = self.ctim = now
-
-    def discard_if_unused(self) -> None:
-        """Give the file's bytes back when nothing can reach it any more."""
-        if not self.linked and not self.opened:
-            self._quota.release(NODE_BYTES + len(self.content))
-            self.content = bytearray()
-
-
-class Directory(Node):
-    """Names and what they stand for, in the order in which they came."""
-
-    __slots__ = ("__weakref__", "_parent", "entries")
-
-    def __init__(self, inode: int, now: int, parent: Directory | None) -> None:
-        super().__init__(inode, now)
-        self.entries: dict[bytes, Node] = {}
-        # Weak, so that a tree is freed with its call and not when the collector next comes round.
-        self._parent = None if parent is None else weakref.ref(parent)
-
-    @property
-    def parent(self) -> Directory:
-        """The directory that this one is in; itself at the root, or when it outlived its parent."""
-        return (self._parent and self._parent()) or self
-
-    @parent.setter
-    def parent(self, parent: Directory) -> None:
-        self._parent = weakref.ref(parent)
+MAX_EXPANSIONS = 40
+"""Symbolic links that one lookup follows."""
 
 
 class Place(NamedTuple):
@@ -154,12 +39,12 @@ class Place(NamedTuple):
 class FileTree:
     """The tree, with an empty ``/tmp``.
 
-    Paths are relative to a `base` directory and cannot leave it.
+    Paths are relative to a `base` directory and cannot leave it, nor can a link on their way.
 
     Parameters
     ----------
     limit_bytes
-        Quota for all files and directories that the guest makes.
+        Quota for all that the guest makes.
     clock
         Gives the timestamps.
     """
@@ -169,85 +54,151 @@ class FileTree:
     def __init__(self, limit_bytes: int, clock: Clock) -> None:
         self.quota = Quota(limit_bytes)
         self._clock = clock
-        time = clock.now()
-        self.root = Directory(1, time, None)
-        self.root.entries[b"tmp"] = Directory(2, time, self.root)
+        now = clock.now()
+        self.root = Directory(1, now, self.quota, None)
+        self.root.enter(b"tmp", Directory(2, now, self.quota, self.root), now)
         self.quota.used_bytes = NODE_BYTES  # `/tmp` can be removed like any other, which gives its share back.
         self._next_inode = 3
 
-    def locate(self, base: Directory, path: bytes) -> Place:
+    # -- lookup -------------------------------------------------------------------------------------------------------
+
+    def locate(
+        self, base: Directory, path: bytes, *, follow: bool, through_slash: bool = True, strict: bool = True
+    ) -> Place:
         """Follow `path` to where its last component is or would be.
+
+        Parameters
+        ----------
+        follow
+            Whether a symbolic link in the last place is followed; on the way there, links always are.
+        through_slash
+            Whether a link in the last place is followed when a slash is after it.
+        strict
+            Whether the last component is checked; else that is left to whoever looks up a second path first.
 
         Raises
         ------
         GuestErrno
-            ENOENT or ENOTDIR on the way, ENOTCAPABLE where ``..`` would leave `base`, and what
-            :func:`~.paths.parse_path` says of malformed ones.
+            ENOENT or ENOTDIR on the way, ELOOP after 40 links, EPERM where the path or a link would leave `base`, and
+            what :func:`~.paths.parse_path` says of malformed ones.
         """
-        names, directory, dotted = parse_path(path)
-        if dotted or not names:
-            here = self._descend(base, base, names)
-            return Place(here.parent, b"", here, True)
-        parent = self._descend(base, base, names[:-1])
-        node = parent.entries.get(names[-1])
-        if directory and isinstance(node, File):
-            raise GuestErrno(Errno.ENOTDIR)
-        return Place(parent, names[-1], node, directory)
-
-    @staticmethod
-    def _descend(base: Directory, here: Directory, names: list[bytes]) -> Directory:
-        for name in names:
+        names, directory = parse_path(path, strict=strict)
+        names.reverse()
+        expansions = 0
+        here = base
+        while names:
+            name = names.pop()
+            if name == b".":
+                continue
             if name == b"..":
                 if here is base:
-                    raise GuestErrno(Errno.ENOTCAPABLE)
+                    raise GuestErrno(Errno.EPERM)
                 here = here.parent
                 continue
-            node = here.entries.get(name)
-            if node is None:
-                raise GuestErrno(Errno.ENOENT)
-            if not isinstance(node, Directory):
-                raise GuestErrno(Errno.ENOTDIR)
-            here = node
-        return here
+            node = here.find(name)
+            last = not names
+            follows = not last or (through_slash if directory else follow)
+            if follows and isinstance(node, SymbolicLink):
+                expansions += 1
+                if expansions > MAX_EXPANSIONS:
+                    raise GuestErrno(Errno.ELOOP)
+                way, leads_to_directory = parse_path(node.content)
+                names.extend(reversed(way))
+                directory = directory or (last and leads_to_directory)
+            elif last:
+                return Place(here, name, node, directory)
+            elif isinstance(node, Directory):
+                here = node
+            else:
+                raise GuestErrno(Errno.ENOENT if node is None else Errno.ENOTDIR)
+        return Place(here.parent, b"", here, True)
 
-    def find(self, base: Directory, path: bytes) -> Node:
-        """Look up what `path` names; GuestErrno(ENOENT) when there is nothing."""
-        node = self.locate(base, path).node
-        if node is None:
+    def find(self, base: Directory, path: bytes, *, follow: bool) -> Node:
+        """Look up what `path` names; ENOENT when there is nothing, ENOTDIR for a slash after what is no directory."""
+        place = self.locate(base, path, follow=follow)
+        if place.node is None:
             raise GuestErrno(Errno.ENOENT)
-        return node
+        _require_kind(place)
+        return place.node
+
+    def _new_name(self, base: Directory, path: bytes) -> Place:
+        """Find where a link is to be put: a slash after its name asks for a directory that is there already."""
+        place = self.locate(base, path, follow=False)
+        _require_kind(place)
+        if place.directory and place.node is None:
+            raise GuestErrno(Errno.ENOENT)
+        return place
+
+    # -- making -------------------------------------------------------------------------------------------------------
 
     def create_file(self, place: Place) -> File:
-        """Make an empty file at a free `place`; ENOSPC, EISDIR (the path can only mean a directory)."""
-        if place.directory:
-            raise GuestErrno(Errno.EISDIR)
+        """Make an empty file at a free `place`; ENOSPC."""
         self._require_linked(place.parent)
         self.quota.charge(NODE_BYTES)
-        file = File(self._inode(), self._clock.now(), self.quota)
-        self._enter(place, file)
+        now = self._clock.now()
+        file = File(self._inode(), now, self.quota)
+        place.parent.enter(place.name, file, now)
         return file
 
     def make_directory(self, base: Directory, path: bytes) -> None:
         """Make a directory; EEXIST, ENOSPC."""
-        place = self.locate(base, path)
+        place = self.locate(base, path, follow=False, through_slash=False)
         if place.node is not None:
             raise GuestErrno(Errno.EEXIST)
         self._require_linked(place.parent)
         self.quota.charge(NODE_BYTES)
-        self._enter(place, Directory(self._inode(), self._clock.now(), place.parent))
+        now = self._clock.now()
+        place.parent.enter(place.name, Directory(self._inode(), now, self.quota, place.parent), now)
+
+    def symlink(self, content: bytes, base: Directory, path: bytes) -> None:
+        """Make a symbolic link; EEXIST, ENOSPC, EPERM for an absolute `content`, ENOENT for an empty one."""
+        if content.startswith(b"/"):
+            raise GuestErrno(Errno.EPERM)
+        place = self._new_name(base, path)
+        require_text(content)
+        if place.node is not None:
+            raise GuestErrno(Errno.EEXIST)
+        self._require_linked(place.parent)
+        self.quota.charge(NODE_BYTES + len(content))
+        now = self._clock.now()
+        place.parent.enter(place.name, SymbolicLink(self._inode(), now, self.quota, content), now)
+
+    def link(self, old_base: Directory, old_path: bytes, new_base: Directory, new_path: bytes) -> None:
+        """Give a file or symbolic link another name; EEXIST, ENOSPC, EPERM for a directory."""
+        old = self.locate(old_base, old_path, follow=False, strict=False)
+        _require_kind(old)
+        if old.directory and old.node is None:
+            raise GuestErrno(Errno.ENOENT)
+        new = self._new_name(new_base, new_path)
+        require_name(old.name)
+        node = old.node
+        if node is None:
+            raise GuestErrno(Errno.ENOENT)
+        if new.node is not None:
+            raise GuestErrno(Errno.EEXIST)
+        if isinstance(node, Directory):
+            raise GuestErrno(Errno.EPERM)
+        self._require_linked(new.parent)
+        node.add_name()
+        now = self._clock.now()
+        node.ctim = now
+        new.parent.enter(new.name, node, now)
+
+    # -- removing and renaming ----------------------------------------------------------------------------------------
 
     def unlink(self, base: Directory, path: bytes) -> None:
-        """Remove a file's name; one that is open stays readable until it is closed. EISDIR for a directory."""
-        place = self.locate(base, path)
+        """Remove a name of a file or link; a file that is open stays readable. EISDIR for a directory."""
+        place = self.locate(base, path, follow=False)
         if place.node is None:
             raise GuestErrno(Errno.ENOENT)
-        if not isinstance(place.node, File):
+        _require_kind(place)
+        if isinstance(place.node, Directory):
             raise GuestErrno(Errno.EISDIR)
         self._remove(place, place.node)
 
     def remove_directory(self, base: Directory, path: bytes) -> None:
         """Remove an empty directory; ENOTDIR, ENOTEMPTY, EINVAL for a path that ends in ``.`` or ``..``."""
-        place = self.locate(base, path)
+        place = self.locate(base, path, follow=False, through_slash=False)
         if place.node is None:
             raise GuestErrno(Errno.ENOENT)
         if not isinstance(place.node, Directory):
@@ -259,41 +210,47 @@ class FileTree:
         self._remove(place, place.node)
 
     def rename(self, old_base: Directory, old_path: bytes, new_base: Directory, new_path: bytes) -> None:
-        """Move a file or directory, replacing a file or an empty directory that is there.
+        """Move a file, directory or link, replacing what is there: no directory, or an empty one by a directory.
+
+        Two names of one file stay as they are.
 
         Raises
         ------
         GuestErrno
-            ENOENT, ENOTDIR or EISDIR (kinds do not fit), ENOTEMPTY, EINVAL (into itself, or a path that ends in ``.``
-            or ``..``). Nothing was changed.
+            ENOENT, ENOTDIR or EISDIR (kinds do not fit), ENOTEMPTY, EINVAL (into itself), EBUSY (a path that ends in
+            ``.`` or ``..``). Nothing was changed.
         """
-        old, new = self.locate(old_base, old_path), self.locate(new_base, new_path)
+        old = self.locate(old_base, old_path, follow=False, through_slash=False, strict=False)
+        new = self.locate(new_base, new_path, follow=False, through_slash=False)
+        require_name(old.name)
         moved, replaced = old.node, new.node
+        if not old.name or not new.name:
+            raise GuestErrno(Errno.EBUSY)
         if moved is None:
             raise GuestErrno(Errno.ENOENT)
-        if not old.name or not new.name:
-            raise GuestErrno(Errno.EINVAL)
+        if (old.directory or new.directory) and not isinstance(moved, Directory):
+            raise GuestErrno(Errno.ENOTDIR)
         self._require_linked(new.parent)
         if moved is replaced:
             return
+        if isinstance(moved, Directory) and _is_within(new.parent, moved):
+            raise GuestErrno(Errno.EINVAL)
+        if isinstance(replaced, Directory) and _is_within(old.parent, replaced):
+            raise GuestErrno(Errno.ENOTEMPTY)
         if isinstance(moved, Directory):
-            if _is_within(new.parent, moved):
-                raise GuestErrno(Errno.EINVAL)
-            if isinstance(replaced, File):
+            if replaced is not None and not isinstance(replaced, Directory):
                 raise GuestErrno(Errno.ENOTDIR)
-            if isinstance(replaced, Directory) and replaced.entries:
+            if replaced is not None and replaced.entries:
                 raise GuestErrno(Errno.ENOTEMPTY)
             moved.parent = new.parent
-        else:
-            if new.directory and replaced is None:
-                raise GuestErrno(Errno.ENOTDIR)
-            if isinstance(replaced, Directory):
-                raise GuestErrno(Errno.EISDIR)
+        elif isinstance(replaced, Directory):
+            raise GuestErrno(Errno.EISDIR)
         if replaced is not None:
             self._remove(new, replaced)
-        del old.parent.entries[old.name]
-        old.parent.mtim = old.parent.ctim = moved.ctim = self._clock.now()
-        self._enter(new, moved)
+        now = self._clock.now()
+        old.parent.remove(old.name, now)
+        moved.ctim = now
+        new.parent.enter(new.name, moved, now)
 
     def _inode(self) -> int:
         inode = self._next_inode
@@ -302,21 +259,19 @@ class FileTree:
 
     def _require_linked(self, directory: Directory) -> None:
         # A removed directory can still be open; nothing may be put where no path would ever find it again.
-        if not directory.linked:
+        if not directory.links:
             raise GuestErrno(Errno.ENOENT)
 
-    def _enter(self, place: Place, node: Node) -> None:
-        place.parent.entries[place.name] = node
-        place.parent.mtim = place.parent.ctim = self._clock.now()
-
     def _remove(self, place: Place, node: Node) -> None:
-        del place.parent.entries[place.name]
-        place.parent.mtim = place.parent.ctim = node.ctim = self._clock.now()
-        node.linked = False
-        if isinstance(node, File):
-            node.discard_if_unused()
-        else:
-            self.quota.release(NODE_BYTES)
+        now = self._clock.now()
+        place.parent.remove(place.name, now)
+        node.remove_name(now)
+
+
+def _require_kind(place: Place) -> None:
+    """Refuse what is no directory where the path can only mean one."""
+    if place.directory and place.node is not None and not isinstance(place.node, Directory):
+        raise GuestErrno(Errno.ENOTDIR)
 
 
 def _is_within(directory: Directory, ancestor: Directory) -> bool:

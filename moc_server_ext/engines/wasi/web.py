@@ -18,7 +18,7 @@ from ...guest_api.errno import Errno, GuestErrno
 from ...guest_api.outbound import open_request, refusal
 from . import layout
 from .descriptors import Descriptor, Start
-from .tree import Quota
+from .nodes import Quota
 from .vectors import Vectors
 
 BODY_TYPE = "application/json"

@@ -13,6 +13,7 @@ from ....guest_api.context import CallContext
 from ....guest_api.core.support import Failure, check_grant, services_of, work
 from ....guest_api.errno import Errno, GuestErrno
 from ....model import Mode
+from .. import layout
 from ..waiting import Later
 
 Got = TypeVar("Got")
@@ -46,6 +47,17 @@ def require_storage(call: CallContext, kind: str, target: bytes) -> CallServices
     if call.invocation.deterministic:
         raise GuestErrno(Errno.ENOSYS)
     return services
+
+
+def allowed(possible: int, asked: int) -> int:
+    """Give the rights of what is opened: all that are possible, but reading and writing only if they were asked for."""
+    return possible & (asked | ~(layout.RIGHT_READ | layout.RIGHT_WRITE))
+
+
+def refuse_synchronous(flags: int) -> None:
+    """Refuse, as all files do, flags by which each write would be durable."""
+    if flags & (layout.FLAG_DSYNC | layout.FLAG_RSYNC | layout.FLAG_SYNC):
+        raise GuestErrno(Errno.EINVAL)
 
 
 def raised(outcome: Failure | None) -> int:

@@ -16,7 +16,6 @@ from ....errors import BufferNotFoundError, ConflictError
 from ....guest_api.context import CallContext
 from ....guest_api.errno import Errno, GuestErrno
 from ....model import DEFAULT_CONTENT_TYPE, BufferRecord
-from .. import layout
 from ..descriptors import Descriptor, Stat
 from ..waiting import Later
 from .access import later, require_storage, text_of
@@ -134,7 +133,7 @@ def _opened(call: CallContext, name: bytes, asked: Asked, found: _Found) -> Desc
         found.loaded or b"",
         stat,
         lambda content: buffers.put(text, content, content_type, headers, origin=origin),
-        rights=asked.rights & layout.FILE_RIGHTS,
+        rights=asked.rights,
         flags=asked.flags,
         is_new=is_new,
     )

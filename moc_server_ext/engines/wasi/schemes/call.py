@@ -17,7 +17,7 @@ from ....guest_api.registry import NestedCall, Waiting
 from ....model import CallRequest, CallResult
 from .. import layout
 from ..descriptors import STREAM_DEVICE, Descriptor, Stat
-from ..tree import Quota
+from ..nodes import Quota
 from ..vectors import Vectors
 from .access import require, text_of
 from .base import Asked, Scheme

@@ -12,7 +12,6 @@ from ....abc import KeyValues
 from ....errors import KeyNotFoundError
 from ....guest_api.context import CallContext
 from ....guest_api.errno import Errno, GuestErrno
-from .. import layout
 from ..descriptors import Descriptor, Stat
 from ..waiting import Later
 from .access import later, require_storage
@@ -43,7 +42,7 @@ class KvScheme(Scheme):
                 content,
                 stored_stat(_KIND, name, len(content)),
                 partial(kv.set, name),
-                rights=asked.rights & layout.FILE_RIGHTS,
+                rights=asked.rights,
                 flags=asked.flags,
                 is_new=value is None or asked.truncating,
                 limit_bytes=VALUE_BYTES,

@@ -15,10 +15,11 @@ from ....guest_api.context import CallContext
 from ....guest_api.core.support import Failure, attempt, refusal
 from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting, Work
+from .. import layout
 from ..descriptors import Stat
 from ..memory_tree import OpenFile
-from ..tree import NODE_BYTES, File
-from .access import raised
+from ..nodes import NODE_BYTES, File
+from .access import allowed, raised
 
 if TYPE_CHECKING:
     from ..state import WasiState
@@ -65,8 +66,8 @@ class LoadedFile(OpenFile):
         quota.charge(NODE_BYTES + len(content))
         file = File(stat.inode, state.clock.now(), quota)
         file.content = content if isinstance(content, bytearray) else bytearray(content)
-        file.linked = False
-        super().__init__(file, rights, flags, state.clock)
+        file.links = 0
+        super().__init__(file, allowed(layout.FILE_RIGHTS, rights), flags, state.clock)
         self._scratch = file
         self._stat = stat
         self._store = store
@@ -75,7 +76,7 @@ class LoadedFile(OpenFile):
         self._limit_bytes = limit_bytes
 
     def write_at(self, call: CallContext, part: bytes, offset: int) -> int:
-        self._require_size(offset + len(part))
+        self._require_size((self._scratch.size if self.flags & layout.FLAG_APPEND else offset) + len(part))
         count = super().write_at(call, part, offset)
         self._is_changed = self._is_changed or bool(part)
         return count
@@ -91,9 +92,11 @@ class LoadedFile(OpenFile):
         self._is_changed = True
 
     def stat(self, state: WasiState) -> Stat:
+        self.require(layout.RIGHT_STAT)
         return self._stat._replace(size=self._scratch.size)
 
     def sync(self, *, data_only: bool) -> None:
+        super().sync(data_only=data_only)
         if self._is_changed:
             # It is stored when it is closed, as a whole.
             raise GuestErrno(Errno.EINVAL)

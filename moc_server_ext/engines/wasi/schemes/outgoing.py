@@ -20,7 +20,7 @@ from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting, Work
 from .. import layout
 from ..descriptors import Descriptor, Stat
-from .access import raised
+from .access import allowed, raised, refuse_synchronous
 
 if TYPE_CHECKING:
     from ..state import WasiState
@@ -123,7 +123,7 @@ class StreamedFile(Descriptor):
         self._pending: list[bytes | bytearray] = []
         self._pending_bytes = 0
         self._failure: MocError | None = None
-        self.rights = rights & _RIGHTS
+        self.rights = allowed(_RIGHTS, rights)
         self.flags = flags
 
     def read(self, call: CallContext, vectors: Any) -> int:
@@ -173,6 +173,7 @@ class StreamedFile(Descriptor):
         return self._stat._replace(size=self._size)
 
     def set_flags(self, flags: int) -> None:
+        refuse_synchronous(flags)
         self.flags = flags
 
     def close(self) -> None:

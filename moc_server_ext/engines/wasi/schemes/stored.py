@@ -17,6 +17,7 @@ from ....guest_api.registry import Waiting
 from .. import layout
 from ..descriptors import Descriptor, Stat
 from ..vectors import Vectors
+from .access import allowed, refuse_synchronous
 
 if TYPE_CHECKING:
     from ..state import WasiState
@@ -63,7 +64,7 @@ class StoredFile(Descriptor):
         self._stat = stat
         self._window = head
         self._window_start = 0
-        self.rights = rights & READ_RIGHTS
+        self.rights = allowed(READ_RIGHTS, rights)
         self.flags = flags
         self.position = 0
 
@@ -119,7 +120,11 @@ class StoredFile(Descriptor):
         raise GuestErrno(Errno.EPERM)
 
     def set_flags(self, flags: int) -> None:
+        refuse_synchronous(flags)
         self.flags = flags
+
+    def sync(self, *, data_only: bool) -> None:
+        """Do nothing: what is read here was durable before it could be."""
 
     def readable_bytes(self, call: CallContext) -> int:
         return max(0, self._stat.size - self.position)
