@@ -127,7 +127,7 @@ def _opened(call: CallContext, name: bytes, asked: Asked, found: _Found) -> Desc
     is_new = not found.exists or asked.truncating
     if asked.writing and not asked.reading and found.loaded is None:
         outgoing = Outgoing(lambda: buffers.receive(text, content_type, headers, origin=origin), found.content)
-        return StreamedFile(outgoing, stat, asked.rights, asked.flags, is_new=is_new)
+        return StreamedFile(outgoing, stat, call.wasi.tree.quota, asked.rights, asked.flags, is_new=is_new)
     return LoadedFile(
         call.wasi,
         found.loaded or b"",

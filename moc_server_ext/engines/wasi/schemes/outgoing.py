@@ -20,6 +20,7 @@ from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting, Work
 from .. import layout
 from ..descriptors import Descriptor, Stat
+from ..nodes import Quota
 from .access import allowed, raised, refuse_synchronous
 
 if TYPE_CHECKING:
@@ -106,15 +107,29 @@ class StreamedFile(Descriptor):
         Where it goes.
     stat
         What there is before anything is written.
+    quota
+        What a large part takes until it is on its way.
     is_new
         Whether it is stored even if nothing is written.
     """
 
-    __slots__ = ("_failure", "_is_new", "_outgoing", "_pending", "_pending_bytes", "_size", "_stat", "flags", "rights")
+    __slots__ = (
+        "_charged",
+        "_failure",
+        "_is_new",
+        "_outgoing",
+        "_pending",
+        "_pending_bytes",
+        "_quota",
+        "_size",
+        "_stat",
+        "flags",
+        "rights",
+    )
 
     filetype = layout.REGULAR_TYPE
 
-    def __init__(self, outgoing: Outgoing, stat: Stat, rights: int, flags: int, *, is_new: bool) -> None:
+    def __init__(self, outgoing: Outgoing, stat: Stat, quota: Quota, rights: int, flags: int, *, is_new: bool) -> None:
         self._outgoing = outgoing
         self._stat = stat
         self._size = stat.size
@@ -122,6 +137,8 @@ class StreamedFile(Descriptor):
         # Large parts as they came, small ones joined.
         self._pending: list[bytes | bytearray] = []
         self._pending_bytes = 0
+        self._quota = quota
+        self._charged = 0
         self._failure: MocError | None = None
         self.rights = allowed(_RIGHTS, rights)
         self.flags = flags
@@ -140,6 +157,14 @@ class StreamedFile(Descriptor):
             raise refusal(call, self._failure)
         if not self.rights & layout.RIGHT_WRITE:
             raise GuestErrno(Errno.EBADF)
+        room = PART_BYTES - self._pending_bytes
+        excess = len(part) - room
+        if excess > 0:
+            # What does not fit is taken as scratch space, or not at all: a part of a part, as a full pipe would.
+            if excess > self._quota.room_bytes:
+                part, excess = part[:room], 0
+            self._quota.charge(excess)
+            self._charged = excess
         pending = self._pending
         if len(part) >= _LARGE_BYTES:
             pending.append(part)
@@ -178,7 +203,7 @@ class StreamedFile(Descriptor):
 
     def close(self) -> None:
         self._outgoing.drop()
-        self._pending = []
+        self._take_pending()
 
     def _commit(self) -> Callable[[], Failure | None] | None:
         """Give what stores all; None when there is nothing to store."""
@@ -192,7 +217,8 @@ class StreamedFile(Descriptor):
         return attempt(lambda: self._outgoing.commit(parts))
 
     def _take_pending(self) -> list[bytes | bytearray]:
-        parts, self._pending, self._pending_bytes = self._pending, [], 0
+        self._quota.release(self._charged)
+        parts, self._pending, self._pending_bytes, self._charged = self._pending, [], 0, 0
         return parts
 
     def _told(self, call: CallContext, outcome: Failure | None) -> int:

@@ -310,6 +310,19 @@ def test_files_are_counted_and_thousands_can_follow_each_other(make, cluster):
     assert guest.state.file_bytes <= 1024
 
 
+def test_writers_hold_little_more_than_the_scratch_space_allows(make, cluster):
+    guest = make(limits={"scratch_bytes": 600_000})
+    first, second = guest.open("buffer://a", "w"), guest.open("buffer://b", "w")
+    assert guest.write(first, bytes(700_000)) == 700_000
+    # As much as a writer always has; more, once the other's part is on its way.
+    assert guest.write(second, b"x" * 700_000) == 256 << 10
+    guest.need(guest.fd_close(first))
+    assert guest.write(second, b"x" * 700_000) == 700_000
+    guest.need(guest.fd_close(second))
+    assert cluster.buffers.read("b") == b"x" * (700_000 + (256 << 10))
+    assert guest.state.file_bytes <= 1024
+
+
 def test_closing_twice_is_ebadf_and_stores_once(guest, cluster):
     fd = guest.open("buffer://a", "w")
     guest.write(fd, b"once")
