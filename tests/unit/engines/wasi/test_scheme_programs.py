@@ -210,6 +210,33 @@ def test_a_flood_that_is_ended_leaves_no_file(run, cluster):
     assert not cluster.buffers.list()
 
 
+@pytest.mark.parametrize(
+    "arguments", [("leave", "buffer://mine", "x" * 100_000), ("put", "buffer://mine", "x" * 100_000)]
+)
+def test_the_result_waits_for_the_disk_and_the_event_loop_does_not(cluster, monkeypatch, arguments):
+    reached, released, real = threading.Event(), threading.Event(), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        reached.set()
+        assert released.wait(SECONDS)
+        real(descriptor)
+
+    async def both() -> None:
+        loop = asyncio.get_running_loop()
+        writing = asyncio.ensure_future(cluster.call(CallRequest("program", arguments=arguments)))
+        assert await loop.run_in_executor(None, reached.wait, SECONDS)
+        other = await cluster.call(CallRequest("uppercase", input=b"meanwhile"))
+        assert other.output == b"MEANWHILE"
+        assert not writing.done()
+        assert not cluster.buffers.list()
+        released.set()
+        assert (await writing).exit_code == 0
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    asyncio.run(both())
+    assert cluster.buffers.stat("mine").size == 100_000
+
+
 def _full(monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
