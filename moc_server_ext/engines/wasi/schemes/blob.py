@@ -36,7 +36,9 @@ class BlobScheme(Scheme):
             content, head = found
             if asked.exclusive:
                 raise GuestErrno(Errno.EEXIST)
-            return StoredFile(content, head, stored_stat(_KIND, name, content.size), asked.rights, asked.flags)
+            return StoredFile(
+                content, head, stored_stat(_KIND, name, content.size), call.wasi.tree.quota, asked.rights, asked.flags
+            )
 
         return later(call, partial(_open, services, text_of(name)), opened)
 

@@ -120,7 +120,7 @@ def _require_bytes(record: BufferRecord) -> None:
 def _opened(call: CallContext, name: bytes, asked: Asked, found: _Found) -> Descriptor:
     stat = stored_stat(_KIND, name, found.size, found.created_at)
     if not asked.writing and found.content is not None:
-        return StoredFile(found.content, found.head, stat, asked.rights, asked.flags)
+        return StoredFile(found.content, found.head, stat, call.wasi.tree.quota, asked.rights, asked.flags)
     buffers = require_storage(call, _KIND, name).buffers
     text, content_type, headers = text_of(name), found.content_type, found.headers
     origin = {"call_id": call.call_id, "function": call.invocation.function}

@@ -16,6 +16,7 @@ from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting
 from .. import layout
 from ..descriptors import Descriptor, Stat
+from ..nodes import Quota
 from ..vectors import Vectors
 from .access import allowed, refuse_synchronous
 
@@ -27,6 +28,9 @@ AHEAD_BYTES: Final = 256 << 10
 SCATTERED_BYTES: Final = 80 << 10
 WHOLE_READ_BYTES: Final = 64 << 10
 """A read of up to so many bytes gets all of them, as reads of files do; a longer one, what is at hand."""
+
+LEAST_BYTES: Final = 16 << 10
+"""What a window has even where the scratch space is spent; reads are shorter then."""
 
 READ_RIGHTS: Final = layout.READING | layout.RIGHT_SEEK | layout.RIGHT_TELL
 _MAX_OFFSET: Final = (1 << 63) - 1
@@ -53,17 +57,20 @@ class StoredFile(Descriptor):
         Held open as long as the file is.
     head
         Its first bytes, as far as they are known.
+    quota
+        What the window takes, as far as there is room.
     """
 
-    __slots__ = ("_content", "_stat", "_window", "_window_start", "flags", "position", "rights")
+    __slots__ = ("_charged", "_content", "_quota", "_stat", "_window", "_window_start", "flags", "position", "rights")
 
     filetype = layout.REGULAR_TYPE
 
-    def __init__(self, content: Content, head: bytes, stat: Stat, rights: int, flags: int) -> None:
+    def __init__(self, content: Content, head: bytes, stat: Stat, quota: Quota, rights: int, flags: int) -> None:
         self._content: Content | None = content
         self._stat = stat
-        self._window = head
-        self._window_start = 0
+        self._quota = quota
+        self._charged = 0
+        self._keep(0, head)
         self.rights = allowed(READ_RIGHTS, rights)
         self.flags = flags
         self.position = 0
@@ -132,7 +139,7 @@ class StoredFile(Descriptor):
     def close(self) -> None:
         # Dropped, not closed: a read that was given up may still be at it.
         self._content = None
-        self._window = b""
+        self._keep(0, b"")
 
     def _fetch(self, call: CallContext, offset: int) -> Waiting | None:
         """Give what brings the bytes at `offset`; None when they are at hand, or there are none."""
@@ -140,15 +147,22 @@ class StoredFile(Descriptor):
         if content is None or not self.rights & layout.RIGHT_READ or not 0 <= offset < size:
             return None
         window_end = self._window_start + len(self._window)
-        needed = min(size, offset + WHOLE_READ_BYTES)
-        if self._window_start <= offset and needed <= window_end:
-            return None
         # Who goes on where the last bytes were reads on; who jumps may want little of it.
         is_next = self._window_start <= offset <= window_end
-        end = offset + (AHEAD_BYTES if is_next else SCATTERED_BYTES)
+        room = max(LEAST_BYTES, self._quota.room_bytes + self._charged)
+        length = min(room, AHEAD_BYTES if is_next else SCATTERED_BYTES)
+        needed = WHOLE_READ_BYTES if length > WHOLE_READ_BYTES else 1
+        if self._window_start <= offset and min(size, offset + needed) <= window_end:
+            return None
 
         def keep(part: bytes) -> int:
-            self._window_start, self._window = offset, part
+            self._keep(offset, part)
             return 0
 
-        return work(call, lambda: content.read(offset, end), keep)
+        return work(call, lambda: content.read(offset, offset + length), keep)
+
+    def _keep(self, start: int, window: bytes) -> None:
+        self._quota.release(self._charged)
+        self._charged = min(len(window), self._quota.room_bytes)
+        self._quota.charge(self._charged)
+        self._window_start, self._window = start, window

@@ -310,6 +310,22 @@ def test_files_are_counted_and_thousands_can_follow_each_other(make, cluster):
     assert guest.state.file_bytes <= 1024
 
 
+@pytest.mark.parametrize("room", [0, 20_000, 70_000, 300_000])
+def test_readers_do_with_what_is_left_of_the_scratch_space(make, cluster, room):
+    content = os.urandom(300_000)
+    cluster.buffers.put("a", content)
+    cluster.buffers.put("b", b"small")
+    guest = make(limits={"scratch_bytes": 1024 + room})
+    fds = [guest.open("buffer://a") for _ in range(3)] + [guest.open("buffer://b")]
+    for fd in fds[:3]:
+        assert b"".join(iter(lambda fd=fd: guest.read(fd, 1000), b"")) == content
+    assert guest.read(fds[3], 10) == b"small"
+    assert guest.state.file_bytes <= 1024 + room
+    for fd in fds:
+        guest.need(guest.fd_close(fd))
+    assert guest.state.file_bytes == 1024
+
+
 def test_writers_hold_little_more_than_the_scratch_space_allows(make, cluster):
     guest = make(limits={"scratch_bytes": 600_000})
     first, second = guest.open("buffer://a", "w"), guest.open("buffer://b", "w")
