@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
 
 import pytest
 
@@ -82,6 +84,36 @@ def test_bytes_without_a_name_are_stored_under_their_id(moc, play, program):
     assert result.output.decode() == hashlib.sha256(content).hexdigest()
     assert moc.blobs.read(result.output.decode()) == content
     assert moc.blobs.stat(result.output.decode()).content_type == "text/html; charset=utf-8"
+
+
+def test_bytes_that_are_stored_already_keep_their_content_type(moc, play, program):
+    """What others stored is not a guest's to change, or its page could become a script."""
+    blob_id = moc.blobs.put(b"body {}", "text/css").blob_id
+    register = program.call("register_blob", "text/html", b"body {}")
+    assert play(program.wasm(program.pour(register)), grants=("register",)).output.decode() == blob_id
+    assert moc.blobs.stat(blob_id).content_type == "text/css"
+
+
+def test_registering_leaves_the_event_loop_to_others(moc, program, monkeypatch):
+    """The storage is slow until another guest on the same loop has run."""
+    register = program.wasm(program.pour(program.call("register_blob_with_name", "made/slowly", WASM, SEVEN)))
+    moc.functions.put("registrar", register, Declaration(grants=parse_grants(("register:made/*",))))
+    moc.functions.put("seven", SEVEN)
+    other_ran = threading.Event()
+    put = type(moc.functions).put
+
+    def slow(self, name, *values):
+        assert other_ran.wait(60)
+        return put(self, name, *values)
+
+    async def both():
+        registering = asyncio.ensure_future(moc.call(CallRequest("registrar")))
+        other = await moc.call(CallRequest("seven"))
+        other_ran.set()
+        return other.result, (await registering).output
+
+    monkeypatch.setattr(type(moc.functions), "put", slow)
+    assert asyncio.run(both()) == (7, SEVEN_ID.encode())
 
 
 @pytest.mark.parametrize("grants", [(), ("register:some*",)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 from functools import partial
 from typing import Final
 
 from ...abc import CallServices
+from ...errors import BlobNotFoundError
 from ...model import Declaration, parse_content_type
 from ..context import CallContext
 from ..errno import Errno, GuestErrno
@@ -58,7 +61,7 @@ def register_blob_with_name(
 def register_blob(
     call: CallContext, content_type_ptr: int, content_type_length: int, content_ptr: int, content_length: int
 ) -> Work:
-    """Store bytes as a blob, without a name; durable on return.
+    """Store bytes as a blob, without a name; durable on return. Bytes that are stored already keep their content type.
 
     Returns
     -------
@@ -74,10 +77,15 @@ def register_blob(
     content_type = read_text(call, content_type_ptr, content_type_length)
     content = _content(call, content_ptr, content_length)
 
-    def run() -> bytes:
-        return services.blobs.put(content, parse_content_type(content_type)).blob_id.encode()
+    return work(call, partial(_store, services, content, content_type), partial(give, call))
 
-    return work(call, run, partial(give, call))
+
+def _store(services: CallServices, content: bytes, content_type: str) -> bytes:
+    kept = parse_content_type(content_type)
+    # What others stored is not a guest's to change. Stored it is all the same: that mends a blob whose file was lost.
+    with contextlib.suppress(BlobNotFoundError):
+        kept = services.blobs.stat(hashlib.sha256(content).hexdigest()).content_type
+    return services.blobs.put(content, kept).blob_id.encode()
 
 
 @CORE.function("get_blob_tech_id_from_name", waits=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -91,7 +91,7 @@ def _export(services: CallServices, most: int) -> bytearray:
     return written
 
 
-def _entries(services: CallServices) -> Iterator[tuple[str, int, Any]]:
+def _entries(services: CallServices) -> Iterator[tuple[str, int, Callable[[], bytes | None]]]:
     """Give keys, sizes and what reads the values; a value that has gone since it was listed is None."""
     hierarchy = services.zarr
     for key in _keys(hierarchy):

@@ -105,7 +105,8 @@ struct moc_string {
 /* Call a function in an instance of its own and wait for its end. `mode` is "direct" (an export, with `arguments`) or
    "posix" (a program, with `posix_arguments`); an empty mode or start function is chosen by what the module exports.
    What is unread of buffer `input_id` is its input, and its output is added to buffer `output_id`; 0 stands for none.
-   The result of a direct call or the exit code of a posix one. `posix_file_name` is ignored. */
+   The result of a direct call or the exit code of a posix one. `posix_file_name` is argv[0]; empty is the
+   function's name. */
 MOC_CORE("call_function")
 int32_t call_function(const char *name, int32_t name_length, const char *start_function, int32_t start_function_length,
                       const int32_t *arguments, int32_t arguments_count, const char *mode, int32_t mode_length,
