@@ -80,8 +80,8 @@ def call(
     NAME is a function's name or a blob id. Options come before it; everything after it belongs to the guest. The output
     goes to stdout as it is, the numbers of a direct call on a line of their own, the guest's stderr to stderr, and the
     guest's exit code becomes this command's. Standard input is read only with --input-file -. Each file (in a notebook
-    also each -i) is one input, in the order given; below %%moc call the cell is the first. A server
-    opens no directories: --dir is for calls that run in this process.
+    also each -i) is one input, in the order given; below %%moc call the cell is the first. A server opens no
+    directories: --dir is for calls that run in this process.
     """
     given = with_arrays(_inputs(host, text, input_files, variables_in), dtypes, shapes)
     first, *more = given
