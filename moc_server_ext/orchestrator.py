@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from .abc import Blobs, Buffers, Bytes, CallServices, CallStreams, Hierarchy, KeyValues
+from .abc import Bytes, CallServices, CallStreams, Hierarchy, KeyValues, LocalBlobs, LocalBuffers
 from .admission import Admission
 from .buffers.channel import Channel
 from .buffers.exchange import ExchangeBuffer, input_buffers
@@ -152,8 +152,8 @@ class Orchestrator:
         self,
         *,
         functions: FunctionTable,
-        blobs: Blobs,
-        buffers: Buffers,
+        blobs: LocalBlobs,
+        buffers: LocalBuffers,
         kv: KeyValues,
         zarr: Hierarchy,
         engine: Engine,

@@ -16,7 +16,7 @@ from ..abc import CallServices, GuestMemory, Place
 from ..buffers.exchange import ExchangeBuffer
 from ..egress.network import Network
 from ..errors import CancelledError, GuestError, LimitExceededError, MocError
-from ..model import Invocation, Limits
+from ..model import Invocation, Limits, Mode
 from .errno import Errno, GuestErrno
 
 INPUT_BUFFER_ID = 1
@@ -39,7 +39,7 @@ class CallContext:
         The context whose guest made this call.
     live
         Whether input or output may make the guest wait. A call made by a live one is live as well, and so is one whose
-        function may open URLs.
+        function may open URLs, or (in posix mode) what is stored and other functions.
     listener
         Told each part of stderr as it comes.
     call_id
@@ -88,7 +88,7 @@ class CallContext:
         self.output = self.new_buffer("output_bytes") if output is None else output
         self.services = services
         self.parent = parent
-        self.live = live or bool(invocation.grants.allowed_hosts) or (parent is not None and parent.live)
+        self.live = live or _opens_what_waits(invocation) or (parent is not None and parent.live)
         self.depth = 1 if parent is None else parent.depth + 1
         self.stderr = bytearray()
         self.place: Place | None = None
@@ -283,6 +283,11 @@ class CallContext:
             raise GuestErrno(Errno.EPERM)
         if self.buffers.pop(handle, None) is None:
             raise GuestErrno(Errno.EBADF)
+
+
+def _opens_what_waits(invocation: Invocation) -> bool:
+    grants = invocation.grants
+    return bool(grants.allowed_hosts) or (invocation.mode is Mode.POSIX and grants.opens_files)
 
 
 def beyond_limit(invocation: Invocation, limit: str) -> Callable[[int], MocError]:

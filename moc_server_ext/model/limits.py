@@ -97,6 +97,11 @@ class Grants:
     permissions: frozenset[str] = frozenset()
     allowed_hosts: frozenset[str] = frozenset()
 
+    @property
+    def opens_files(self) -> bool:
+        """Whether something that is granted can be opened like a file."""
+        return any(each.partition(":")[0] in FILE_KINDS for each in self.permissions)
+
     def allows(self, kind: str, target: str = "") -> bool:
         """Tell whether a permission of `kind` covers `target`."""
         for permission in self.permissions:
@@ -111,6 +116,9 @@ class Grants:
 
 
 PREFIX_KINDS: Final = frozenset({"kv", "plug"})
+FILE_KINDS: Final = frozenset({"buffer", "blob", "kv", "call"})
+"""Kinds of grants whose targets programs open as ``KIND://TARGET``."""
+
 GRANT_KINDS: Final = ("kv", "buffer", "blob", "call", "plan", "plug", "register", "schedule", "status", "export")
 
 

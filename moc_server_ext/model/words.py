@@ -40,9 +40,14 @@ def parse_mode(text: str | None) -> Mode | None:
         raise InvalidInputError(f"Mode {text!r} is unknown: it is 'posix' or 'direct'.", mode=text) from None
 
 
+def is_blob_id(text: str) -> bool:
+    """Tell whether `text` is a blob id: 64 lower-case hex digits."""
+    return _BLOB_ID.fullmatch(text) is not None
+
+
 def parse_blob_id(text: str) -> str:
     """Check that `text` is a blob id: 64 lower-case hex digits."""
-    if not _BLOB_ID.fullmatch(text):
+    if not is_blob_id(text):
         raise InvalidInputError(f"{text!r} is no blob id: expected 64 lower-case hex digits.", blob_id=text)
     return text
 

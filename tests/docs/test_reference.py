@@ -276,17 +276,30 @@ def test_every_grant_is_listed_with_the_kind_of_its_pattern(page, word):
 def test_the_grants_that_nothing_asks_for_are_the_ones_that_say_so(page, word):
     rows = page("reference/grants-and-limits.md").table("grant", "pattern", "what it allows")
     silent = {word(kind) for kind, _, meaning in rows if "nothing in this version asks for it" in meaning}
-    asked = {
-        each.args[1].value
-        for path in SOURCES
-        for each in ast.walk(ast.parse(path.read_text()))
-        if isinstance(each, ast.Call)
-        and isinstance(each.func, ast.Name)
-        and each.func.id == "check_grant"
-        and isinstance(each.args[1], ast.Constant)
-    }
+    asked = {kind for path in SOURCES for kind in _grants_asked(ast.parse(path.read_text()))}
     assert asked
     assert set(model.GRANT_KINDS) - silent == asked
+
+
+def _grants_asked(module: ast.Module) -> Iterator[str]:
+    """Give the kinds of grants that a module asks for, by their names or by constants that hold them."""
+    constants = {
+        each.target.id: each.value.value
+        for each in module.body
+        if isinstance(each, ast.AnnAssign)
+        and isinstance(each.target, ast.Name)
+        and isinstance(each.value, ast.Constant)
+    }
+    for each in ast.walk(module):
+        if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id in _ASKING:
+            kind = each.args[1]
+            if isinstance(kind, ast.Constant):
+                yield kind.value
+            elif isinstance(kind, ast.Name) and kind.id in constants:
+                yield constants[kind.id]
+
+
+_ASKING = ("check_grant", "require", "require_storage")
 
 
 # -- Python -----------------------------------------------------------------------------------------------------------

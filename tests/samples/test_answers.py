@@ -59,6 +59,13 @@ def test_uppercase_of_any_size(call: Call, size: int):
     assert (result.exit_code, result.output) == (0, b"A" * size)
 
 
+@pytest.mark.parametrize("size", [0, 5, 300_000])
+def test_call_uppercase_has_its_work_done_by_uppercase(call: Call, size: int):
+    result = call("call-uppercase", input=b"shout" * (size // 5))
+    assert (result.exit_code, result.stderr) == (0, b"")
+    assert result.output == b"SHOUT" * (size // 5)
+
+
 def test_wasi_write_says_hello(call: Call):
     result = call("wasi-write")
     assert (result.exit_code, result.output) == (0, b"Hello from WASI, in text\n")

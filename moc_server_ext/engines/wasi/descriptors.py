@@ -149,6 +149,13 @@ class Descriptor:
         """Give what must happen before :meth:`close`, which follows even if it is refused; None if that can be now."""
         return None
 
+    def before_end(self, call: CallContext) -> Waiting | None:
+        """Give what must happen before the result of a call whose program has ended by itself; None for nothing.
+
+        Asked again after it, as long as there is something. What it raises is the call's end.
+        """
+        return None
+
     def wait_to_read(self, call: CallContext) -> Start | None:
         """Give a coroutine function that ends when :meth:`read` need not wait, to be raced; None if it need not."""
         return None

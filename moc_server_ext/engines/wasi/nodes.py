@@ -33,6 +33,11 @@ class Quota:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
 
+    @property
+    def room_bytes(self) -> int:
+        """Bytes that are left."""
+        return self.limit_bytes - self.used_bytes
+
     def charge(self, count: int) -> None:
         """Take `count` bytes; GuestErrno(ENOSPC), with nothing taken, when they are not there."""
         if self.used_bytes + count > self.limit_bytes:

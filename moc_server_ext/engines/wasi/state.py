@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ...errors import InvalidInputError
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
+from ...guest_api.registry import Waiting
 from ...model import Invocation
 from .clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, CountingClock, RandomSource, SeededRandom
 from .descriptors import STDERR, STDIN, STDOUT, Descriptor
@@ -168,6 +169,17 @@ class WasiState:
         del self.descriptors[fd]
         heapq.heappush(self._freed, fd)
         closed.close()
+
+    def before_end(self, call: CallContext) -> Waiting | None:
+        """Give what must happen next before a program that ended by itself has its result; None when nothing is left.
+
+        One descriptor after the other, lowest number first; what that raises is the call's end.
+        """
+        for _, descriptor in sorted(self.descriptors.items()):
+            waiting = descriptor.before_end(call)
+            if waiting is not None:
+                return waiting
+        return None
 
     def close_all(self) -> None:
         """Let go of all that is open, at the end of the call; idempotent."""

@@ -275,7 +275,7 @@ class CoroutineGuest(Guest):
         Whether the polls run the module's reset, and no longer the call.
     """
 
-    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_rests", "_resume_at", "_sign",
+    __slots__ = ("_answer", "_calls", "_future", "_host_function", "_is_over", "_rests", "_resume_at", "_sign",
                  "_slice_began", "_slice_ticks", "_values", "_wanted", "began_ns", "calls", "resets",
                  "result", "use", "waiting_for")  # fmt: skip
 
@@ -311,7 +311,7 @@ class CoroutineGuest(Guest):
         self.began_ns = time.perf_counter_ns()
         self.calls += 1
         self.result: Number | tuple[Number, ...] | None = None
-        self.resets = self._rests = False
+        self.resets = self._rests = self._is_over = False
         self._wanted: Export | None = None
         self._calls = [(entry, numbers)]
 
@@ -337,6 +337,7 @@ class CoroutineGuest(Guest):
         self._let_go()
         self._take_up(context)
         self.resets = True
+        self._is_over = False
         self._wanted = None
         self._calls = [(export, ())]
 
@@ -347,7 +348,7 @@ class CoroutineGuest(Guest):
             self._noted_bytes = self._memory.length
         self._let_go()
         del self.context
-        self._answer = 0
+        self._answer = None
         self._rests = True
         self.prepared.machine.ticker.leave()
         return self.memory_held
@@ -361,6 +362,8 @@ class CoroutineGuest(Guest):
 
     def poll(self, slice_ticks: int = SLICE_TICKS) -> bool:
         """Run until the guest is done (True), waits, or has computed for a slice (False).
+
+        What a program that ended by itself has left open is waited for as well: it is done once that is stored.
 
         Parameters
         ----------
@@ -378,19 +381,38 @@ class CoroutineGuest(Guest):
         self._slice_ticks = slice_ticks
         self._slice_began = time.monotonic()
         try:
-            while not self._future or capi.future_poll(self._future):
-                if self._future:
-                    capi.future_delete(self._future)
-                    self._future = 0
-                    self._check()
-                    if self.exit_code is not None:
-                        return True
-                began = self._next()
-                if not began:
-                    return began is False
-            return False
+            if not self._is_over and not self._run():
+                return False
+            return self._end()
         finally:
             current.guest = before
+
+    def _run(self) -> bool:
+        """Run until the guest has ended by itself (True), waits, or has computed for a slice (False)."""
+        while not self._future or capi.future_poll(self._future):
+            if self._future:
+                capi.future_delete(self._future)
+                self._future = 0
+                self._check()
+                if self.exit_code is not None:
+                    self._is_over = True
+                    return True
+            began = self._next()
+            if not began:
+                self._is_over = began is False
+                return self._is_over
+        return False
+
+    def _end(self) -> bool:
+        """See to it that what the program left open is stored: the call's result says that it is. False to wait."""
+        wasi = self.context.wasi
+        if wasi is None or not self.context.live:
+            return True
+        answer, self._answer = self._answer, None
+        if isinstance(answer, BaseException):
+            raise answer
+        self.waiting_for = wasi.before_end(self.context)
+        return self.waiting_for is None
 
     def _next(self) -> bool | None:
         """Begin the instance's next call: True. False when there is none; None to be asked again at a later poll."""

@@ -98,7 +98,7 @@ def call_function(
         try:
             child = services.nested(call, request, numbers)
         except MocError as error:
-            raise GuestErrno(_refusal(call, error)) from None
+            raise GuestErrno(refusal(call, error)) from None
         if source is not None:
             child.input = source
         return child
@@ -107,7 +107,7 @@ def call_function(
         if child is not None:
             call.take_stderr(child)
         if isinstance(outcome, MocError):
-            raise GuestErrno(_refusal(call, outcome))
+            raise GuestErrno(refusal(call, outcome))
         if sink is not None:
             _pour(call, outcome, child, sink)
         return _number(outcome)
@@ -163,7 +163,8 @@ def _number(result: CallResult) -> int:
     raise GuestErrno(Errno.EOVERFLOW)
 
 
-def _refusal(call: CallContext, error: MocError) -> Errno:
+def refusal(call: CallContext, error: MocError) -> Errno:
+    """Give the number with which a guest hears that its call of a function failed; the reason is on its stderr."""
     call.complain(error.message)
     if isinstance(error, NotFoundError):
         return Errno.ENOENT

@@ -13,7 +13,7 @@ from ..context import CallContext
 from ..errno import Errno, GuestErrno
 from ..registry import Work
 from .module import CORE
-from .support import check_grant, give, services_of
+from .support import changing_services_of, check_grant, give
 
 _KEY_BYTES: Final = 4096
 _VALUE_BYTES: Final = 64 << 20
@@ -21,7 +21,7 @@ _PAGE: Final = 500
 
 
 def _open(call: CallContext, key: bytes) -> KeyValues:
-    services = services_of(call)
+    services = changing_services_of(call)
     # Bytes that are no text keep their place: a prefix stays a prefix.
     check_grant(call, "kv", key.decode(errors="surrogateescape"))
     return services.kv
@@ -41,8 +41,8 @@ def persistence_set(call: CallContext, key_ptr: int, key_length: int, value_ptr:
     -------
     int
         0. -EACCES without a grant for the key, -EINVAL for a key that is empty or longer than 4,096 bytes or a value
-        beyond 64 MiB, -ENOSPC on a full disk, -EROFS on a storage that cannot be written, -ENOSYS outside of a cluster,
-        -EFAULT as everywhere.
+        beyond 64 MiB, -ENOSPC on a full disk, -EROFS on a storage that cannot be written, -ENOSYS outside of a cluster
+        and for a function that declares itself deterministic, -EFAULT as everywhere.
     """
     key = _read(call, key_ptr, key_length, _KEY_BYTES, least=1)
     kv = _open(call, key)
@@ -64,7 +64,8 @@ def persistence_get(call: CallContext, key_ptr: int, key_length: int) -> Work:
     int
         The buffer's id. -ENOENT if there is no such key, -EACCES without a grant for it, -EINVAL for a key that is
         empty or longer than 4,096 bytes, -ENOSPC when the value would not fit into the call's buffers, -EMFILE beyond
-        the limit `buffers`, -ENOSYS outside of a cluster, -EFAULT as everywhere.
+        the limit `buffers`, -ENOSYS outside of a cluster and for a function that declares itself deterministic, -EFAULT
+        as everywhere.
     """
     key = _read(call, key_ptr, key_length, _KEY_BYTES, least=1)
     kv = _open(call, key)
@@ -89,7 +90,7 @@ def persistence_get_subset(call: CallContext, prefix_ptr: int, prefix_length: in
     int
         The buffer's id. -EACCES unless a grant covers the whole prefix, -EINVAL for one longer than 4,096 bytes,
         -ENOSPC when it would not fit into the call's buffers, -EMFILE beyond the limit `buffers`, -ENOSYS outside of a
-        cluster, -EFAULT as everywhere.
+        cluster and for a function that declares itself deterministic, -EFAULT as everywhere.
     """
     prefix = _read(call, prefix_ptr, prefix_length, _KEY_BYTES)
     kv = _open(call, prefix)

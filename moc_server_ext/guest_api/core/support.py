@@ -10,6 +10,7 @@ from ...abc import Bytes, CallServices
 from ...buffers.exchange import ExchangeBuffer
 from ...errors import (
     AccessDeniedError,
+    ConflictError,
     InvalidInputError,
     InvalidModuleError,
     MissingImportError,
@@ -34,6 +35,7 @@ _REFUSALS: Final[tuple[tuple[type[MocError], Errno], ...]] = (
     (MissingImportError, Errno.ENOEXEC),
     (InvalidInputError, Errno.EINVAL),
     (AccessDeniedError, Errno.EACCES),
+    (ConflictError, Errno.ENOTSUP),
     (OverloadedError, Errno.EAGAIN),
     (StorageFullError, Errno.ENOSPC),
     (ReadOnlyStorageError, Errno.EROFS),
@@ -95,36 +97,46 @@ def changing_services_of(call: CallContext) -> CallServices:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class Failure:
     """An error as a value, because the guest goes on: only where it is driven can it be told."""
 
     error: MocError
 
 
-def work(call: CallContext, run: Callable[[], _Given], finish: Callable[[_Given], int]) -> Work:
-    """Make blocking work whose failures are refusals: the guest's error number, with the reason on stderr.
+def attempt(run: Callable[[], _Given]) -> Callable[[], _Given | Failure]:
+    """Make blocking work give its error instead of raising it."""
 
-    What is not found is no line there: a guest may ask whether something is there. Of a failure of the storage only the
-    kind is told: where it lies is not the guest's to know.
-    """
-
-    def attempt() -> _Given | _Failure:
+    def attempted() -> _Given | Failure:
         try:
             return run()
         except MocError as error:
-            return _Failure(error)
+            return Failure(error)
+
+    return attempted
+
+
+def refusal(call: CallContext, error: MocError) -> Exception:
+    """Make what a host function raises when its work failed: the guest's error number, with the reason on stderr.
+
+    What is not found is no line there: a guest may ask whether something is there. Of a failure of the storage only the
+    kind is told: where it lies is not the guest's to know. What is no refusal ends the call.
+    """
+    for kind, number in _REFUSALS:
+        if isinstance(error, kind):
+            if isinstance(error, StorageError):
+                call.complain(f"The storage did not do what was asked: {error.code}.")
+            elif number is not Errno.ENOENT:
+                call.complain(error.message)
+            return GuestErrno(number)
+    return error
+
+
+def work(call: CallContext, run: Callable[[], _Given], finish: Callable[[_Given], int]) -> Work:
+    """Make blocking work whose failures are refusals; see :func:`refusal`."""
 
     def end(outcome: Any) -> int:
-        if not isinstance(outcome, _Failure):
-            return finish(outcome)
-        error = outcome.error
-        for kind, number in _REFUSALS:
-            if isinstance(error, kind):
-                if isinstance(error, StorageError):
-                    call.complain(f"The storage did not do what was asked: {error.code}.")
-                elif number is not Errno.ENOENT:
-                    call.complain(error.message)
-                raise GuestErrno(number)
-        raise error
+        if isinstance(outcome, Failure):
+            raise refusal(call, outcome.error)
+        return finish(outcome)
 
-    return Work(attempt, end)
+    return Work(attempt(run), end)

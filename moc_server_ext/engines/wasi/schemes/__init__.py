@@ -9,12 +9,20 @@ from collections.abc import Mapping
 
 from .api import ApiScheme
 from .base import Asked, Scheme
+from .blob import BlobScheme
+from .buffer import BufferScheme
+from .call import CallScheme
 from .http import HttpScheme
+from .kv import KvScheme
 
 SCHEMES: Mapping[bytes, Scheme] = {
     b"api": ApiScheme(),
     b"http": HttpScheme("http://"),
     b"https": HttpScheme("https://"),
+    b"buffer": BufferScheme(),
+    b"blob": BlobScheme(),
+    b"kv": KvScheme(),
+    b"call": CallScheme(),
 }
 
 __all__ = ["SCHEMES", "Asked", "Scheme"]

@@ -33,6 +33,21 @@ class Asked(NamedTuple):
         return bool(self.rights & layout.RIGHT_WRITE)
 
     @property
+    def creating(self) -> bool:
+        """Whether it is made if it is not there."""
+        return bool(self.open_flags & layout.OPEN_CREATE)
+
+    @property
+    def truncating(self) -> bool:
+        """Whether what is there is to be forgotten."""
+        return bool(self.open_flags & layout.OPEN_TRUNCATE)
+
+    @property
+    def appending(self) -> bool:
+        """Whether all that is written goes to the end."""
+        return bool(self.flags & layout.FLAG_APPEND)
+
+    @property
     def exclusive(self) -> bool:
         """Whether it must be a new file."""
         both = layout.OPEN_CREATE | layout.OPEN_EXCLUSIVE

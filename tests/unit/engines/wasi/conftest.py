@@ -21,7 +21,7 @@ from moc_server_ext.engines.wasi import layout as wasi_layout
 from moc_server_ext.engines.wasm.memory import LinearMemory
 from moc_server_ext.guest_api.context import CallContext
 from moc_server_ext.guest_api.errno import Errno, GuestErrno
-from moc_server_ext.guest_api.registry import GuestModule, HostFunction, Wait
+from moc_server_ext.guest_api.registry import GuestModule, HostFunction, Wait, Work
 from moc_server_ext.model import Invocation, Limits, Mode
 
 MEMORY_BYTES = 1 << 20
@@ -67,7 +67,9 @@ class Guest:
     def answer(self, function: HostFunction, numbers: tuple[int, ...]) -> Errno:
         try:
             answer = function.body(self.context, *numbers)
-            if isinstance(answer, Wait):
+            if isinstance(answer, Work):
+                answer = answer.finish(answer.run())
+            elif isinstance(answer, Wait):
                 answer = answer.finish(asyncio.run(_awaited(answer, self.context)))
             return Errno(answer)
         except GuestErrno as refusal:
