@@ -1,15 +1,16 @@
-"""Each limit holds wherever it is set: for the server, for a function, for a call; each may only lower what is above."""
+"""Each limit holds wherever it is set (for the server, a function, a call), and each may only lower what is above."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
-from click.testing import CliRunner
 
-from moc_server_ext.cli.main import main
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasi import PREVIEW1
 from moc_server_ext.engines.wasm.text import wat_to_wasm
@@ -17,6 +18,7 @@ from moc_server_ext.errors import LimitExceededError
 from moc_server_ext.guest_api.core import CORE
 from moc_server_ext.guest_api.errno import Errno
 from moc_server_ext.model import CallRequest, Declaration, Grants, Limits, Number
+from support import MocServer
 
 NAME = 60_000
 
@@ -42,7 +44,8 @@ def until_refused(call: str) -> str:
 
 OPEN = f"""(call $path_open (i32.const 3) (i32.const 0) (i32.const {NAME + 5}) (i32.const 4) (i32.const 1)
   (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 64))"""
-WRITE = "(i32.store (i32.const 4) (i32.const 1000)) (drop (call $fd_write (i32.const {}) (i32.const 0) (i32.const 1) (i32.const 8)))"
+WRITE = """(i32.store (i32.const 4) (i32.const 1000))
+  (drop (call $fd_write (i32.const {}) (i32.const 0) (i32.const 1) (i32.const 8)))"""
 DEEPER = f"(call $call_function (i32.const {NAME}) (i32.const 5) {'(i32.const 0) ' * 12})"
 
 # The guest, and what tells that the limit held: the name of the limit in the error, or the guest's exit code.
@@ -67,7 +70,7 @@ LEVELS = ["server", "function", "call"]
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Iterator[Callable[..., object]]:
+def call(tmp_path: Path) -> Callable[..., object]:
     """Call a guest with limits at each level; gives the exit code, or the limit that ended it."""
 
     def go(
@@ -81,7 +84,7 @@ def call(tmp_path: Path) -> Iterator[Callable[..., object]]:
             except LimitExceededError as error:
                 return None, str(error.details["limit"]), error.message
 
-    yield go
+    return go
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -99,18 +102,36 @@ def test_a_limit_holds_wherever_it_is_set(call: Callable[..., tuple[object, str,
         assert (found, ended_by) == (exit_code, None)
 
 
-def test_the_command_line_lowers_a_limit_and_cannot_raise_it(tmp_path: Path) -> None:
+def test_no_door_of_a_server_raises_a_limit(moc_server: MocServer, tmp_path: Path) -> None:
+    """The function's own limit is between what the two callers ask for."""
     content, low, _ = ATTACKS["output_bytes"]
     path = tmp_path / "guest.wasm"
     path.write_bytes(content)
 
-    def moc(*arguments: str) -> tuple[int, str]:
-        result = CliRunner().invoke(main, ["--storage", str(tmp_path / "storage"), *arguments])
-        return result.exit_code, result.output
+    def moc(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "moc_server_ext.cli", "--storage", str(moc_server.storage), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
 
-    assert moc("push", "guest", str(path), "--limit", f"output_bytes={low}")[0] == 0
-    for asked in (low, 1 << 30):
-        exit_code, said = moc("--json", "call", "--limit", f"output_bytes={asked}", "guest")
-        error = json.loads(said.splitlines()[-1])["error"]
-        assert (exit_code, error["code"], error["details"]["limit"]) == (1, "limit_exceeded", "output_bytes")
-        assert error["details"]["value"] == low
+    pushed = moc("push", "--limit", f"output_bytes={low}", "guest", str(path))
+    assert pushed.returncode == 0, pushed.stderr
+    for asked in (1000, 1 << 30):
+        allowed = min(asked, low)
+
+        called = moc("call", "--limit", f"output_bytes={asked}", "guest")
+        assert called.returncode == 1
+        assert called.stderr.startswith(
+            f"moc: error[limit_exceeded]: Function 'guest' reached its limit output_bytes = {allowed:,}"
+        )
+        assert "Traceback" not in called.stderr
+
+        endpoint = moc_server.endpoint
+        answer = httpx.post(
+            f"{endpoint['url'].rstrip('/')}/moc/api/v1/functions/guest/call",
+            params={"limit": f"output_bytes={asked}"},
+            headers={"Authorization": f"Bearer {endpoint['token']}", "Accept": "application/json"},
+            verify=ssl.create_default_context(cafile=endpoint["ca_file"]),
+            timeout=60,
+        )
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (422, "limit_exceeded")
+        assert (error["details"]["limit"], error["details"]["allowed"]) == ("output_bytes", allowed)
