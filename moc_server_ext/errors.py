@@ -670,7 +670,7 @@ class GuestError(MocError):
         self.details["stderr"] = ""
 
     @property
-    def __notes__(self) -> list[str]:
+    def __notes__(self) -> list[str]:  # type: ignore[override]
         """What Python shows below the message in a traceback: the guest's backtrace and stderr, then added notes."""
         return [*self._told(), *vars(self).get("_added", ())]
 

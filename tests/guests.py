@@ -97,7 +97,7 @@ PANIC = "thread 'main' panicked at 'a number on stdin: ParseIntError { kind: Inv
 
 @cache
 def panicking() -> bytes:
-    """Give a program that ends as a panic in Rust does: its text on stderr, then a trap deep in the standard library."""
+    """Give a program that ends as a panic in Rust does: text on stderr, then a trap inside of the standard library."""
     names = {
         "$fail": "__rust_start_panic",
         "$panic": "core::panicking::panic_fmt::h768731f43edd91bf",

@@ -69,9 +69,7 @@ class HostScript:
         mode |= 0 if int(follow) else os.O_NOFOLLOW
         mode |= os.O_APPEND if int(flags) & 1 else 0
         if rest & 2 and not int(follow) and self._is_link(fd, path):
-            raise OSError(
-                errno.ELOOP, "WASI names the link that is not followed first, the host that it is no directory"
-            )
+            raise OSError(errno.ELOOP, "WASI refuses the link that is not followed, the host what is no directory")
         opened = os.open(path, mode | os.O_CLOEXEC, 0o666, dir_fd=fd)
         old = self._slots[int(slot)]
         if old is not None:

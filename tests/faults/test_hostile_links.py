@@ -1,8 +1,9 @@
-"""Symbolic and hard links without end, in a call's private tree: looking a path up costs little, and the quota holds."""
+"""Links without end in a call's private tree: looking a path up costs little, and the quota holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -41,7 +42,7 @@ BOMBS = {
         symlink(f"l{each + 1}", f"l{each}") for each in range(60)), "l0"),
     # Each link means the next one twice: looked up to its end it would be 2**26 links.
     "doubling": (symlink(".", "z") + "".join(
-        symlink(f"{after}/{after}", each) for each, after in zip(LETTERS, LETTERS[1:], strict=False)), "a"),
+        symlink(f"{after}/{after}", each) for each, after in pairwise(LETTERS)), "a"),
 }  # fmt: skip
 
 

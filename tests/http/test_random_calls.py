@@ -1,4 +1,4 @@
-"""Calls over HTTP with whatever parameters, headers and bodies: each is answered in the API's own words, never with 500.
+"""Calls over HTTP with whatever parameters, headers and bodies: each is answered in the API's words, never with 500.
 
 Raw requests go over one connection after another of a real gateway in front of a whole cluster.
 """
@@ -32,8 +32,8 @@ FUNCTIONS = {
     "trap": guest("trap"),
 }
 EXPECTED = {200, 400, 404, 411, 413, 415, 422}
-SOME = ["posix", "direct", "_start", "add", "1", "-1", "2.5", "nan", "inf", "1e999", "", "=", "K=V", "\0", "../x", "é", "😀",
-        "timeout_seconds=0.1", "memory_bytes=1", "memory_bytes=64KiB", "limit=", "9" * 400, "x" * 5000]  # fmt: skip
+SOME = ["posix", "direct", "_start", "add", "1", "-1", "2.5", "nan", "inf", "1e999", "", "=", "K=V", "\0", "../x", "é",
+        "😀", "timeout_seconds=0.1", "memory_bytes=1", "memory_bytes=64KiB", "limit=", "9" * 400, "x" * 5000]  # fmt: skip
 text = st.one_of(st.sampled_from(SOME), st.sampled_from(SOME), st.text(max_size=12))
 known = st.sampled_from(["mode", "entry", "arg", "env", "limit", "nothing"])
 queries = st.lists(st.tuples(st.one_of(known, known, text), text), max_size=6).map(urlencode)
@@ -55,9 +55,9 @@ values = {
 headers = st.fixed_dictionaries({}, optional=values)
 
 # Bodies of parts, from pieces that a part is made of.
-PIECES = [b"--xx", b"\r\n", b"\r\n\r\n", b"--", b"--xx--\r\n", b"--xx\r\n\r\n", b'Content-Disposition: form-data; name="a"',
-          b"Content-Type: text/plain", b"Content-Type: none", b"Moc-Dtype: uint8\r\nMoc-Shape: [3]", b"abc", b": ", b"\0",
-          b"\xff\xfe", b"\n", b"X: " + b"y" * 9000, b"--xx\r\n\r\n1\r\n" * 65, b" " * 3000]  # fmt: skip
+PIECES = [b"--xx", b"\r\n", b"\r\n\r\n", b"--", b"--xx--\r\n", b"--xx\r\n\r\n", b"abc", b": ",
+          b'Content-Disposition: form-data; name="a"', b"Content-Type: text/plain", b"Content-Type: none", b"\0",
+          b"Moc-Dtype: uint8\r\nMoc-Shape: [3]", b"\xff\xfe", b"\n", b"X: " + b"y" * 9000, b"--xx\r\n\r\n1\r\n" * 65, b" " * 3000]  # fmt: skip
 whole_parts = st.lists(st.sampled_from(PIECES).map(lambda piece: b"--xx\r\n\r\n" + piece + b"\r\n"), max_size=5)
 forms = st.one_of(
     st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=6)), max_size=12).map(b"".join),
