@@ -6,6 +6,7 @@ While one is dealt with, calls of others are answered; afterwards nothing of it 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 
@@ -62,6 +63,25 @@ def test_a_backtrace_costs_no_more_than_it_shows(moc: Cluster, resident_bytes: C
     with pytest.raises(TrapError, match="call stack exhausted") as caught:
         moc.call_sync(CallRequest("names"))
     assert len(caught.value.message) + sum(map(len, caught.value.backtrace)) < 20_000
+    assert resident_bytes() - before < 16 * MIB
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 100_000, bytes(100_000), bytes(range(256)) * 400, b""], ids=range(4))
+def test_lines_that_are_no_debug_information_leave_the_trap_readable(
+    moc: Cluster, resident_bytes: Callable[[], int], content: bytes
+) -> None:
+    """Whole sections of it, and such that begin as real ones do: lengths and versions first."""
+    header = (len(content) + 7).to_bytes(4, "little") + b"\4\0" + bytes(4) + b"\4"
+    names_of = [b".debug_info", b".debug_abbrev", b".debug_line", b".debug_str", b".debug_ranges", b".debug_addr"]
+    before = resident_bytes()
+    for start in (b"", header):
+        sections = b"".join(custom_section(name, start + content) for name in names_of)
+        moc.functions.put("lines", recursive(custom=sections + names(b"\x1b[31m" * 10_000)))
+        with pytest.raises(TrapError, match="call stack exhausted") as caught:
+            moc.call_sync(CallRequest("lines"))
+        told = json.dumps(caught.value.to_json())
+        assert len(told) < 64 << 10
+        assert "\\u001b" not in told
     assert resident_bytes() - before < 16 * MIB
 
 
