@@ -22,9 +22,9 @@ from ...guest_api.context import CallContext
 from ...guest_api.registry import GuestModule
 from ...model import CallResult, Invocation, Mode, ModuleInterface, Number
 from ...resources import processors
+from .coroutine import CoroutineGuest
 from .disk_cache import DiskCache
 from .driver import BlockingDriver
-from .guest import CoroutineGuest
 from .loop_driver import LoopDriver
 from .machine import Machine
 from .modules import Modules
