@@ -76,6 +76,16 @@ class WasmEngine:
         self._queue = RunQueue(processors())
         self._loop_drivers: dict[asyncio.AbstractEventLoop, LoopDriver] = {}
 
+    def make_ready(self) -> None:
+        """Reserve what instances live in, which else the first call has to wait for; blocks for tens of milliseconds.
+
+        Raises
+        ------
+        UnavailableError
+            There is no room for it. The first call tries again.
+        """
+        self._machine("pooled").make_ready()
+
     def inspect(self, name: str, content: bytes) -> ModuleInterface:
         """Compile and check a module, and tell what it exports. Never runs any of it.
 
