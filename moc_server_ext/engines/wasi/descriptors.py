@@ -234,10 +234,10 @@ def _nothing(_: object) -> int:
 def read_input(call: CallContext, buffer: ExchangeBuffer, vectors: Vectors) -> int:
     """Move bytes of an input buffer on into guest memory, and tell how many."""
     # One part at a time: whoever types lines at a terminal is answered line by line.
-    part, total = buffer.peek(), 0
+    part, total, write = buffer.peek(), 0, call.memory.write
     for pointer, length in vectors:
         piece = part[total : total + length]
-        call.memory.write(pointer, piece)
+        write(pointer, piece)
         total += len(piece)
     buffer.advance(total)
     return total

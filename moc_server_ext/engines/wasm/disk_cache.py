@@ -166,7 +166,14 @@ def _digest(artifact: Artifact) -> bytes:
 
 
 def _fingerprint() -> str:
-    facts = (metadata.version("wasmtime"), platform.system(), platform.machine(), _processor_features(), CONFIGURATION)
+    facts = (
+        _MAGIC,
+        metadata.version("wasmtime"),
+        platform.system(),
+        platform.machine(),
+        _processor_features(),
+        CONFIGURATION,
+    )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 

@@ -142,40 +142,51 @@ class LinearMemory:
         self.length = 0
         self.frozen = True
 
+    # Each access tests its end itself: a call to do so would cost as much as the access.
+
+    def _look_again(self, end: int) -> None:
+        """Refuse an access that ends beyond the known length, unless the memory has grown since."""
+        if not self.frozen:
+            self.measure()
+        if end > self.length:
+            raise GuestErrno(Errno.EFAULT)
+
     def _inside(self, pointer: int, length: int) -> int:
-        """Give the offset of `length` bytes, of a length that is none of the guest's own or already masked."""
+        """Check as :meth:`check` does, and give the offset."""
         pointer &= _MASK
-        if pointer + length > self.length:
-            if not self.frozen:
-                self.measure()
-            if pointer + length > self.length:
-                raise GuestErrno(Errno.EFAULT)
+        end = pointer + (length & _MASK)
+        if end > self.length:
+            self._look_again(end)
         return pointer
 
     def check(self, pointer: int, length: int) -> None:
         """Check that ``[pointer, pointer + length)`` lies inside."""
-        self._inside(pointer, length & _MASK)
+        end = (pointer & _MASK) + (length & _MASK)
+        if end > self.length:
+            self._look_again(end)
 
     def read(self, pointer: int, length: int) -> bytes:
         """Copy `length` bytes out."""
-        length &= _MASK
-        at = self._inside(pointer, length)
-        return self._bytes[at : at + length].tobytes()
+        pointer &= _MASK
+        end = pointer + (length & _MASK)
+        if end > self.length:
+            self._look_again(end)
+        return self._bytes[pointer:end].tobytes()
 
     def write(self, pointer: int, content: Bytes) -> None:
         """Copy `content` in."""
         length = len(content)
         if length >= _LONG_BYTES:
             self._write_long(pointer, content)
-        elif length:
-            at = self._inside(pointer, length)
-            self._bytes[at : at + length] = content
-        else:
-            self._inside(pointer, 0)
+            return
+        pointer &= _MASK
+        end = pointer + length
+        if end > self.length:
+            self._look_again(end)
+        if length:
+            self._bytes[pointer:end] = content
 
     def _write_long(self, pointer: int, content: Bytes) -> None:
-        if len(content) > _MASK:
-            raise GuestErrno(Errno.EFAULT)
         if isinstance(content, memoryview):
             self.fill(pointer, content)
         else:
@@ -184,12 +195,13 @@ class LinearMemory:
 
     def view(self, pointer: int, length: int) -> memoryview:
         """Lend `length` bytes to a system call that fills them; nobody keeps the view beyond it."""
-        length &= _MASK
         at = self._inside(pointer, length)
-        return self._bytes[at : at + length]
+        return self._bytes[at : at + (length & _MASK)]
 
     def fill(self, pointer: int, content: memoryview) -> None:
         """Copy `content`, which is contiguous, in, without holding the interpreter's lock meanwhile."""
+        if content.nbytes > _MASK:
+            raise GuestErrno(Errno.EFAULT)
         at, view = self._base + self._inside(pointer, content.nbytes), _View()
         _get_view(content, ctypes.addressof(view), 0)
         try:
@@ -204,7 +216,11 @@ class LinearMemory:
 
     def unpack(self, structure: Struct, pointer: int) -> tuple[Any, ...]:
         """Read a structure."""
-        return structure.unpack_from(self._bytes, self._inside(pointer, structure.size))
+        pointer &= _MASK
+        end = pointer + structure.size
+        if end > self.length:
+            self._look_again(end)
+        return structure.unpack_from(self._bytes, pointer)
 
     def read_u32(self, pointer: int) -> int:
         """Read a little-endian number of 4 bytes."""
@@ -228,8 +244,10 @@ class LinearMemory:
 
     def write_u32(self, pointer: int, value: int) -> None:
         """Write a little-endian number of 4 bytes."""
-        at = self._inside(pointer, 4)
-        _U32.pack_into(self._bytes, at, value & _MASK)
+        pointer &= _MASK
+        if pointer + 4 > self.length:
+            self._look_again(pointer + 4)
+        _U32.pack_into(self._bytes, pointer, value & _MASK)
 
     def write_u64(self, pointer: int, value: int) -> None:
         """Write a little-endian number of 8 bytes."""
