@@ -168,10 +168,16 @@ class LinearMemory:
     def read(self, pointer: int, length: int) -> bytes:
         """Copy `length` bytes out."""
         pointer &= _MASK
-        end = pointer + (length & _MASK)
+        length &= _MASK
+        end = pointer + length
         if end > self.length:
             self._look_again(end)
-        return self._bytes[pointer:end].tobytes()
+        if length < _LONG_BYTES:
+            return self._bytes[pointer:end].tobytes()
+        # Others run meanwhile.
+        copy = FilledBytes(length)
+        copy.append(self._base + pointer, length)
+        return copy.value
 
     def write(self, pointer: int, content: Bytes) -> None:
         """Copy `content` in."""
