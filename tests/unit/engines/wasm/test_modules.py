@@ -8,10 +8,11 @@ import stat
 import pytest
 import wasmtime
 
-from moc_server_ext.engines.wasm import capi, compilation
+from moc_server_ext.engines.wasm import capi, compilation, machine
 from moc_server_ext.engines.wasm.compilation import Compiler
 from moc_server_ext.engines.wasm.disk_cache import Artifact, DiskCache
 from moc_server_ext.engines.wasm.machine import Machine
+from moc_server_ext.engines.wasm.profiles import ProfileName, make_engine
 from moc_server_ext.errors import InvalidInputError, InvalidModuleError, MissingImportError
 from moc_server_ext.model import Signature
 
@@ -122,6 +123,21 @@ def test_where_files_cannot_be_executed_a_compiled_module_is_copied(bench, make_
     other = make_bench()
     assert other.engine.run(other.context(other.invocation(ANSWER)), never).result == 42
     assert len(asked) == 1
+
+
+def test_what_is_made_ready_at_the_start_is_what_the_first_call_uses(bench, monkeypatch):
+    made: list[str] = []
+
+    def count(profile: ProfileName) -> tuple[wasmtime.Engine, int]:
+        made.append(profile)
+        return make_engine(profile)
+
+    monkeypatch.setattr(machine, "make_engine", count)
+    bench.engine.make_ready()
+    assert made == ["pooled"]
+    bench.engine.make_ready()
+    assert bench.run(ANSWER).result == 42
+    assert made.count("pooled") == 1
 
 
 def test_a_module_goes_on_when_its_file_in_the_cache_is_gone(bench, make_bench, tmp_path):
