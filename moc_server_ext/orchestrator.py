@@ -89,6 +89,10 @@ class WarmInstance(Protocol):
 class Engine(Protocol):
     """Runs one content type."""
 
+    def make_ready(self) -> None:
+        """Prepare what else the first call has to wait for; calls may come meanwhile."""
+        ...
+
     def inspect(self, name: str, content: bytes) -> ModuleInterface:
         """Read what a module takes and offers, without running it."""
         ...

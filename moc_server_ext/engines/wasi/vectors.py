@@ -33,7 +33,8 @@ def destinations(memory: GuestMemory, pointer: int, count: int) -> Vectors:
         EFAULT if the list or a place is outside of memory, EINVAL for more than 1,024 entries or 4 GiB in all.
     """
     if count == 1:
-        start, length = IOVEC.unpack(memory.read(pointer, 8))
+        # What nearly every program does.
+        start, length = memory.unpack(IOVEC, pointer)
         memory.check(start, length)
         return [(start, length)]
     vectors = read_vectors(memory, pointer, count)
@@ -57,7 +58,8 @@ def gather(call: CallContext, pointer: int, count: int) -> bytes:
     """
     memory = call.memory
     if count == 1:
-        return memory.read(*IOVEC.unpack(memory.read(pointer, 8)))
+        start, length = memory.unpack(IOVEC, pointer)
+        return memory.read(start, length)
     vectors = read_vectors(memory, pointer, count)
     if len(vectors) == 1:
         return memory.read(*vectors[0])
