@@ -9,7 +9,7 @@ import pytest
 import wasmtime
 
 from moc_server_ext.engines.wasm import compilation
-from moc_server_ext.engines.wasm.compilation import compile_module
+from moc_server_ext.engines.wasm.compilation import Compiler
 from moc_server_ext.engines.wasm.disk_cache import Artifact, DiskCache
 from moc_server_ext.engines.wasm.machine import Machine
 from moc_server_ext.errors import InvalidInputError, InvalidModuleError, MissingImportError
@@ -176,7 +176,7 @@ def must_not_compile_here() -> Machine:
 
 
 def test_a_large_module_is_compiled_in_a_child_process(bench):
-    artifact = compile_module("large", large_module(), must_not_compile_here)
+    artifact = Compiler(must_not_compile_here).compile("large", large_module())
     assert artifact.memories == 1
     assert Machine("large", ()).load(artifact.machine_code).exports[0].name == "run"
 
@@ -184,15 +184,15 @@ def test_a_large_module_is_compiled_in_a_child_process(bench):
 def test_a_large_module_that_is_not_valid_is_refused_with_its_reason():
     broken = large_module().replace(b"\x41\x2a\x0b", b"\x42\x2a\x0b")
     with pytest.raises(InvalidModuleError, match="expected i32, found i64"):
-        compile_module("large", broken, must_not_compile_here)
+        Compiler(must_not_compile_here).compile("large", broken)
 
 
 def test_compiling_has_a_limit_of_time():
     with pytest.raises(InvalidModuleError, match=r"took longer than 0\.001 s"):
-        compile_module("large", large_module(), must_not_compile_here, wall_seconds=0.001)
+        Compiler(must_not_compile_here, wall_seconds=0.001).compile("large", large_module())
 
 
 def test_a_compiler_that_dies_is_an_error_with_how(monkeypatch):
     monkeypatch.setattr(compilation, "_CHILD", ("/bin/sh", "-c", "cat >/dev/null; kill -9 $$"))
     with pytest.raises(InvalidModuleError, match="signal 9"):
-        compile_module("large", large_module(), must_not_compile_here)
+        Compiler(must_not_compile_here).compile("large", large_module())
