@@ -41,7 +41,6 @@ MIXER = """(module
   (func (export "run") (param i32 i64 f32 f64) (result f64 f32 i64 i32)
     (call $nothing)
     (call $mix (local.get 0) (local.get 1) (local.get 2) (local.get 3))))"""
-CALL_MATHS = Grants(frozenset({"call:maths"}))
 
 
 @pytest.fixture
