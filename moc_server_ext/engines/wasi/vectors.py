@@ -68,3 +68,16 @@ def gather(call: CallContext, pointer: int, count: int) -> bytes:
             memory.check(start, length)
         raise GuestErrno(Errno.EINVAL)
     return b"".join([memory.read(start, length) for start, length in vectors])
+
+
+def scatter(memory: GuestMemory, vectors: Vectors, content: bytes | bytearray | memoryview, at: int = 0) -> int:
+    """Copy `content` from `at` on into guest memory; tell how many bytes, fewer than there is room for at its end."""
+    start = at
+    for pointer, length in vectors:
+        # A slice, not a view: a view that outlives an error would forbid a file to grow.
+        part = content[at : at + length]
+        memory.write(pointer, part)
+        at += len(part)
+        if len(part) < length:
+            break
+    return at - start
