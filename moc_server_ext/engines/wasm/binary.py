@@ -16,6 +16,7 @@ from ...errors import InvalidModuleError
 
 _MAGIC: Final = b"\0asm"
 _CORE_VERSION: Final = b"\1\0\0\0"
+_SECTION_CUSTOM: Final = 0
 _SECTION_TABLE: Final = 4
 _SECTION_MEMORY: Final = 5
 _MAX_VARINT_BYTES: Final = 5
@@ -29,10 +30,14 @@ class Outline:
     ----------
     memories, tables
         How many of them it defines.
+    compiled_bytes
+        What compiling it has to do with: all but custom sections, which hold names and debug information and can be
+        many times the rest.
     """
 
     memories: int
     tables: int
+    compiled_bytes: int
 
 
 def outline(name: str, content: bytes) -> Outline:
@@ -52,7 +57,7 @@ def outline(name: str, content: bytes) -> Outline:
         what = "a component" if version[2:] == b"\1\0" else f"of version {version.hex(' ')}"
         raise InvalidModuleError(name, f"it is {what}; compile it to a core module of version 1 instead.")
     counts = {_SECTION_MEMORY: 0, _SECTION_TABLE: 0}
-    at = 8
+    at, custom_bytes = 8, 0
     while at < len(content):
         section = content[at]
         size, body = _varint(name, content, at + 1)
@@ -64,8 +69,14 @@ def outline(name: str, content: bytes) -> Outline:
             )
         if section in counts and size:
             counts[section], _ = _varint(name, content, body)
+        if section == _SECTION_CUSTOM:
+            custom_bytes += body + size - at
         at = body + size
-    return Outline(memories=counts[_SECTION_MEMORY], tables=counts[_SECTION_TABLE])
+    return Outline(
+        memories=counts[_SECTION_MEMORY],
+        tables=counts[_SECTION_TABLE],
+        compiled_bytes=len(content) - custom_bytes,
+    )
 
 
 def _what_it_is(content: bytes) -> str:

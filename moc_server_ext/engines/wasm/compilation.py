@@ -21,6 +21,11 @@ from .failures import root_cause
 from .machine import Machine
 
 IN_PROCESS_BYTES: Final = 64 << 10
+"""Up to here, without custom sections, a module is compiled in this process."""
+
+_IN_PROCESS_TOTAL: Final = 16 << 20
+"""And up to here with them: they are copied, and names in them are read."""
+
 WALL_SECONDS: Final = 120.0
 _CHILD: Final = (sys.executable, "-P", "-m", "moc_server_ext.engines.wasm.compile_child")
 
@@ -43,7 +48,7 @@ def compile_module(
         It is not valid, or takes too long or too much memory to compile.
     """
     found = outline(name, content)
-    if len(content) > IN_PROCESS_BYTES:
+    if found.compiled_bytes > IN_PROCESS_BYTES or len(content) > _IN_PROCESS_TOTAL:
         return Artifact(_in_child(name, content, wall_seconds), found.memories, found.tables)
     try:
         return Artifact(machine().compile(bytes(content)), found.memories, found.tables)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 import wasmtime
@@ -176,6 +178,30 @@ def test_a_large_module_is_compiled_in_a_child_process(bench):
     artifact = compile_module("large", large_module(), must_not_compile_here)
     assert artifact.memories == 1
     assert Machine("large", ()).load(artifact.machine_code).exports[0].name == "run"
+
+
+def custom_section(size: int) -> bytes:
+    length = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
+    return b"\0" + length + b"\1d" + bytes(size - 2)
+
+
+def test_what_is_large_by_its_debug_information_is_compiled_here_up_to_a_limit():
+    machine = Machine("large", ())
+    small = bytes(wasmtime.wat2wasm('(module (func (export "run")))'))
+    artifact = compile_module("debug", small + custom_section(1 << 20), lambda: machine)
+    assert machine.load(artifact.machine_code).exports[0].name == "run"
+    artifact = compile_module("debug", small + 17 * custom_section(1 << 20), must_not_compile_here)
+    assert machine.load(artifact.machine_code).exports[0].name == "run"
+
+
+def test_the_compiling_process_loads_no_more_than_it_needs():
+    code = (
+        "import sys\n"
+        "import moc_server_ext.engines.wasm.compile_child, moc_server_ext.engines.wasm.machine\n"
+        "print(*[each for each in sys.modules if each.startswith('moc_server_ext.engines.wasi') or each == 'asyncio'])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.split() == []
 
 
 def test_a_large_module_that_is_not_valid_is_refused_with_its_reason():
