@@ -29,7 +29,7 @@ def call_signature(record: FunctionRecord) -> inspect.Signature:
     """Give what a call of the function takes: the numbers of its entry point, or arguments of a program."""
     options = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
-        for name in ("input", "mode", "entry", "env", "limits", "dirs")
+        for name in ("input", "inputs", "mode", "entry", "env", "limits", "dirs")
     ]
     return inspect.Signature([*_positional(record), *options])
 

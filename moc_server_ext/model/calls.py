@@ -58,11 +58,11 @@ class CallRequest:
     input_headers
         Headers of input buffer 0 by lower-case name, also where a door gives the bytes themselves otherwise.
         ``moc-dtype`` and ``moc-shape`` say that the bytes are an array.
+    program
+        What a posix guest finds as its own name (``argv[0]``); empty is the function's.
     mounts
         Directories of the host that the guest may reach. Nothing that is parsed from a request of others has any: only
         a person's own process makes them.
-    program
-        What a posix guest finds as its own name (``argv[0]``); empty is the function's.
     more_inputs
         Input buffers 1 and on: ``api://input/1`` and so on.
 
@@ -82,9 +82,9 @@ class CallRequest:
     caller: str = "local"
     call_id: str = ""
     input_headers: Mapping[str, str] = field(default_factory=dict)
-    mounts: tuple[Mount, ...] = ()
     program: str = ""
     more_inputs: tuple[CallInput, ...] = ()
+    mounts: tuple[Mount, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.more_inputs) >= INPUTS_MAX:

@@ -74,7 +74,7 @@ class FileTree:
         through_slash
             Whether a link in the last place is followed when a slash is after it.
         strict
-            Whether the last component is checked; else that is left to whoever looks up a second path first.
+            Whether the last component is checked; else that is left to whoever has a second path to look up first.
 
         Raises
         ------
@@ -221,13 +221,16 @@ class FileTree:
             ``.`` or ``..``). Nothing was changed.
         """
         old = self.locate(old_base, old_path, follow=False, through_slash=False, strict=False)
-        new = self.locate(new_base, new_path, follow=False, through_slash=False)
-        require_name(old.name)
+        new = self.locate(new_base, new_path, follow=False, through_slash=False, strict=False)
         moved, replaced = old.node, new.node
+        if b"\0" in old.name + new.name:
+            raise GuestErrno(Errno.EINVAL)
         if not old.name or not new.name:
             raise GuestErrno(Errno.EBUSY)
+        require_name(old.name)
         if moved is None:
             raise GuestErrno(Errno.ENOENT)
+        require_name(new.name)
         if (old.directory or new.directory) and not isinstance(moved, Directory):
             raise GuestErrno(Errno.ENOTDIR)
         self._require_linked(new.parent)

@@ -16,6 +16,7 @@ from ...guest_api.errno import Errno, GuestErrno
 
 _MASK: Final = 0xFFFF_FFFF
 _WRITABLE: Final = 0x200  # PyBUF_WRITE
+_LONG_BYTES: Final = 1 << 20
 
 
 def _python_api(name: str, result: Any, *arguments: Any) -> Any:
@@ -144,7 +145,13 @@ class LinearMemory:
     def read(self, pointer: int, length: int) -> bytes:
         """Copy `length` bytes out."""
         length &= _MASK
-        content: bytes = _bytes_at(self._address(pointer, length), length)
+        address = self._address(pointer, length)
+        if length > _LONG_BYTES:
+            # Others run meanwhile.
+            copy = FilledBytes(length)
+            copy.append(address, length)
+            return copy.value
+        content: bytes = _bytes_at(address, length)
         return content
 
     def write(self, pointer: int, content: Bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import wasmtime
 
 from ...guest_api.registry import GuestModule
-from .compilation import compile_module, refusal
+from .compilation import Compiler, refusal
 from .disk_cache import Artifact, DiskCache
 from .machine import Machine
 from .prepared import Prepared, prepare
@@ -45,6 +45,7 @@ class Modules:
         self._modules = modules
         self._machine = machine
         self._disk = disk
+        self._compiler = Compiler(lambda: machine("large"))
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -92,7 +93,7 @@ class Modules:
             except wasmtime.WasmtimeError:
                 # Made by another version or for another processor; the key should have told, so it goes.
                 self._disk.remove(blob_id)
-        artifact = compile_module(function, load(), lambda: self._machine("large"))
+        artifact = self._compiler.compile(function, load())
         try:
             prepared = self._place(function, artifact)
         except wasmtime.WasmtimeError as error:

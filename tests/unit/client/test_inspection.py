@@ -12,7 +12,7 @@ from moc_server_ext.model import Declaration, FunctionRecord, Grants, Mode, Sign
 
 I32 = Signature(("i32", "f64"), ("i32",))
 ARRAY = Signature(("i32", "f64", "i32"), ("i32",))
-OPTIONS = "*, input=None, mode=None, entry=None, env=None, limits=None, dirs=None)"
+OPTIONS = "*, input=None, inputs=None, mode=None, entry=None, env=None, limits=None, dirs=None)"
 
 
 def record(exports, name="f", **declared) -> FunctionRecord:

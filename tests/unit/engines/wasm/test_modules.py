@@ -11,7 +11,7 @@ import pytest
 import wasmtime
 
 from moc_server_ext.engines.wasm import compilation
-from moc_server_ext.engines.wasm.compilation import compile_module
+from moc_server_ext.engines.wasm.compilation import Compiler
 from moc_server_ext.engines.wasm.disk_cache import Artifact, DiskCache
 from moc_server_ext.engines.wasm.machine import Machine
 from moc_server_ext.errors import InvalidInputError, InvalidModuleError, MissingImportError
@@ -175,23 +175,9 @@ def must_not_compile_here() -> Machine:
 
 
 def test_a_large_module_is_compiled_in_a_child_process(bench):
-    artifact = compile_module("large", large_module(), must_not_compile_here)
+    artifact = Compiler(must_not_compile_here).compile("large", large_module())
     assert artifact.memories == 1
     assert Machine("large", ()).load(artifact.machine_code).exports[0].name == "run"
-
-
-def custom_section(size: int) -> bytes:
-    length = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
-    return b"\0" + length + b"\1d" + bytes(size - 2)
-
-
-def test_what_is_large_by_its_debug_information_is_compiled_here_up_to_a_limit():
-    machine = Machine("large", ())
-    small = bytes(wasmtime.wat2wasm('(module (func (export "run")))'))
-    artifact = compile_module("debug", small + custom_section(1 << 20), lambda: machine)
-    assert machine.load(artifact.machine_code).exports[0].name == "run"
-    artifact = compile_module("debug", small + 17 * custom_section(1 << 20), must_not_compile_here)
-    assert machine.load(artifact.machine_code).exports[0].name == "run"
 
 
 def test_the_compiling_process_loads_no_more_than_it_needs():
@@ -207,15 +193,15 @@ def test_the_compiling_process_loads_no_more_than_it_needs():
 def test_a_large_module_that_is_not_valid_is_refused_with_its_reason():
     broken = large_module().replace(b"\x41\x2a\x0b", b"\x42\x2a\x0b")
     with pytest.raises(InvalidModuleError, match="expected i32, found i64"):
-        compile_module("large", broken, must_not_compile_here)
+        Compiler(must_not_compile_here).compile("large", broken)
 
 
 def test_compiling_has_a_limit_of_time():
     with pytest.raises(InvalidModuleError, match=r"took longer than 0\.001 s"):
-        compile_module("large", large_module(), must_not_compile_here, wall_seconds=0.001)
+        Compiler(must_not_compile_here, wall_seconds=0.001).compile("large", large_module())
 
 
 def test_a_compiler_that_dies_is_an_error_with_how(monkeypatch):
     monkeypatch.setattr(compilation, "_CHILD", ("/bin/sh", "-c", "cat >/dev/null; kill -9 $$"))
     with pytest.raises(InvalidModuleError, match="signal 9"):
-        compile_module("large", large_module(), must_not_compile_here)
+        Compiler(must_not_compile_here).compile("large", large_module())
