@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 import wasmtime
@@ -219,6 +221,16 @@ def test_a_large_module_is_compiled_in_a_child_process(bench):
     artifact = Compiler(must_not_compile_here).compile("large", large_module())
     assert artifact.memories == 1
     assert Machine("large", ()).load(artifact).exports[0].name == "run"
+
+
+def test_the_compiling_process_loads_no_more_than_it_needs():
+    code = (
+        "import sys\n"
+        "import moc_server_ext.engines.wasm.compile_child, moc_server_ext.engines.wasm.machine\n"
+        "print(*[each for each in sys.modules if each.startswith('moc_server_ext.engines.wasi') or each == 'asyncio'])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.split() == []
 
 
 def test_a_large_module_that_is_not_valid_is_refused_with_its_reason():
