@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..harness import Measurement
@@ -10,6 +11,7 @@ from .guests import ADD, module, sample
 from .load import Generator, Target
 from .processes import processor_seconds
 from .server import moc_server, peer
+from .wrk import is_installed, rate
 
 CONNECTIONS = 16
 BODY = b"The quick brown fox jumps over the lazy dog. " * 13 + b"Six hundred...."
@@ -50,9 +52,10 @@ def run(quick: bool) -> list[Measurement]:
         most, _ = _Side(pid, ceiling, ceiling.request("POST", "/", BODY)).measure(seconds)
         for _ in range(rounds):
             for name, side in sides.items():
-                rate, cost = side.measure(seconds)
-                rates[name].append(rate)
+                answered, cost = side.measure(seconds)
+                rates[name].append(answered)
                 costs[name].append(cost)
+        by_wrk = _by_wrk(sides, rounds, max(1.0, seconds))
     # The least, not the median: what else the machine does only adds to it.
     own = {name: min(each) for name, each in costs.items()}
     echo_rate = statistics.median(rates["echo"])
@@ -68,5 +71,22 @@ def run(quick: bool) -> list[Measurement]:
                 share >= least,
             )
         )
+    found.append(by_wrk)
     found.append(Measurement("the load generator's own ceiling", f"{most:,.0f}/s"))
     return found
+
+
+def _by_wrk(sides: Mapping[str, _Side], rounds: int, seconds: float) -> Measurement:
+    subject = "the same shares by `wrk`, posix and direct"
+    if not is_installed():
+        return Measurement(subject, "not measured: `wrk` is not installed here")
+    shares: dict[str, list[float]] = {"posix": [], "direct": []}
+    for _ in range(rounds):
+        answered = {
+            name: rate(side.target, side.request, connections=CONNECTIONS, seconds=seconds)
+            for name, side in sides.items()
+        }
+        for name, each in shares.items():
+            each.append(answered[name] / answered["echo"])
+    posix, direct = (statistics.median(each) for each in shares.values())
+    return Measurement(subject, f"{posix:.2f} and {direct:.2f}", "≥ 0.45 and ≥ 0.55", posix >= 0.45 and direct >= 0.55)

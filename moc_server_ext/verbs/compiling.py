@@ -62,12 +62,14 @@ def module_of(host: Host, path: str, *, content_type: str | None = None) -> Comp
 
     What is neither is given as it is: whoever gets it says what is wrong with it.
     """
+    content = read_source(host, path)
+    if content.startswith(WASM_MAGIC):
+        return Compiled(content, content_type or WASM_CONTENT_TYPE, "")
     from .. import compilers
 
-    content = read_source(host, path)
     suffix = PurePath(path).suffix.lower()
     sources = {each for compiler in compilers.all_compilers() for each in compiler.suffixes}
-    if content_type is None and suffix in sources and not content.startswith(WASM_MAGIC):
+    if content_type is None and suffix in sources:
         return compile_source(host, compilers.compiler_for_file(path), content, filename=path)
     return Compiled(content, content_type or WASM_CONTENT_TYPE, "")
 

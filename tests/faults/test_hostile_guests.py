@@ -268,10 +268,17 @@ def test_a_flood_of_log_lines_ends_the_call(attack: Attack) -> None:
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
-NEW_NAME = f"(i32.store (i32.const {OWN_NAME + 11}) (i32.add (i32.const 0x41414141) (local.get $i)))"
+# The number in four letters, A to P: names are UTF-8.
+NEW_NAME = "".join(
+    f"(i32.store8 (i32.const {OWN_NAME + 11 + at}) (i32.add (i32.const 65)"
+    f" (i32.and (i32.const 15) (i32.shr_u (local.get $i) (i32.const {4 * at})))))"
+    for at in range(4)
+)
 PATH = f"(i32.const {OWN_NAME + 7}) (i32.const 8)"
 ANY = "(i64.const -1) (i64.const -1) (i32.const 0)"
 OPEN = f"(call $path_open (i32.const 3) (i32.const 0) {PATH} (i32.const 1) {ANY} (i32.const 64))"
+# To make and to open; with the right to write, no directory is opened.
+RIGHTS = 1 << 9 | 1 << 13
 MKDIR = f"(call $path_create_directory (i32.const 3) {PATH})"
 
 
@@ -296,7 +303,7 @@ def test_a_directory_in_a_directory_in_a_directory_ends_with_its_call(attack: At
       (block $full (loop $deeper
         (br_if $full (call $path_create_directory (local.get $n) (i32.const {OWN_NAME}) (i32.const 1)))
         (drop (call $path_open (local.get $n) (i32.const 0) (i32.const {OWN_NAME}) (i32.const 1) (i32.const 2)
-          (i64.const -1) (i64.const -1) (i32.const 0) (i32.const 64)))
+          (i64.const {RIGHTS}) (i64.const {RIGHTS}) (i32.const 0) (i32.const 64)))
         (if (i32.ne (local.get $n) (i32.const 3)) (then (drop (call $fd_close (local.get $n)))))
         (local.set $n (i32.load (i32.const 64)))
         (local.set $i (i32.add (local.get $i) (i32.const 1)))

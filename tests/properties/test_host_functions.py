@@ -43,7 +43,20 @@ LIMITS = Limits(
 )
 
 SMALL = [0, 1, 2, 3, 4, 5, 8, 13, 24, 100]
-PLACES = [NAMES, PATHS, PATHS + 16, VECTORS, VECTORS + 8, VECTORS + 16, SUBSCRIPTIONS, SCRATCH, PAGE - 1, PAGE]
+SCHEMES = [PATHS + 128 + 16 * each for each in range(4)]
+PLACES = [
+    NAMES,
+    PATHS,
+    PATHS + 16,
+    *SCHEMES,
+    VECTORS,
+    VECTORS + 8,
+    VECTORS + 16,
+    SUBSCRIPTIONS,
+    SCRATCH,
+    PAGE - 1,
+    PAGE,
+]
 EDGES = [-1, -2, (1 << 31) - 1, -(1 << 31), MEMORY - 8, MEMORY - 1, MEMORY, MEMORY + 1]
 TEXTS = (b"echo", b"hostile", b"direct", b"posix", b"run", b"key", b"YWJjZA==", b"content-type", b"text/plain",
          b"application/wasm", b"\0asm\1\0\0\0")  # fmt: skip
@@ -110,6 +123,12 @@ def interpreter() -> bytes:
       {"".join(wrappers)} {poke}
       {data(NAMES, b"".join(TEXTS))}
       {data(PATHS, b"/tmp/a".ljust(16, b"/") + b"../../../api://output..api://input".ljust(64, b"x"))}
+      {
+        data(
+            SCHEMES[0],
+            b"".join(each.ljust(16, b"/") for each in (b"kv://key", b"buffer:x", b"blob:key", b"call:////echo")),
+        )
+    }
       {
         data(
             VECTORS,
@@ -191,16 +210,23 @@ def moc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster.open(root / "storage", limits=LIMITS, cache_directory=root / "modules") as cluster:
         grants = Grants(frozenset({"kv", "call", "blob", "register", "status", "export"}))
         cluster.functions.put("hostile", interpreter(), Declaration(grants=grants))
+        cluster.functions.put("granted-nothing", interpreter())
         cluster.functions.put("echo", ECHO)
+        cluster.kv.set(b"key", b"kept")
         yield cluster
 
 
-def play(moc: Cluster, steps: Sequence[Step], *, mode: Mode = Mode.POSIX) -> None:
+def play(moc: Cluster, steps: Sequence[Step], *, mode: Mode = Mode.POSIX, function: str = "hostile") -> None:
     """Run a script: whatever it does, the guest's end is its own, and the next call works."""
     script = b"".join(each.encode() for each in steps)
     with suppress(LimitExceededError):
-        moc.call_sync(CallRequest("hostile", mode=mode, entry="_start", input=script))
+        moc.call_sync(CallRequest(function, mode=mode, entry="_start", input=script))
     assert moc.call_sync(CallRequest("echo")).output == b"here"
+
+
+def stored(moc: Cluster) -> object:
+    """What a call could have changed outside of itself."""
+    return moc.functions.list(), {key: moc.kv.get(key) for key in moc.kv.list()}, moc.buffers.list()
 
 
 def resident_bytes() -> int:
@@ -249,3 +275,16 @@ def arguments_of(index: int) -> st.SearchStrategy[Step]:
 )
 def test_no_order_of_calls_makes_the_host_fail(moc: Cluster, steps: list[Step], mode: Mode) -> None:
     play(moc, steps, mode=mode)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+@given(steps=st.lists(st.integers(0, POKE).flatmap(arguments_of), min_size=1, max_size=40))
+def test_what_has_no_grant_leaves_no_trace(moc: Cluster, steps: list[Step]) -> None:
+    before = stored(moc)
+    play(moc, steps, function="granted-nothing")
+    assert stored(moc) == before

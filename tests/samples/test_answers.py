@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import GuestStatusError
 from moc_server_ext.guest_api.errno import Errno
-from moc_server_ext.model import CallInput, CallRequest, CallResult
+from moc_server_ext.model import CallInput, CallRequest, CallResult, Declaration, parse_grants
 
 WORD = re.compile(rb"[a-z0-9]+")
-DIRECT = ("api-demo", "api-tour", "blur", "mean", "power", "bound-interest")
+DIRECT = ("api-demo", "api-buffers", "api-tour", "blur", "mean", "power", "bound-interest")
 Call = Callable[..., CallResult]
 
 
@@ -92,6 +92,7 @@ def test_api_tour_keeps_its_input_and_tells_all_it_kept(call: Call, cluster: Clu
     result = call("api-tour", entry="keep", input=b"a note")
     assert (result.result, json.loads(result.output)) == (0, {"tour/last": "a note"})
     assert cluster.kv.get(b"tour/last") == b"a note"
+    assert call("api-tour", entry="recall").output == b"a note"
 
 
 def test_api_tour_publishes_a_module_and_fetches_it_again(call: Call, cluster: Cluster, samples_directory):
@@ -99,8 +100,19 @@ def test_api_tour_publishes_a_module_and_fetches_it_again(call: Call, cluster: C
     published = call("api-tour", entry="publish", input=module)
     assert published.output.decode() == cluster.functions.get("wasi-write").blob_id
     assert call("tour/published").output == b"Hello from WASI, in text\n"
+    assert call("api-tour", entry="locate", input=b"tour/published").output == published.output
     for name in (b"tour/published", published.output):
         assert call("api-tour", entry="fetch", input=name).output == module
+
+
+def test_api_tour_stores_a_blob_where_it_may(call: Call, cluster: Cluster, samples_directory):
+    module = (samples_directory / "c/api-tour/api-tour.wasm").read_bytes()
+    cluster.functions.put("storing-tour", module, Declaration(grants=parse_grants(("register",))))
+    result = call("storing-tour", entry="store", input=b"some text")
+    cluster.functions.delete("storing-tour")
+    assert (result.result, cluster.blobs.read(result.output.decode())) == (0, b"some text")
+    assert cluster.blobs.stat(result.output.decode()).content_type == "text/plain"
+    assert call("api-tour", entry="store", input=b"other text").result == -Errno.EACCES
 
 
 def test_api_tour_shouts_by_calling_uppercase(call: Call):

@@ -13,8 +13,9 @@ from moc_server_ext.compilers.c import CCompiler
 
 pytestmark = pytest.mark.timeout(400)  # the first one builds the C library
 
-NAMES = ("uppercase", "cowsay", "api-demo", "api-tour", "call-uppercase", "http-request", "wordcount-map",
-         "wordcount-reduce", "join", "blur", "mean", "power", "bound-interest", "wasi-write")  # fmt: skip
+NAMES = ("uppercase", "cowsay", "api-demo", "api-buffers", "api-tour", "call-uppercase",
+         "http-request", "wordcount-map", "wordcount-reduce", "join", "blur", "mean", "power",
+         "bound-interest", "wasi-write")  # fmt: skip
 
 
 def test_the_manifest_lists_every_source_and_every_module(manifest, samples_directory):

@@ -16,6 +16,9 @@ from . import layout
 NODE_BYTES = 1024
 """What a name costs of the quota beside what it stands for: object, name and directory entry, rounded up."""
 _SPARE_ENTRIES = 64
+# Other threads run between two steps of what would otherwise hold them up.
+_STEP_BYTES = 1 << 20
+_ZEROS = bytes(_STEP_BYTES)
 
 
 class Quota:
@@ -121,8 +124,14 @@ class File(Node):
         if end > size:
             self._quota.charge(end - size)
             if offset > size:
-                content.extend(bytes(offset - size))
-        content[offset:end] = part
+                _extend_with_zeros(content, offset - size)
+        if len(part) <= _STEP_BYTES:
+            content[offset:end] = part
+        else:
+            view = memoryview(part)
+            for at in range(0, len(part), _STEP_BYTES):
+                piece = view[at : at + _STEP_BYTES]
+                content[offset + at : offset + at + len(piece)] = piece
         self.mtim = self.ctim = now
 
     def resize(self, size: int, now: int) -> None:
@@ -130,7 +139,7 @@ class File(Node):
         growth = size - len(self.content)
         if growth > 0:
             self._quota.charge(growth)
-            self.content.extend(bytes(growth))
+            _extend_with_zeros(self.content, growth)
         elif growth < 0:
             del self.content[size:]
             self._quota.release(-growth)
@@ -141,6 +150,12 @@ class File(Node):
         if not self.links and not self.opened:
             super().discard_if_unused()
             self.content = bytearray()
+
+
+def _extend_with_zeros(content: bytearray, count: int) -> None:
+    for _ in range(count // _STEP_BYTES):
+        content.extend(_ZEROS)
+    content.extend(bytes(count % _STEP_BYTES))
 
 
 class SymbolicLink(Node):

@@ -1,6 +1,7 @@
 """A look at the outside of a module's bytes, only as deep as readable errors and the memory limit need.
 
-Validation is wasmtime's; this walks the list of sections and never looks into code.
+Validation is wasmtime's; this walks the list of sections and never looks into code. What compiling costs is
+:mod:`.weight`'s, what a backtrace would cost :mod:`.custom_sections`'.
 
 References
 ----------
@@ -9,16 +10,28 @@ WebAssembly core specification, 5.5 "Modules".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...errors import InvalidModuleError
 
 _MAGIC: Final = b"\0asm"
 _CORE_VERSION: Final = b"\1\0\0\0"
+_SECTION_IMPORT: Final = 2
 _SECTION_TABLE: Final = 4
 _SECTION_MEMORY: Final = 5
+_SECTION_EXPORT: Final = 7
 _MAX_VARINT_BYTES: Final = 5
+
+
+class Section(NamedTuple):
+    """One section: its id, where it begins with that id, and where its content ``[body, end)`` lies."""
+
+    id: int
+    start: int
+    body: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +42,13 @@ class Outline:
     ----------
     memories, tables
         How many of them it defines.
+    entries
+        How many imports and exports it says to have.
     """
 
     memories: int
     tables: int
+    entries: int
 
 
 def outline(name: str, content: bytes) -> Outline:
@@ -51,21 +67,36 @@ def outline(name: str, content: bytes) -> Outline:
     if version != _CORE_VERSION:
         what = "a component" if version[2:] == b"\1\0" else f"of version {version.hex(' ')}"
         raise InvalidModuleError(name, f"it is {what}; compile it to a core module of version 1 instead.")
-    counts = {_SECTION_MEMORY: 0, _SECTION_TABLE: 0}
+    counts = dict.fromkeys((_SECTION_IMPORT, _SECTION_TABLE, _SECTION_MEMORY, _SECTION_EXPORT), 0)
+    for section in sections(name, content):
+        if section.id in counts and section.end > section.body:
+            counts[section.id], _ = varint(name, content, section.body)
+    return Outline(
+        memories=counts[_SECTION_MEMORY],
+        tables=counts[_SECTION_TABLE],
+        entries=counts[_SECTION_IMPORT] + counts[_SECTION_EXPORT],
+    )
+
+
+def sections(name: str, content: bytes) -> Iterator[Section]:
+    """Walk the sections of what begins as a module does.
+
+    Raises
+    ------
+    InvalidModuleError
+        It ends too early; the message says where.
+    """
     at = 8
     while at < len(content):
-        section = content[at]
-        size, body = _varint(name, content, at + 1)
+        size, body = varint(name, content, at + 1)
         if body + size > len(content):
             raise InvalidModuleError(
                 name,
-                f"it is truncated at byte {len(content)}: section {section} at byte {at} has {size:,} bytes, "
+                f"it is truncated at byte {len(content)}: section {content[at]} at byte {at} has {size:,} bytes, "
                 f"of which {body + size - len(content):,} are missing.",
             )
-        if section in counts and size:
-            counts[section], _ = _varint(name, content, body)
+        yield Section(content[at], at, body, body + size)
         at = body + size
-    return Outline(memories=counts[_SECTION_MEMORY], tables=counts[_SECTION_TABLE])
 
 
 def _what_it_is(content: bytes) -> str:
@@ -79,7 +110,14 @@ def _what_it_is(content: bytes) -> str:
     return f"{begins}, and a module begins with {_MAGIC!r}."
 
 
-def _varint(name: str, content: bytes, at: int) -> tuple[int, int]:
+def varint(name: str, content: bytes, at: int) -> tuple[int, int]:
+    """Read an unsigned LEB128 number of at most 32 bits; gives it and where it ends.
+
+    Raises
+    ------
+    InvalidModuleError
+        There is none.
+    """
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if at + index >= len(content):

@@ -9,9 +9,12 @@ import resource
 import sys
 from typing import Final
 
+from ...resources import memory_bytes
+
 EXIT_REFUSED: Final = 3
+_MOST_BYTES: Final = 4 << 30
+_LEAST_BYTES: Final = 1 << 30
 _LIMITS: Final = {
-    resource.RLIMIT_AS: 4 << 30,
     resource.RLIMIT_CPU: 240,
     resource.RLIMIT_FSIZE: 0,
     resource.RLIMIT_CORE: 0,
@@ -20,7 +23,9 @@ _LIMITS: Final = {
 
 def limit_this_process() -> None:
     """Lower the limits of this process, as far as they are not lower already."""
-    for kind, wanted in _LIMITS.items():
+    # Several may run at a time, beside what they are compiled for.
+    most = max(_LEAST_BYTES, min(_MOST_BYTES, memory_bytes() // 8))
+    for kind, wanted in {**_LIMITS, resource.RLIMIT_AS: most}.items():
         _, hard = resource.getrlimit(kind)
         least = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (least, least))
@@ -30,13 +35,14 @@ def main() -> int:
     """Compile stdin to stdout."""
     import wasmtime
 
+    from .custom_sections import without_bombs
     from .machine import Machine
 
     machine = Machine("large", ())
     limit_this_process()
     content = sys.stdin.buffer.read()
     try:
-        machine_code = machine.compile(content)
+        machine_code = machine.compile(without_bombs(content))
     except wasmtime.WasmtimeError as error:
         sys.stderr.write(str(error))
         return EXIT_REFUSED

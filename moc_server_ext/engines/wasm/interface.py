@@ -9,7 +9,7 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _bindings
 
-from ...errors import InvalidModuleError, MissingImportError, nearest, oxford
+from ...errors import InvalidModuleError, MissingImportError, nearest
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import BoundImport, ModuleInterface, Signature
 from ...model.exports import ARRAY_PREFIXES, RESET, array_type_error, is_array_export
@@ -47,11 +47,7 @@ def read_interface(function: str, module: wasmtime.Module, provided: Collection[
         Such an import has types that are no numbers, or is there twice, with two types.
     """
     imports, exports = module.imports, module.exports
-    entries = len(imports) + len(exports)
-    if entries > MAX_ENTRIES:
-        raise InvalidModuleError(
-            function, f"it has {entries:,} imports and exports, and at most {MAX_ENTRIES:,} are taken."
-        )
+    check_entries(function, len(imports) + len(exports))
     size = sum(len(each.module) + len(each.name or "") for each in imports) + sum(len(each.name) for each in exports)
     if size > MAX_NAME_BYTES:
         raise InvalidModuleError(
@@ -74,6 +70,20 @@ def read_interface(function: str, module: wasmtime.Module, provided: Collection[
             f"so must have the type {Signature()}. Give it no parameters and no result, or another name.",
         )
     return interface
+
+
+def check_entries(function: str, entries: int) -> None:
+    """Refuse a module that has more imports and exports than are taken.
+
+    Raises
+    ------
+    InvalidModuleError
+        It has more than 10,000.
+    """
+    if entries > MAX_ENTRIES:
+        raise InvalidModuleError(
+            function, f"it has {entries:,} imports and exports, and at most {MAX_ENTRIES:,} are taken."
+        )
 
 
 def _check_array_functions(function: str, interface: ModuleInterface) -> None:
@@ -180,15 +190,13 @@ def _resolve(
     provider = modules[namespace]
     found = provider.functions.get(name)
     if found is None:
-        close = nearest(name, provider.functions)
-        hint = f"; did it mean {oxford(close)}?" if close else ""
         raise MissingImportError(
             function, namespace, name, available=sorted(provider.functions),
-            reason=f"and module {namespace!r} has no such function{hint}",
+            reason=f"and module {namespace!r} has no such function", nearest=nearest(name, provider.functions),
         )  # fmt: skip
     if found.signature != signature:
         raise MissingImportError(
             function, namespace, name, available=[f"{name}{found.signature}"],
-            reason=f"with the type {signature}, and it has the type {found.signature}",
+            reason=f"which has the type {found.signature}, and not {signature}",
         )  # fmt: skip
     return found

@@ -11,7 +11,7 @@ from typing import Final
 import wasmtime
 
 from ...guest_api.registry import GuestModule
-from .compilation import compile_module, refusal
+from .compilation import Compiler, refusal
 from .disk_cache import Artifact, DiskCache
 from .machine import Machine
 from .prepared import Prepared, prepare
@@ -45,6 +45,7 @@ class Modules:
         self._modules = modules
         self._machine = machine
         self._disk = disk
+        self._compiler = Compiler(lambda: machine("large"))
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -85,14 +86,14 @@ class Modules:
             self._size = 0
 
     def _make(self, function: str, blob_id: str, load: Callable[[], bytes]) -> Prepared:
-        artifact = self._disk.get(blob_id)
-        if artifact is not None:
-            try:
-                return self._place(function, artifact)
-            except wasmtime.WasmtimeError:
-                # Made by another version or for another processor; the key should have told, so it goes.
-                self._disk.remove(blob_id)
-        artifact = compile_module(function, load(), lambda: self._machine("large"))
+        with self._disk.open(blob_id) as kept:
+            if kept is not None:
+                try:
+                    return self._place(function, kept)
+                except wasmtime.WasmtimeError:
+                    # Made by another version or for another processor; the key should have told, so it goes.
+                    self._disk.remove(blob_id)
+        artifact = self._compiler.compile(function, load())
         try:
             prepared = self._place(function, artifact)
         except wasmtime.WasmtimeError as error:
@@ -103,12 +104,12 @@ class Modules:
     def _place(self, function: str, artifact: Artifact) -> Prepared:
         machine = self._machine("pooled")
         try:
-            module = machine.load(artifact.machine_code)
+            module = machine.load(artifact)
         except wasmtime.WasmtimeError as error:
             if _POOL_REFUSES not in str(error):
                 raise
             machine = self._machine("large")
-            module = machine.load(artifact.machine_code)
+            module = machine.load(artifact)
         return prepare(function, machine, module, self._modules, artifact)
 
     def _keep(self, blob_id: str, prepared: Prepared) -> None:

@@ -3,9 +3,13 @@
  * library: build it with -ffreestanding, and call its functions directly. They give 0, or an error number, negated.
  *
  *   keep()      store the input under the key tour/last; all keys below tour/ go to the output (grant kv:tour/)
+ *   recall()    what was kept last (kv:tour/)
  *   publish()   register the input, a module, as the function tour/published; the output is its blob id
  *               (register:tour/published)
+ *   store()     keep the input as a blob without a name; the output is its id (register, for everything: the sample is
+ *               registered without it)
  *   fetch()     the bytes of the blob or function that the input names (blob)
+ *   locate()    the blob id of the function that the input names (blob)
  *   shout()     call the function uppercase with the input (call:uppercase)
  *   look()      what runs, as JSON (status)
  *   backup()    all that is stored, as JSON (export)
@@ -28,7 +32,7 @@ static int32_t read_input(void) {
     return size;
 }
 
-/* Pass on what a function gave: an error as it is, and the bytes of a buffer to the output, part by part. */
+/* Pass on what a function gave: an error as it is, and the bytes of a buffer to the output. */
 static int32_t give(const char *name, int32_t name_length, int32_t buffer) {
     int32_t part;
     if (buffer < 0) {
@@ -50,6 +54,8 @@ int32_t keep(void) {
     return error ? error : give(TEXT("no key was read"), persistence_get_subset(TEXT("tour/")));
 }
 
+int32_t recall(void) { return give(TEXT("nothing was kept"), persistence_get(TEXT("tour/last"))); }
+
 int32_t publish(void) {
     int32_t size = read_input();
     if (size < 0) return size;
@@ -57,9 +63,19 @@ int32_t publish(void) {
                 register_blob_with_name(TEXT("tour/published"), TEXT("application/wasm"), room, size));
 }
 
+int32_t store(void) {
+    int32_t size = read_input();
+    return size < 0 ? size : give(TEXT("nothing was stored"), register_blob(TEXT("text/plain"), room, size));
+}
+
 int32_t fetch(void) {
     int32_t size = read_input();
     return size < 0 ? size : give(TEXT("no blob was read"), get_blob_bytes_as_string(room, size));
+}
+
+int32_t locate(void) {
+    int32_t size = read_input();
+    return size < 0 ? size : give(TEXT("no blob was found"), get_blob_tech_id_from_name(room, size));
 }
 
 int32_t shout(void) {
