@@ -22,8 +22,11 @@ from .outcome import MessageOutcome, format_size
 
 WASM_MAGIC = b"\0asm"
 
-CELL_LANGUAGES = (("c", "C"), ("wat", "WebAssembly text"))
-"""Languages that have a cell verb, and their titles."""
+CELL_LANGUAGES = (
+    ("c", "C", ", such as -g, with which backtraces show the lines of the cell"),
+    ("wat", "WebAssembly text", ""),
+)
+"""Languages that have a cell verb, their titles, and what is to be said about flags."""
 
 
 def compile_source(
@@ -131,7 +134,7 @@ def guest_api(host: Host, module: str, language: str, output: str | None) -> Mes
     return MessageOutcome(f"{output}: {format_size(len(text.encode()))}", {**facts, "file": output})
 
 
-def cell_verb(language: str, title: str) -> Verb:
+def cell_verb(language: str, title: str, about_flags: str) -> Verb:
     """Make the verb that compiles a cell and registers it."""
 
     @click.command(
@@ -140,7 +143,8 @@ def cell_verb(language: str, title: str) -> Verb:
         face="magic",
         compiler_flags=True,
         example=[f"%%moc {language} NAME", f"%%moc {language} --grant kv:visits/ NAME"],
-        help=f"Compile the cell, written in {title}, and register it under NAME. FLAGS go to the compiler as they are.",
+        help=f"Compile the cell, written in {title}, and register it under NAME.\n\n"
+        f"FLAGS go to the compiler as they are{about_flags}.",
     )
     @declaration_options
     @click.argument("name", shell_complete=function_names)
