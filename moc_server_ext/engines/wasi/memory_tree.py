@@ -13,7 +13,7 @@ from .clock import Clock
 from .descriptors import TREE_DEVICE, Descriptor, Entry, Stat
 from .nodes import Directory, File, Node, SymbolicLink
 from .rights import RestrictedDescriptor
-from .vectors import Vectors
+from .vectors import Vectors, scatter
 
 if TYPE_CHECKING:
     from .state import WasiState
@@ -67,16 +67,9 @@ class OpenFile(TreeDescriptor):
             raise GuestErrno(Errno.EBADF)
         if offset < 0:
             raise GuestErrno(Errno.EINVAL)
-        content, memory, start = self._file.content, call.memory, offset
-        for pointer, length in vectors:
-            # A slice, not a view: a view that outlives an error would forbid the file to grow.
-            part = content[offset : offset + length]
-            memory.write(pointer, part)
-            offset += len(part)
-            if len(part) < length:
-                break
+        count = scatter(call.memory, vectors, self._file.content, offset)
         self._file.atim = self._clock.now()
-        return offset - start
+        return count
 
     def write(self, call: CallContext, part: bytes) -> int:
         count = self.write_at(call, part, self.position)
