@@ -669,14 +669,26 @@ class GuestError(MocError):
         """Drop the guest's stderr, because whoever is told of the error has seen it come."""
         self.details["stderr"] = ""
 
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        """What Python shows below the message in a traceback: the guest's backtrace and stderr, then added notes."""
+        return [*self._told(), *vars(self).get("_added", ())]
+
+    def add_note(self, note: str, /) -> None:
+        """Add a note of PEP 678."""
+        vars(self).setdefault("_added", []).append(note)
+
     def explain(self) -> str:
         """Give the message, then the guest's backtrace and stderr, as several lines."""
-        parts = [self.message]
+        return "\n".join([self.message, *self._told()])
+
+    def _told(self) -> list[str]:
+        parts = []
         if self.backtrace:
             parts += ["guest backtrace (innermost first):", *(f"  {frame}" for frame in self.backtrace)]
         if self.stderr:
             parts += ["guest stderr (its end):", *(f"  {line}" for line in self.stderr.splitlines())]
-        return "\n".join(parts)
+        return parts
 
 
 class TrapError(GuestError):
@@ -685,11 +697,18 @@ class TrapError(GuestError):
     code = "guest_trap"
 
     def __init__(
-        self, function: str, reason: str, *, backtrace: Sequence[str] = (), stderr: str = "", note: str = ""
+        self,
+        function: str,
+        reason: str,
+        *,
+        where: str = "",
+        backtrace: Sequence[str] = (),
+        stderr: str = "",
+        note: str = "",
     ) -> None:
-        where = f" in {backtrace[0]}" if backtrace else ""
+        place = f" in {where}" if where else ""
         super().__init__(
-            f"Function {function!r} trapped{where}: {reason}.{' ' + note if note else ''}",
+            f"Function {function!r} trapped{place}: {reason}.{' ' + note if note else ''}",
             function=function,
             reason=reason,
             backtrace=list(backtrace),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-ROUND = 5000
+ROUND = 1000
 """What the profile ``fuzz`` takes for the usual 100 examples."""
 
 

@@ -90,3 +90,29 @@ def tells_inputs() -> bytes:
           (call $copy (call $headers (call $id_at (local.get $i))))
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
           (br_if $each (i32.lt_s (local.get $i) (call $count))))))""")
+
+
+PANIC = "thread 'main' panicked at 'a number on stdin: ParseIntError { kind: InvalidDigit }', src/main.rs:2:58"
+
+
+@cache
+def panicking() -> bytes:
+    """Give a program that ends as a panic in Rust does: text on stderr, then a trap inside of the standard library."""
+    names = {
+        "$fail": "__rust_start_panic",
+        "$panic": "core::panicking::panic_fmt::h768731f43edd91bf",
+        "$main": "app::parse::hfb1a28e3d878f8bc",
+        "$rt": "std::rt::lang_start::hd4eb2a6ec3c6bb9f",
+    }
+    named = {each: f'(@name "{name}")' for each, name in names.items()}
+    return wat_to_wasm(f"""(module
+      (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 0) "\\10\\00\\00\\00\\{len(PANIC) + 1:02x}\\00\\00\\00")
+      (data (i32.const 16) "{PANIC}\\n")
+      (func $fail {named["$fail"]} unreachable)
+      (func $panic {named["$panic"]} (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (call $fail))
+      (func $main {named["$main"]} (call $panic))
+      (func $rt {named["$rt"]} (call $main))
+      (func (export "_start") (call $rt)))""")

@@ -68,6 +68,8 @@ class HostScript:
         )
         mode |= 0 if int(follow) else os.O_NOFOLLOW
         mode |= os.O_APPEND if int(flags) & 1 else 0
+        if rest & 2 and not int(follow) and self._is_link(fd, path):
+            raise OSError(errno.ELOOP, "WASI refuses the link that is not followed, the host what is no directory")
         opened = os.open(path, mode | os.O_CLOEXEC, 0o666, dir_fd=fd)
         old = self._slots[int(slot)]
         if old is not None:
@@ -151,6 +153,13 @@ class HostScript:
 
     def do_k(self, fd: int, path: bytes, count: bytes) -> Answer:
         return (_bytes(os.readlink(path, dir_fd=fd)[: int(count)]),)
+
+    @staticmethod
+    def _is_link(fd: int, path: bytes) -> bool:
+        try:
+            return stat.S_ISLNK(os.stat(path, dir_fd=fd, follow_symlinks=False).st_mode)
+        except OSError:
+            return False
 
     @staticmethod
     def _type(found: os.stat_result) -> int:

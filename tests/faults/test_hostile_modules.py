@@ -6,42 +6,31 @@ While one is dealt with, calls of others are answered; afterwards nothing of it 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
-from collections.abc import Iterator
-from pathlib import Path
+import json
+import time
+from collections.abc import Callable
 
 import pytest
 
+from hostile_guests import MIB, Attack
 from hostile_modules import LOOP, custom_section, locals_bomb, names, nested, recursive
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasm.text import wat_to_wasm
 from moc_server_ext.errors import InvalidModuleError, LimitExceededError, TrapError
-from moc_server_ext.model import CallRequest, Limits
-
-MIB = 1 << 20
+from moc_server_ext.model import CallRequest
 
 
-def resident_bytes() -> int:
-    """What this process holds now, without what its allocators could give back."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
-@pytest.fixture(scope="module")
-def moc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    root = tmp_path_factory.mktemp("hostile-modules")
-    with Cluster.open(root / "storage", limits=Limits(memory_bytes=64 * MIB), cache_directory=root / "modules") as moc:
-        moc.functions.put("innocent", wat_to_wasm('(module (func (export "_start")))'))
-        assert moc.call_sync(CallRequest("innocent")).exit_code == 0
-        yield moc
+@pytest.fixture
+def moc(hostile_moc: Cluster) -> Cluster:
+    return hostile_moc
 
 
 @pytest.mark.parametrize(
     "bomb", [nested(LOOP, 2000, 1000), nested(LOOP, 6000, 16)], ids=["wide", "deep"]
 )  # 9 and 18 KB
-def test_others_are_served_while_a_bomb_is_compiled_and_nothing_of_it_stays(moc: Cluster, bomb: bytes) -> None:
+def test_others_are_served_while_a_bomb_is_compiled_and_nothing_of_it_stays(
+    moc: Cluster, resident_bytes: Callable[[], int], bomb: bytes
+) -> None:
     before = resident_bytes()
 
     async def attack() -> int:
@@ -60,7 +49,7 @@ def test_others_are_served_while_a_bomb_is_compiled_and_nothing_of_it_stays(moc:
     assert resident_bytes() - before < 16 * MIB
 
 
-def test_functions_with_many_locals_are_compiled_elsewhere(moc: Cluster) -> None:
+def test_functions_with_many_locals_are_compiled_elsewhere(moc: Cluster, resident_bytes: Callable[[], int]) -> None:
     before = resident_bytes()
     moc.functions.put("locals", locals_bomb(300))
     assert moc.call_sync(CallRequest("locals")).exit_code == 0
@@ -68,7 +57,7 @@ def test_functions_with_many_locals_are_compiled_elsewhere(moc: Cluster) -> None
 
 
 @pytest.mark.parametrize("size", [60_000, 10 * MIB])
-def test_a_backtrace_costs_no_more_than_it_shows(moc: Cluster, size: int) -> None:
+def test_a_backtrace_costs_no_more_than_it_shows(moc: Cluster, resident_bytes: Callable[[], int], size: int) -> None:
     before = resident_bytes()
     moc.functions.put("names", recursive(custom=names(b"n" * size)))
     with pytest.raises(TrapError, match="call stack exhausted") as caught:
@@ -77,7 +66,26 @@ def test_a_backtrace_costs_no_more_than_it_shows(moc: Cluster, size: int) -> Non
     assert resident_bytes() - before < 16 * MIB
 
 
-def test_a_custom_section_of_100_mb_costs_nothing_when_called(moc: Cluster) -> None:
+@pytest.mark.parametrize("content", [b"\xff" * 100_000, bytes(100_000), bytes(range(256)) * 400, b""], ids=range(4))
+def test_lines_that_are_no_debug_information_leave_the_trap_readable(
+    moc: Cluster, resident_bytes: Callable[[], int], content: bytes
+) -> None:
+    """Whole sections of it, and such that begin as real ones do: lengths and versions first."""
+    header = (len(content) + 7).to_bytes(4, "little") + b"\4\0" + bytes(4) + b"\4"
+    names_of = [b".debug_info", b".debug_abbrev", b".debug_line", b".debug_str", b".debug_ranges", b".debug_addr"]
+    before = resident_bytes()
+    for start in (b"", header):
+        sections = b"".join(custom_section(name, start + content) for name in names_of)
+        moc.functions.put("lines", recursive(custom=sections + names(b"\x1b[31m" * 10_000)))
+        with pytest.raises(TrapError, match="call stack exhausted") as caught:
+            moc.call_sync(CallRequest("lines"))
+        told = json.dumps(caught.value.to_json())
+        assert len(told) < 64 << 10
+        assert "\\u001b" not in told
+    assert resident_bytes() - before < 16 * MIB
+
+
+def test_a_custom_section_of_100_mb_costs_nothing_when_called(moc: Cluster, resident_bytes: Callable[[], int]) -> None:
     content = recursive(custom=custom_section(b"junk", bytes(100 * MIB)))
     moc.functions.put("junk", content)
     del content
@@ -100,7 +108,7 @@ def test_a_custom_section_of_100_mb_costs_nothing_when_called(moc: Cluster) -> N
     ids=["4 GiB", "a page too many", "64 bit", "64 bit, all", "data outside", "elements outside"],
 )  # fmt: skip
 def test_memories_beyond_measure_end_as_what_they_are(
-    moc: Cluster, memory: str, error: type[Exception] | None, match: str
+    moc: Cluster, resident_bytes: Callable[[], int], memory: str, error: type[Exception] | None, match: str
 ) -> None:
     before = resident_bytes()
 
@@ -115,3 +123,29 @@ def test_memories_beyond_measure_end_as_what_they_are(
             attack()
     assert moc.call_sync(CallRequest("innocent")).exit_code == 0
     assert resident_bytes() - before < 16 * MIB
+
+
+@pytest.mark.parametrize(("name", "count"), [("f", 10_001), ("f" * 20_000, 60)], ids=["many", "long"])
+def test_exports_beyond_measure_are_refused(attack: Attack, name: str, count: int) -> None:
+    exports = "".join(f'(export "{name}{each}" (func $f))' for each in range(count))
+    with pytest.raises(InvalidModuleError, match="at most"):
+        attack(f"(module (func $f) {exports})")
+
+
+def test_sections_that_mean_nothing_cost_nothing_when_called(attack: Attack) -> None:
+    section = b"\0\x85\x80\x80\x08\x04junk" + bytes(16 * MIB)
+    began = time.perf_counter()
+    attack(wat_to_wasm('(module (func (export "_start")))') + section)
+    assert time.perf_counter() - began < 30
+
+
+def test_a_function_beyond_measure_is_refused(attack: Attack) -> None:
+    body = b"\0" + b"\x01" * (8 * MIB) + b"\x0b"
+
+    def number(value: int) -> bytes:
+        return bytes([value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21 & 127])
+
+    code = b"\x01" + number(len(body)) + body
+    module = b"\0asm\1\0\0\0" + b"\x01\x04\x01\x60\0\0" + b"\x03\x02\x01\0" + b"\x0a" + number(len(code)) + code
+    with pytest.raises(InvalidModuleError, match="exceeds limit"):
+        attack(module)

@@ -225,3 +225,21 @@ def test_the_instances_of_a_prepared_call_go_with_it(moc):
         assert [prepared.call() for _ in range(3)] == [1, 2, 3]
     assert warm(moc)["instances"] == 0
     assert moc.call_sync(request()).result == 1
+
+
+def test_an_instance_that_grows_with_each_call_is_retired_before_it_fails_and_gives_its_memory_back(moc):
+    grow = """(module (memory (export "memory") 1)
+      (func (export "grow") (result i32) (local $at i32)
+        (local.set $at (i32.shl (memory.grow (i32.const 64)) (i32.const 16)))
+        (memory.fill (local.get $at) (i32.const 7) (i32.const 4194304))
+        (memory.size)))"""
+    moc.functions.put("grows", wat_to_wasm(grow), Declaration(reusable=True, limits={"memory_bytes": 64 * MIB}))
+    moc.call_sync(request())
+    before = resident_bytes()
+    pages = [moc.call_sync(CallRequest("grows")).result for _ in range(100)]
+    # Used again, each time with more, and then a new one.
+    assert pages[:2] == [65, 129]
+    assert pages.count(65) > 1
+    assert warm(moc)["memory_bytes"] <= 64 * MIB
+    pool(moc).release(1 << 40)
+    wait_until(lambda: resident_bytes() - before <= 16 * MIB)

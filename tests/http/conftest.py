@@ -249,6 +249,12 @@ def serving(
         workers.close()
 
 
+@pytest.fixture(scope="session")
+def serving_anything() -> Callable[..., Any]:
+    """Give what serves any platform, in a ``with``."""
+    return serving
+
+
 @pytest.fixture
 def gateway(storage: Storage, tmp_path: Path) -> Iterator[RunningGateway]:
     with serving(ScriptedPlatform(storage), tmp_path) as running:

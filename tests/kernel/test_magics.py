@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guests import tells_inputs
+from guests import PANIC, panicking, tells_inputs
 from moc_kernel.magics import MocMagics
 from moc_server_ext.verbs import build_group
 
@@ -137,6 +137,16 @@ def test_a_trap_shows_the_guests_backtrace(kernel):
     assert cell.error["ename"] == "TrapError"
     assert "guest backtrace" in cell.error_text
     assert "divide" in cell.error_text
+
+
+def test_a_panic_shows_its_text_once(kernel, tmp_path):
+    (tmp_path / "panic.wasm").write_bytes(panicking())
+    kernel.do(f"%moc push panic {tmp_path}/panic.wasm")
+    for line in ("%moc call panic", "from moc_kernel import connect\nconnect().call('panic')"):
+        cell = kernel.run(line)
+        assert cell.error["ename"] == "TrapError"
+        assert "'panic' trapped in app::parse: unreachable" in cell.error_text
+        assert (cell.stderr + cell.error_text).count(PANIC) == 1
 
 
 def test_a_limit_ends_an_endless_guest(kernel):

@@ -23,6 +23,11 @@ _FRAME: Final = re.compile(r"^\s*(?:(\d+):)?\s*(?:0x[0-9a-f]+)? - (.+)$")
 _LINE: Final = re.compile(r"^\s+at (.+:\d+(?::\d+)?)$")
 _MANGLED: Final = ("_Z", "_R")
 _UNNAMED: Final = re.compile(r"^<wasm function (\d+)>$")
+# What a language's own way to fail puts above the frame of whoever failed: abort, assert, a Rust panic.
+_FAILING: Final = re.compile(
+    r"(abort|raise|__assert_fail|__rust\w*|rust_\w+|_?_rg_oom)(?= at |$)|<?(std|core|alloc)::|~lib/builtins/abort"
+)
+_RUST_HASH: Final = re.compile(r"::h[0-9a-f]{16}$")
 _MEMORY_MINIMUM: Final = re.compile(r"memory minimum size of (\d+) pages exceeds memory limits")
 
 
@@ -87,7 +92,9 @@ def _own_failure(
     if "exceeds table limits" in text or "resource limit exceeded" in text:
         return InvalidModuleError(function, f"{reason}.")
     note = memory_note(memory_bytes, memory_limit)
-    return TrapError(function, reason, backtrace=backtrace, stderr=stderr_tail(context), note=note)
+    return TrapError(
+        function, reason, where=culprit(backtrace), backtrace=backtrace, stderr=stderr_tail(context), note=note
+    )
 
 
 def memory_note(memory_bytes: int, memory_limit: int) -> str:
@@ -139,8 +146,13 @@ def frames(text: str, names: Sequence[str | None] = ()) -> list[str]:
             own = names[index] if index < len(names) else None
             if own and not own.startswith(_MANGLED):
                 name = own
-            found.append(_printable(_UNNAMED.sub(r"function \1", name)))
+            found.append(_printable(_RUST_HASH.sub("", _UNNAMED.sub(r"function \1", name))))
     return found
+
+
+def culprit(backtrace: Sequence[str]) -> str:
+    """Give the frame to name first: the innermost one that is not part of how a language fails; empty without any."""
+    return next((frame for frame in backtrace if not _FAILING.match(frame)), backtrace[0] if backtrace else "")
 
 
 def _printable(text: str) -> str:
