@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -110,9 +111,12 @@ class JsonAnswer:
         call.start()
         output = bytearray()
         while part := await call.next_part(PIECE_BYTES):
-            output += part
-            if len(output) > self._max_bytes:
+            if len(output) + len(part) > self._max_bytes:
                 call.cancel(AnswerTooLargeError(self._max_bytes))
+            else:
+                output += part
+            # What lies ready is much, after one giant write: others come between its pieces.
+            await asyncio.sleep(0)
         result = replace(await call.result(), output=bytes(output))
         if len(output) <= _QUICK_BYTES:
             response = json_response(result.to_json())
