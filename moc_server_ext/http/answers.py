@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import asyncio
 import json
 from collections import deque
 from collections.abc import Callable, Mapping

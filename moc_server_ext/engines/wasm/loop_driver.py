@@ -1,9 +1,9 @@
 """Drives guests on an event loop: no thread for a call, and none for one that waits.
 
 A call of a function that is known to be short runs on the loop itself; all others run on the workers
-(:mod:`.run_queue`), since some things that a guest can do are done in one go, however long they take. One that waits is
-nowhere, until what it waits for has come. Each turn of the loop spends a bounded time inside of guests, however many are
-ready.
+(:mod:`.run_queue`), since some things that a guest can do are done in one go, however long they take. One that waits
+is nowhere, until what it waits for has come. Each turn of the loop spends a bounded time inside of guests, however
+many are ready.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final
 
-from ...errors import CancelledError
+from ...errors import CancelledError, MocError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting
 from ...interrupts import DeferredInterrupt
@@ -91,13 +91,16 @@ class LoopDriver:
         run = _Run(self, CallTree(context, self._resolve, self._finish, self._pool), self._loop.create_future())
         run.tree.begin(*found)
         run.is_short = self._is_short.get(run.key, False) and self.trusts(run.key)
-        context.when_cancelled(lambda: self.soon(self._on_cancel, run))
+        context.when_cancelled(partial(self.soon, self._on_cancel, run))
         self._go(run)
         try:
             result: CallResult = await run.result
         except (asyncio.CancelledError, GeneratorExit):
             context.cancel()
             raise
+        finally:
+            # An error leads back to this frame, and from here it would to itself and to all that the call has.
+            del run
         return result
 
     def soon(self, act: Callable[..., object], *arguments: Any) -> bool:
@@ -134,7 +137,9 @@ class LoopDriver:
         try:
             self._spent_seconds += run.poll(_LOOP_SECONDS, FIRST_SLICE_TICKS)
             # The processor's time: by the clock on the wall, what waits for the interpreter's lock would look long.
-            if time.thread_time() - began >= _HELD_UP_SECONDS:
+            computed = time.thread_time() - began
+            run.computed_seconds += computed
+            if computed >= _HELD_UP_SECONDS:
                 run.is_short = False
                 _remember(self._held_up, run.key, None)
             self.dispatch(run)
@@ -157,7 +162,6 @@ class LoopDriver:
             self._wait(run)
         else:
             # It has used its slice up; one of the worker's threads goes on with it.
-            run.computed_seconds += _LOOP_SECONDS
             self.queue.put(run)
 
     def _wait(self, run: _Run) -> None:
@@ -244,7 +248,18 @@ def _remember(known: OrderedDict[tuple[str, str], Any], key: tuple[str, str], va
 class _Run:
     """One call tree on its way between the loop and the workers; a :class:`.run_queue.Turn`."""
 
-    __slots__ = ("_driver", "computed_seconds", "is_short", "key", "outcome", "result", "timer", "tree", "waiting", "work")
+    __slots__ = (
+        "_driver",
+        "computed_seconds",
+        "is_short",
+        "key",
+        "outcome",
+        "result",
+        "timer",
+        "tree",
+        "waiting",
+        "work",
+    )
 
     def __init__(self, driver: LoopDriver, tree: CallTree, result: asyncio.Future[Any]) -> None:
         self._driver = driver
@@ -267,7 +282,6 @@ class _Run:
 
     def take(self) -> bool:
         """Compute for a slice on a worker's thread; whatever else is to be done is the loop's."""
-        # The processor's time: by the clock on the wall, what waits for the interpreter's lock would look long.
         began = time.thread_time()
         self.poll(_SLICE_SECONDS, SLICE_TICKS)
         spent = time.thread_time() - began
@@ -298,8 +312,9 @@ class _Run:
             if tree.context.place is not None and self.outcome is None:
                 tree.context.place.hold(tree.memory_held, tree.context.invocation.function)
         except BaseException as error:
-            # Whatever it is, the caller gets it: there is nobody else on this thread.
-            self.outcome = error
+            # Whatever it is, the caller gets it: there is nobody else on this thread. The traceback of what people are
+            # told leads back here, and so to itself and to all that the call has.
+            self.outcome = error.with_traceback(None) if isinstance(error, MocError) else error
             spent = time.monotonic() - began
         return spent
 
