@@ -163,7 +163,7 @@ def _per_host_call_us(engine: WasmEngine, name: str) -> float:
 
 
 def _restart(path: Path) -> Measurement:
-    """Time the first call of a large module in a cluster that was just opened, with the module in the disk's cache."""
+    """Time the first call of a large module in a server that has just started, with the module in the disk's cache."""
     module = _large_module()
 
     def restarted(act: Callable[[Cluster], None], before: Callable[[Cluster], None] = lambda _moc: None) -> float:
@@ -179,19 +179,16 @@ def _restart(path: Path) -> Measurement:
 
     def register(moc: Cluster) -> None:
         moc.functions.put("large", module)
-        moc.functions.put("small", bytes(wasmtime.wat2wasm('(module (func (export "run")))')))
-
-    def warm_up(moc: Cluster) -> None:
-        moc.call_sync(CallRequest("small"))
 
     restarted(register)
-    taken_ms = statistics.median(restarted(call) for _ in range(2 * _ROUNDS)) * 1e3
-    own_ms = statistics.median(restarted(call, before=warm_up) for _ in range(2 * _ROUNDS)) * 1e3
+    # As a server does while it starts.
+    taken_ms = statistics.median(restarted(call, before=Cluster.make_ready) for _ in range(2 * _ROUNDS)) * 1e3
+    alone_ms = statistics.median(restarted(call) for _ in range(2 * _ROUNDS)) * 1e3
     code_bytes = sum(each.stat().st_size for each in (path / "restart-modules").rglob("*") if each.is_file())
     return Measurement(
         f"first call after a restart of a known module of {len(module) / 1e6:.1f} MB (generated; "
         f"{code_bytes / 1e6:.1f} MB of machine code)",
-        f"{taken_ms:.1f} ms ({own_ms:.1f} ms where another function was called before it)",
+        f"{taken_ms:.1f} ms ({alone_ms:.1f} ms embedded, where nothing was made ready before)",
         "≤ 30 ms",
         taken_ms <= 30,
     )

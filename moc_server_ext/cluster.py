@@ -258,6 +258,13 @@ class Cluster:
         """
         return self._orchestrator.call_sync(request, streams, scope=scope)
 
+    def make_ready(self) -> None:
+        """Prepare what else the first call has to wait for, such as the memory where guests live.
+
+        Blocks for tens of milliseconds; calls may come meanwhile. Servers do so at their start.
+        """
+        self._orchestrator.engine.make_ready()
+
     def prepare(self, request: CallRequest) -> PreparedCall:
         """Resolve a request once, for many calls; raises the errors of resolving."""
         return self._orchestrator.prepare(request)

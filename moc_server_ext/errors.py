@@ -752,13 +752,15 @@ class MissingImportError(GuestError):
         *,
         available: Sequence[str],
         reason: str = "",
+        nearest: Sequence[str] = (),
         advice: str = "",
     ) -> None:
         why = reason or "which no guest API provides"
+        hint = f" Did you mean {oxford(nearest)}?" if nearest else ""
         listed = ", ".join(available) or "nothing"
         more = f" {advice}" if advice else ""
         super().__init__(
-            f"Function {function!r} imports `{module}.{name}`, {why}. Available: {listed}.{more}",
+            f"Function {function!r} imports `{module}.{name}`, {why}.{hint} Available: {listed}.{more}",
             function=function,
             module=module,
             name=name,

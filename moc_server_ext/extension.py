@@ -131,6 +131,7 @@ class MocExtension(ExtensionApp):
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage
         self._workers = Workers(_STORAGE_THREADS)
+        self._workers.begin(cluster.make_ready)
         self._observation = Observation(cluster, self._workers)
         api = Api(cluster, self._workers, self.max_body_bytes, metrics=self._observation.metrics)
         if self.enable_gateway:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -29,17 +29,9 @@ from .errors import (
     InvalidInputError,
     LimitExceededError,
 )
-from .functions import BLOB_ID, FunctionTable
+from .functions import FunctionTable
 from .guest_api.context import CallContext, beyond_limit
 from .invocation import (
-    check_arguments,
-    check_env,
-    check_inputs,
-    check_limits,
-    check_mounts,
-    check_text_size,
-    choose_start,
-    has_array,
     parse_numbers,
 )
 from .model import (
@@ -48,23 +40,19 @@ from .model import (
     CallInput,
     CallRequest,
     CallResult,
-    Declaration,
-    FunctionRecord,
     Invocation,
     Limits,
     Mode,
     ModuleInterface,
     Number,
-    Signature,
 )
-from .model.bound_imports import check_bound_import, not_bound
-from .model.exports import caller_signature, entry_name, is_array_export
+from .model.bound_imports import check_bound_import
+from .model.exports import entry_name
+from .resolving import Resolver, Target, seal
 from .scope import CallScope
 
 Run = Callable[[CallContext], CallResult]
 
-_TARGETS_KEPT = 1024
-_CALLERS_KEPT = 64
 _CLOSE_STEP_SECONDS = 0.05
 
 
@@ -89,6 +77,10 @@ class WarmInstance(Protocol):
 class Engine(Protocol):
     """Runs one content type."""
 
+    def make_ready(self) -> None:
+        """Prepare what else the first call has to wait for; calls may come meanwhile."""
+        ...
+
     def inspect(self, name: str, content: bytes) -> ModuleInterface:
         """Read what a module takes and offers, without running it."""
         ...
@@ -104,35 +96,6 @@ class Engine(Protocol):
     def warm(self, invocation: Invocation, load: Callable[[], bytes], services: CallServices) -> WarmInstance:
         """Make an instance for direct calls, whose host functions reach `services`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What a request resolves to before its own arguments: kept, so that resolving is one look-up for most calls.
-
-    Parameters
-    ----------
-    signature
-        The numbers that a caller passes in direct mode.
-    takes_array
-        Whether its input must be an array.
-    """
-
-    record: FunctionRecord | None
-    template: Invocation
-    signature: Signature
-    load: Callable[[], bytes]
-    takes_array: bool = False
-    by_caller: dict[str, Invocation] = field(default_factory=dict)
-
-    def template_for(self, caller: str) -> Invocation:
-        """Give the template with its caller: most calls say nothing else of their own."""
-        found = self.by_caller.get(caller)
-        if found is None:
-            if len(self.by_caller) >= _CALLERS_KEPT:
-                self.by_caller.clear()
-            found = self.by_caller[caller] = replace(self.template, caller=caller)
-        return found
 
 
 class Orchestrator:
@@ -172,7 +135,7 @@ class Orchestrator:
         self.engine = engine
         self.limits = limits
         self.network = network
-        self._targets: dict[tuple[str, Mode | None, str | None, bool], _Target] = {}
+        self._resolver = Resolver(functions, blobs, engine.inspect, limits)
         self._live: set[CallContext] = set()
 
     # -- doors --------------------------------------------------------------------------------------------------------
@@ -181,9 +144,9 @@ class Orchestrator:
         self, request: CallRequest, streams: CallStreams | None = None, *, scope: CallScope | None = None
     ) -> CallResult:
         """Run a function and wait for its end; see :meth:`.Cluster.call_sync`."""
-        target = self._target(request)
+        target = self._resolver.target(request)
         with RaisedByStreams(streams or CallStreams()) as watched:
-            context = self._streamed(self._seal(target, request), request, watched)
+            context = self._streamed(seal(target, request), request, watched)
             if watched.begun is not None:
                 watched.begun(context.call_id, context.cancel)
             with self.admission.enter(request.caller) as context.place, self.calls.track(context) as tracked:
@@ -209,8 +172,12 @@ class Orchestrator:
                 raise DirectoriesNotServedError([each.host for each in request.mounts])
             # Bytes without a name may have to be compiled, and for an unknown name the nearest ones are looked for.
             is_at_hand = self.functions.find(request.function) is not None
-            target = self._target(request) if is_at_hand else await asyncio.to_thread(self._target, request)
-            invocation = self._seal(target, request)
+            target = (
+                self._resolver.target(request)
+                if is_at_hand
+                else await asyncio.to_thread(self._resolver.target, request)
+            )
+            invocation = seal(target, request)
             if output is not None:
                 output.bound(invocation.limits.output_bytes, beyond_limit(invocation, "output_bytes"))
             with await self.admission.admit(request.caller) as place:
@@ -238,8 +205,8 @@ class Orchestrator:
 
     def prepare(self, request: CallRequest) -> PreparedCall:
         """Resolve a request once, for many calls of one input each; the errors of resolving come from here."""
-        target = self._target(request)
-        return PreparedCall(self, self._seal(target, request, numbers_follow=True), target)
+        target = self._resolver.target(request)
+        return PreparedCall(self, seal(target, request, numbers_follow=True), target)
 
     def run_resolved(
         self, invocation: Invocation, input: ExchangeBuffer, scope: CallScope | None, run: Run
@@ -267,12 +234,12 @@ class Orchestrator:
             The errors of resolving.
         """
         self._check_depth(parent)
-        target = self._target(request)
+        target = self._resolver.target(request)
         # The guest names both kinds of arguments in one call; the mode says which are meant.
         direct = target.template.mode is Mode.DIRECT
         arguments = tuple(map(str, numbers)) if direct else request.arguments
         request = replace(request, arguments=arguments, caller=parent.invocation.caller, mounts=())
-        return self._child(parent, self._seal(target, request), request.input, request.more_inputs)
+        return self._child(parent, seal(target, request), request.input, request.more_inputs)
 
     def bound(self, parent: CallContext, wanted: BoundImport, numbers: tuple[Number, ...]) -> CallContext:
         """Resolve a call through an import that is bound to a function into a child context, as :meth:`nested` does.
@@ -293,7 +260,7 @@ class Orchestrator:
         record = self.functions.find(wanted.function)
         while record is not None:
             check_bound_import(importer.function, wanted, importer.grants, record.exports)
-            target = self._target(request)
+            target = self._resolver.target(request)
             if target.record is record:
                 template = target.template_for(importer.caller)
                 return self._child(parent, replace(template, numbers=numbers), b"")
@@ -363,91 +330,6 @@ class Orchestrator:
             call_id=request.call_id,
         )
 
-    def _target(self, request: CallRequest) -> _Target:
-        """Look up what a request names."""
-        name = request.function
-        is_array = has_array(request.input_headers)
-        key = (name, request.mode, request.entry, is_array)
-        target = self._targets.get(key)
-        record = self.functions.find(name)
-        # A blob never changes, so that a target without a record is always right; one with a record is right as long
-        # as the name points to that record.
-        if target is None or target.record is not record:
-            target = self._find_target(name, record, (request.mode, request.entry), is_array)
-            if len(self._targets) >= _TARGETS_KEPT:
-                self._targets.clear()
-            self._targets[key] = target
-        return target
-
-    def _find_target(
-        self, name: str, record: FunctionRecord | None, requested: tuple[Mode | None, str | None], is_array: bool
-    ) -> _Target:
-        if record is not None:
-            label, blob_id, exports, declaration = name, record.blob_id, record.exports, record.declaration
-        elif BLOB_ID.fullmatch(name):
-            # Bytes without a name: they run with no grants and under the server's limits.
-            label, blob_id, declaration = name[:12], name, Declaration()
-            interface = self.engine.inspect(label, self.blobs.read(blob_id))
-            if interface.bound_imports:
-                raise not_bound(label, interface.bound_imports[0], self.functions.guest_modules)
-            exports = interface.exports
-        else:
-            raise self.functions.not_found(name)
-        declared = declaration.mode, declaration.entry
-        mode, entry = choose_start(label, requested=requested, declared=declared, exports=exports, has_array=is_array)
-        template = Invocation(
-            function=label,
-            blob_id=blob_id,
-            mode=mode,
-            entry=entry,
-            grants=declaration.grants,
-            limits=self.limits.narrowed(declaration.limits),
-            reusable=declaration.reusable,
-            deterministic=declaration.deterministic,
-        )
-        numbers = caller_signature(entry, exports[entry])
-        return _Target(record, template, numbers, lambda: self.blobs.read(blob_id), is_array_export(entry))
-
-    @staticmethod
-    def _seal(target: _Target, request: CallRequest, *, numbers_follow: bool = False) -> Invocation:
-        """Check what the request says itself, and seal it with its target."""
-        template = target.template
-        arguments, env, limits = request.arguments, request.env, request.limits
-        if request.more_inputs:
-            check_inputs(request.more_inputs, first=1)
-        if template.mode is Mode.POSIX:
-            if not (arguments or env or limits or request.program or request.mounts):
-                return target.template_for(request.caller)
-            numbers: tuple[Number, ...] = ()
-            check_text_size(check_env(env) + check_arguments((request.program, *arguments)))
-        else:
-            check_text_size(check_env(env))
-            # What the headers say was checked when the target was looked up.
-            if target.takes_array and not numbers_follow and "moc-dtype" not in request.input_headers:
-                raise ArrayRequiredError(template.function, entry_name(template.entry))
-            if arguments or target.takes_array or not numbers_follow:
-                numbers = parse_numbers(template.function, entry_name(template.entry), target.signature, arguments)
-            else:
-                numbers = ()
-            arguments = ()
-        check_mounts(template.function, template.mode, request.mounts, deterministic=template.deterministic)
-        return Invocation(
-            function=template.function,
-            blob_id=template.blob_id,
-            mode=template.mode,
-            entry=template.entry,
-            numbers=numbers,
-            arguments=tuple(arguments),
-            env=dict(env),
-            grants=template.grants,
-            limits=template.limits.narrowed(check_limits(limits)) if limits else template.limits,
-            reusable=template.reusable,
-            deterministic=template.deterministic,
-            caller=request.caller,
-            mounts=request.mounts,
-            program=request.program,
-        )
-
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:
         with _Living(self._live, context, scope):
             return self.engine.run(context, load)
@@ -486,7 +368,7 @@ class PreparedCall:
     Its calls do not queue: whoever prepares a call bounds how many of it run at once.
     """
 
-    def __init__(self, orchestrator: Orchestrator, invocation: Invocation, target: _Target) -> None:
+    def __init__(self, orchestrator: Orchestrator, invocation: Invocation, target: Target) -> None:
         self.invocation = invocation
         self._orchestrator = orchestrator
         self._target = target

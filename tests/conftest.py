@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from fuzzing import ROUND
 from support import MocServer, register_samples, start_server
+from web import Web, web_server
 
 # `make fuzz` chooses it by --hypothesis-profile.
 settings.register_profile("fuzz", max_examples=ROUND, deadline=None, print_blob=True)
@@ -25,6 +26,13 @@ def moc_server(tmp_path: Path) -> Iterator[MocServer]:
     server = start_server(storage)
     yield server
     server.kill()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """Give a web server that listens on this machine and has no answers yet."""
+    with web_server() as server:
+        yield server
 
 
 @pytest.fixture

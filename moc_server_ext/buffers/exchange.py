@@ -127,9 +127,12 @@ class ExchangeBuffer:
         MocError
             The error of `exceeded`, beyond the limit. Nothing was written.
         """
-        self._check(len(part))
-        if part:
-            self._size += len(part)
+        length = len(part)
+        size = self._size + length
+        if self._closed or size > self._limit:
+            self._check(length)
+        if length:
+            self._size = size
             if len(self._parts) < _PARTS_KEPT_APART:
                 self._parts.append(part)
             else:

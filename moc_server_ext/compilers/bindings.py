@@ -30,9 +30,9 @@ def bindings(module: str, language: str) -> str:
         There are none; the message lists those that there are.
     """
     if module not in MODULES or language.lower() not in LANGUAGES:
-        known = ", ".join(f"`moc guest-api {each} {tongue}`" for each in MODULES for tongue in LANGUAGES)
+        known = " and ".join(f"`moc guest-api {each} {tongue}`" for each in MODULES for tongue in LANGUAGES)
         raise InvalidInputError(
-            f"There are no declarations of module {module!r} for {language!r}. There is {known}.",
+            f"There are no declarations of module {module!r} for {language!r}. There are those that {known} print.",
             module=module,
             language=language,
         )

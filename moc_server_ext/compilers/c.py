@@ -147,9 +147,13 @@ class _Build:
             "-Os",
             "-iquote",
             str(parent.absolute()),
-            # `__FILE__` is the bare name, so that the bytes do not depend on where the source lies.
-            *([f"-fmacro-prefix-map={path.parent}/="] if path.parent != Path() else []),
-            f"-fmacro-prefix-map={self._directory}/=",
+            # `__FILE__`, and the file in a backtrace, is the bare name, so that the bytes do not depend on where the
+            # source lies.
+            f"-fdebug-prefix-map={Path.cwd()}=",
+            *([f"-ffile-prefix-map={path.parent}/="] if path.parent != Path() else []),
+            f"-ffile-prefix-map={self._directory}/=",
+            # Zig defines it whenever it optimises; `assert` is the person's to switch off.
+            "-UNDEBUG",
             "-fno-color-diagnostics",
             *flags,
             # Last, so that a header of the person's own with the same name wins.

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from ..errors import MissingImportError, NotGrantedError, nearest, oxford
+from ..errors import MissingImportError, NotGrantedError, nearest
 from .exports import is_array_export
 from .functions import BoundImport, Signature
 from .limits import Grants
@@ -33,9 +33,13 @@ def check_bound_import(importer: str, wanted: BoundImport, grants: Grants, expor
     function, export = wanted.function, wanted.export
     found = exports.get(export)
     if found is None:
-        close = nearest(export, exports)
-        hint = f"; did it mean {oxford(close)}?" if close else ""
-        raise _missing(importer, wanted, _listed(exports), f"and function {function!r} exports no such function{hint}")
+        raise _missing(
+            importer,
+            wanted,
+            _listed(exports),
+            f"and function {function!r} exports no such function",
+            close=nearest(export, exports),
+        )
     if export == _START:
         raise _missing(
             importer,
@@ -56,8 +60,8 @@ def check_bound_import(importer: str, wanted: BoundImport, grants: Grants, expor
             importer,
             wanted,
             [f"{export}{found}"],
-            f"with the type {wanted.signature}, and function {function!r} exports it with the type {found}",
-            f"Declare the import with that type, or register a {function!r} whose type is the one that is wanted.",
+            f"which has the type {found} in function {function!r}, and not {wanted.signature}",
+            f"Declare the import with the type that is there, or register a {function!r} with the one that is wanted.",
         )
     if not grants.allows("call", function):
         raise NotGrantedError(importer, _grant(function), because=f"it imports `{function}.{export}`")
@@ -67,14 +71,13 @@ def not_registered(
     importer: str, wanted: BoundImport, functions: Iterable[str], guest_modules: Collection[str]
 ) -> MissingImportError:
     """Make the error for an import whose module name is neither a guest API's nor a function's."""
-    close = nearest(wanted.function, [*functions, *guest_modules])
-    hint = f"Did it mean {oxford(close)}? " if close else ""
     return _missing(
         importer,
         wanted,
         sorted(guest_modules),
         "which no guest API and no registered function provides",
-        f"{hint}A function that others import is registered before them.",
+        "A function that others import is registered before them.",
+        close=nearest(wanted.function, [*functions, *guest_modules]),
     )
 
 
@@ -99,7 +102,20 @@ def _listed(exports: Mapping[str, Signature]) -> list[str]:
 
 
 def _missing(
-    importer: str, wanted: BoundImport, available: Sequence[str], reason: str, advice: str = ""
+    importer: str,
+    wanted: BoundImport,
+    available: Sequence[str],
+    reason: str,
+    advice: str = "",
+    *,
+    close: Sequence[str] = (),
 ) -> MissingImportError:
-    shown = [*available[:_SHOWN], "…"] if len(available) > _SHOWN else available
-    return MissingImportError(importer, wanted.function, wanted.export, available=shown, reason=reason, advice=advice)
+    return MissingImportError(
+        importer,
+        wanted.function,
+        wanted.export,
+        available=[*available[:_SHOWN], "…"] if len(available) > _SHOWN else available,
+        reason=reason,
+        nearest=close,
+        advice=advice,
+    )

@@ -44,6 +44,9 @@ def parse_mount(text: str) -> Mount:
     host, separator, guest = text.partition("::")
     if not separator or not host or not guest:
         raise InvalidInputError(f"{text!r} is no mount: {_EXPECTED}.")
+    if guest.endswith(":rw"):
+        # What other tools write; here it would silently become a part of the name.
+        raise InvalidInputError(f"{text!r} is no mount: {_EXPECTED}. Without ':ro' it can be written.")
     return _mount(host, guest.removesuffix(_READ_ONLY), guest.endswith(_READ_ONLY))
 
 

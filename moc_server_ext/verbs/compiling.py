@@ -22,8 +22,11 @@ from .outcome import MessageOutcome, format_size
 
 WASM_MAGIC = b"\0asm"
 
-CELL_LANGUAGES = (("c", "C"), ("wat", "WebAssembly text"))
-"""Languages that have a cell verb, and their titles."""
+CELL_LANGUAGES = (
+    ("c", "C", ", such as -g, with which backtraces show the lines of the cell"),
+    ("wat", "WebAssembly text", ""),
+)
+"""Languages that have a cell verb, their titles, and what is to be said about flags."""
 
 
 def compile_source(
@@ -59,12 +62,14 @@ def module_of(host: Host, path: str, *, content_type: str | None = None) -> Comp
 
     What is neither is given as it is: whoever gets it says what is wrong with it.
     """
+    content = read_source(host, path)
+    if content.startswith(WASM_MAGIC):
+        return Compiled(content, content_type or WASM_CONTENT_TYPE, "")
     from .. import compilers
 
-    content = read_source(host, path)
     suffix = PurePath(path).suffix.lower()
     sources = {each for compiler in compilers.all_compilers() for each in compiler.suffixes}
-    if content_type is None and suffix in sources and not content.startswith(WASM_MAGIC):
+    if content_type is None and suffix in sources:
         return compile_source(host, compilers.compiler_for_file(path), content, filename=path)
     return Compiled(content, content_type or WASM_CONTENT_TYPE, "")
 
@@ -129,7 +134,7 @@ def guest_api(host: Host, module: str, language: str, output: str | None) -> Mes
     return MessageOutcome(f"{output}: {format_size(len(text.encode()))}", {**facts, "file": output})
 
 
-def cell_verb(language: str, title: str) -> Verb:
+def cell_verb(language: str, title: str, about_flags: str) -> Verb:
     """Make the verb that compiles a cell and registers it."""
 
     @click.command(
@@ -138,7 +143,8 @@ def cell_verb(language: str, title: str) -> Verb:
         face="magic",
         compiler_flags=True,
         example=[f"%%moc {language} NAME", f"%%moc {language} --grant kv:visits/ NAME"],
-        help=f"Compile the cell, written in {title}, and register it under NAME. FLAGS go to the compiler as they are.",
+        help=f"Compile the cell, written in {title}, and register it under NAME.\n\n"
+        f"FLAGS go to the compiler as they are{about_flags}.",
     )
     @declaration_options
     @click.argument("name", shell_complete=function_names)

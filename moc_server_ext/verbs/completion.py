@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 from click.shell_completion import CompletionItem
@@ -35,6 +35,8 @@ WORDS_BEFORE = "moc.words_before"
 
 MOST = 500
 """How many names are offered at most."""
+
+_GLOB: Final = frozenset("*?[]")
 
 
 class Onlooker(Protocol):
@@ -135,10 +137,23 @@ def _whole_line(place: _Place) -> click.Context:
     return ctx.command.make_context(ctx.info_name, words, parent=ctx.parent, resilient_parsing=True)
 
 
+def _grants(platform: Platform, place: _Place) -> Iterable[tuple[str, str]]:
+    """Give the grants for what is there; names that a glob would read otherwise are left out."""
+    kind, _, begun = place.incomplete.partition(":")
+    if kind == "kv":
+        found = _keys(platform, replace(place, incomplete=begun))
+    elif kind == "buffer":
+        found = _buffers(platform, place)
+    else:
+        found = _functions(platform, place) if kind in ("blob", "call", "register") else ()
+    return ((f"{kind}:{name}", said) for name, said in found if kind == "kv" or _GLOB.isdisjoint(name))
+
+
 function_names = _names("function", _functions)
 buffer_names = _names("buffer", _buffers)
 key_names = _names("key", _keys)
 entry_names = _names("export", _entry_points)
+_granted_names = _names("grant", _grants)
 
 
 def _words(kind: str, words: Sequence[str]) -> Completer:
@@ -151,11 +166,16 @@ def _words(kind: str, words: Sequence[str]) -> Completer:
 
 
 mode_words = _words("choice", [each.value for each in Mode])
-grant_words = _words("choice", GRANT_KINDS)
+_grant_kinds = _words("choice", GRANT_KINDS)
 dtype_words = _words("choice", list(ITEM_BYTES))
 module_names = _words("module", MODULES)
 language_names = _words("language", LANGUAGES)
 limit_words = _words("limit", [f"{each.name}=" for each in fields(Limits)])
+
+
+def grant_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Item]:
+    """Offer the kinds of grants, and behind a colon what is there to be granted."""
+    return (_granted_names if ":" in incomplete else _grant_kinds)(ctx, param, incomplete)
 
 
 def _path(kind: str) -> Completer:

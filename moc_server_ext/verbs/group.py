@@ -38,7 +38,7 @@ def build_group(face: Face) -> VerbGroup:
         plans.runs,
         compiling.compile_file,
         compiling.guest_api,
-        *(compiling.cell_verb(language, title) for language, title in compiling.CELL_LANGUAGES),
+        *(compiling.cell_verb(*each) for each in compiling.CELL_LANGUAGES),
         inspecting.browse,
         status.connect,
         status.status,

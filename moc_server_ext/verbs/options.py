@@ -242,7 +242,7 @@ def with_arrays(
     if len(dtypes) != len(shapes):
         raise usage_error("--dtype and --shape say only together what array the input is")
     if len(dtypes) > len(inputs):
-        raise usage_error(f"--dtype is given {len(dtypes)} times, and there are {len(inputs)} inputs")
+        raise usage_error(f"--dtype is given {len(dtypes)} times, more often than there are inputs ({len(inputs)})")
     told = [array_headers(parse_array(dtype, shape)) for dtype, shape in zip(dtypes, shapes, strict=True)]
     arrays = [
         CallInput(each.content, {**each.headers, **{name: headers[name] for name in ("moc-dtype", "moc-shape")}})

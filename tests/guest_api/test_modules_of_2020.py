@@ -11,7 +11,7 @@ import pytest
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.compilers.c import CCompiler
 from moc_server_ext.model import CallRequest, Declaration, Mode, parse_grants
-from web import Web, answer, web_server
+from web import answer
 
 pytestmark = pytest.mark.timeout(400)  # the first one builds the C library
 
@@ -31,12 +31,6 @@ def compiled() -> Callable[..., bytes]:
         ).content
 
     return compiled
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -44,3 +44,11 @@ def test_a_compilers_warning_is_shown_and_the_function_is_registered(kernel):
     cell = kernel.do("%%moc c careless -Wall\nint careless(void) {\n    int unused;\n    return 7;\n}")
     assert "cell:3:9: warning: unused variable 'unused'" in cell.stderr
     assert kernel.do("%moc call careless").stdout == "7\n"
+
+
+def test_a_backtrace_leads_to_the_lines_of_the_cell_with_the_flag_for_it(kernel):
+    source = "int share(int a, int b) {\n    return a / b;\n}"
+    kernel.do(f"%%moc c share -g\n{source}")
+    assert "    share at cell:3:14" in kernel.run("%moc call share 1 0").error_text.splitlines()
+    kernel.do(f"%%moc c share\n{source}")
+    assert "    share" in kernel.run("%moc call share 1 0").error_text.splitlines()

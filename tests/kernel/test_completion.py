@@ -65,6 +65,14 @@ def test_choices_of_options_are_offered(stocked):
     assert complete(stocked, "%moc call --limit time|") == ["timeout_seconds="]
 
 
+def test_what_is_there_is_offered_behind_the_kind_of_a_grant(stocked):
+    assert complete(stocked, "%%moc c --grant call:ca|\nint main() {}") == ["call:cat", "call:cat-to-stderr"]
+    assert complete(stocked, "%moc push --grant=blob:di|") == ["--grant=blob:divide"]
+    assert complete(stocked, "%moc push --grant buffer:|") == ["buffer:books", "'buffer:my notes'"]
+    assert complete(stocked, "%moc push --grant kv:vi|") == ["kv:visits/a", "kv:visits/b"]
+    assert complete(stocked, "%moc push --grant status:|") == []
+
+
 def test_functions_are_offered_wherever_one_is_named(stocked):
     for line in ("call", "push", "function show", "function delete", "mapreduce --map", "mapreduce --combine"):
         assert complete(stocked, f"%moc {line} ca|") == ["cat", "cat-to-stderr"], line

@@ -28,7 +28,6 @@ Entry = tuple[int, int, int, bytes]
 """Of a directory: the cookie after it, its inode, its filetype and its name."""
 
 STREAM_DEVICE, TREE_DEVICE = 1, 2
-_SMALL_BYTES = 1 << 14
 
 
 class Stat(NamedTuple):
@@ -235,17 +234,11 @@ def _nothing(_: object) -> int:
 def read_input(call: CallContext, buffer: ExchangeBuffer, vectors: Vectors) -> int:
     """Move bytes of an input buffer on into guest memory, and tell how many."""
     # One part at a time: whoever types lines at a terminal is answered line by line.
-    part, total = buffer.peek(), 0
-    left = len(part)
+    part, total, write = buffer.peek(), 0, call.memory.write
     for pointer, length in vectors:
-        if not left:
-            break
-        count = min(length, left)
-        piece = part[total : total + count]
-        # A small copy is cheaper than what writing from a view costs.
-        call.memory.write(pointer, bytes(piece) if count <= _SMALL_BYTES else piece)
-        total += count
-        left -= count
+        piece = part[total : total + length]
+        write(pointer, piece)
+        total += len(piece)
     buffer.advance(total)
     return total
 

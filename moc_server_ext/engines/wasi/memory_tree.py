@@ -11,9 +11,9 @@ from ...guest_api.errno import Errno, GuestErrno
 from . import layout
 from .clock import Clock
 from .descriptors import TREE_DEVICE, Descriptor, Entry, Stat
-from .nodes import STEP_BYTES, Directory, File, Node, SymbolicLink
+from .nodes import Directory, File, Node, SymbolicLink
 from .rights import RestrictedDescriptor
-from .vectors import Vectors
+from .vectors import Vectors, scatter
 
 if TYPE_CHECKING:
     from .state import WasiState
@@ -67,18 +67,9 @@ class OpenFile(TreeDescriptor):
             raise GuestErrno(Errno.EBADF)
         if offset < 0:
             raise GuestErrno(Errno.EINVAL)
-        content, memory, start = self._file.content, call.memory, offset
-        for pointer, length in vectors:
-            end = min(offset + length, len(content))
-            # A slice, not a view: a view that outlives an error would forbid the file to grow. Others run between two.
-            for at in range(offset, end, STEP_BYTES):
-                memory.write((pointer + at - offset) & layout.U32, content[at : min(at + STEP_BYTES, end)])
-            if end < offset + length:
-                offset = max(offset, end)
-                break
-            offset = end
+        count = scatter(call.memory, vectors, self._file.content, offset)
         self._file.atim = self._clock.now()
-        return offset - start
+        return count
 
     def write(self, call: CallContext, part: bytes) -> int:
         count = self.write_at(call, part, self.position)

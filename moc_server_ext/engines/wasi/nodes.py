@@ -16,9 +16,9 @@ from . import layout
 NODE_BYTES = 1024
 """What a name costs of the quota beside what it stands for: object, name and directory entry, rounded up."""
 _SPARE_ENTRIES = 64
-STEP_BYTES = 1 << 20
-"""Of a file's content so much is dealt with in one go: other threads run between two."""
-_ZEROS = bytes(STEP_BYTES)
+# Other threads run between two steps of what would otherwise hold them up.
+_STEP_BYTES = 1 << 20
+_ZEROS = bytes(_STEP_BYTES)
 
 
 class Quota:
@@ -125,12 +125,12 @@ class File(Node):
             self._quota.charge(end - size)
             if offset > size:
                 _extend_with_zeros(content, offset - size)
-        if len(part) <= STEP_BYTES:
+        if len(part) <= _STEP_BYTES:
             content[offset:end] = part
         else:
             view = memoryview(part)
-            for at in range(0, len(part), STEP_BYTES):
-                piece = view[at : at + STEP_BYTES]
+            for at in range(0, len(part), _STEP_BYTES):
+                piece = view[at : at + _STEP_BYTES]
                 content[offset + at : offset + at + len(piece)] = piece
         self.mtim = self.ctim = now
 
@@ -153,9 +153,9 @@ class File(Node):
 
 
 def _extend_with_zeros(content: bytearray, count: int) -> None:
-    for _ in range(count // STEP_BYTES):
+    for _ in range(count // _STEP_BYTES):
         content.extend(_ZEROS)
-    content.extend(bytes(count % STEP_BYTES))
+    content.extend(bytes(count % _STEP_BYTES))
 
 
 class SymbolicLink(Node):

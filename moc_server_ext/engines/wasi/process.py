@@ -15,6 +15,7 @@ from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
 from ...guest_api.registry import I64
 from .layout import CLOCK_MONOTONIC, CLOCK_REALTIME, U32, U64
+from .memory_tree import MemoryDirectory
 from .modules import PREVIEW1, both
 from .state import GuestExit
 
@@ -143,5 +144,8 @@ def sock_shutdown(call: CallContext, fd: int, how: int) -> int:
 
 
 def _not_a_socket(call: CallContext, fd: int) -> int:
-    call.wasi.descriptor(fd)
-    return Errno.ENOTSOCK
+    found = call.wasi.descriptor(fd)
+    # Programs that were given no directory take 3 to be free, and ask sockets about it: the private root, which nobody
+    # gave them, answers so. A mounted directory answers as any file does.
+    nobody_gave_it = isinstance(found, MemoryDirectory) and found.preopened is not None
+    return Errno.EBADF if nobody_gave_it else Errno.ENOTSOCK

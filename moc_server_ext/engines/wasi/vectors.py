@@ -12,6 +12,7 @@ from ...guest_api.errno import Errno, GuestErrno
 from .layout import IOVEC, U32
 
 MAX_VECTORS = 1024
+_STEP_BYTES = 1 << 20
 
 Vectors = list[tuple[int, int]]
 """Pointers and lengths in bytes."""
@@ -33,7 +34,8 @@ def destinations(memory: GuestMemory, pointer: int, count: int) -> Vectors:
         EFAULT if the list or a place is outside of memory, EINVAL for more than 1,024 entries or 4 GiB in all.
     """
     if count == 1:
-        start, length = IOVEC.unpack(memory.read(pointer, 8))
+        # What nearly every program does.
+        start, length = memory.unpack(IOVEC, pointer)
         memory.check(start, length)
         return [(start, length)]
     vectors = read_vectors(memory, pointer, count)
@@ -57,7 +59,8 @@ def gather(call: CallContext, pointer: int, count: int) -> bytes:
     """
     memory = call.memory
     if count == 1:
-        return memory.read(*IOVEC.unpack(memory.read(pointer, 8)))
+        start, length = memory.unpack(IOVEC, pointer)
+        return memory.read(start, length)
     vectors = read_vectors(memory, pointer, count)
     if len(vectors) == 1:
         return memory.read(*vectors[0])
@@ -66,3 +69,21 @@ def gather(call: CallContext, pointer: int, count: int) -> bytes:
             memory.check(start, length)
         raise GuestErrno(Errno.EINVAL)
     return b"".join([memory.read(start, length) for start, length in vectors])
+
+
+def scatter(memory: GuestMemory, vectors: Vectors, content: bytes | bytearray | memoryview, at: int = 0) -> int:
+    """Copy `content` from `at` on into guest memory; tell how many bytes, fewer than there is room for at its end."""
+    start = at
+    for pointer, length in vectors:
+        end = at + length
+        while length > _STEP_BYTES and at + _STEP_BYTES <= len(content):
+            # Others run between two steps.
+            memory.write(pointer, content[at : at + _STEP_BYTES])
+            at, pointer, length = at + _STEP_BYTES, (pointer + _STEP_BYTES) & U32, length - _STEP_BYTES
+        # A slice, not a view: a view that outlives an error would forbid a file to grow.
+        part = content[at : at + length]
+        memory.write(pointer, part)
+        at += len(part)
+        if at < end:
+            break
+    return at - start

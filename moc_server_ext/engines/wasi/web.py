@@ -19,7 +19,7 @@ from ...guest_api.outbound import open_request, refusal
 from . import layout
 from .descriptors import Descriptor, Start
 from .nodes import Quota
-from .vectors import Vectors
+from .vectors import Vectors, scatter
 
 BODY_TYPE = "application/json"
 _SHOWN_BYTES = 4096
@@ -85,15 +85,9 @@ class WebFile(Descriptor):
             raise refusal(call, failure)
         if self._ended and self._fetch is not None:
             raise GuestErrno(Errno.EIO)
-        total = 0
-        for pointer, length in vectors:
-            piece = self._part[total : total + length]
-            call.memory.write(pointer, piece)
-            total += len(piece)
-            if len(piece) < length:
-                break
-        self._part = self._part[total:]
-        return total
+        count = scatter(call.memory, vectors, self._part)
+        self._part = self._part[count:]
+        return count
 
     def readable_bytes(self, call: CallContext) -> int:
         return len(self._part)

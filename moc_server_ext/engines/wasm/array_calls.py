@@ -35,8 +35,8 @@ from ...guest_api.registry import Wait
 from ...model import Number
 from ...model.arrays import ArraySpec, array_headers, parse_array_headers
 from .array_layout import ARRAY_BYTES, Result, read_result, write_array
+from .coroutine import CoroutineGuest
 from .failures import memory_note, stderr_tail
-from .guest import CoroutineGuest
 from .memory import FilledBytes, LinearMemory
 from .prepared import Export, Prepared
 

@@ -111,6 +111,7 @@ linker_define_async: Final = _quick(
 
 module_new: Final = _long("module_new", c_void_p, c_void_p, c_char_p, c_size_t, c_void_p)
 module_deserialize: Final = _long("module_deserialize", c_void_p, c_void_p, c_char_p, c_size_t, c_void_p)
+module_deserialize_file: Final = _long("module_deserialize_file", c_void_p, c_void_p, c_char_p, c_void_p)
 
 _trap_new: Final = _quick("trap_new", c_void_p, c_char_p, c_size_t)
 _error_new: Final = _quick("error_new", c_void_p, c_char_p)

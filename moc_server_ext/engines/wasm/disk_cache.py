@@ -2,7 +2,8 @@
 
 What is loaded from here runs natively, so the directory must belong to this user and be closed to others, each file
 must be a regular one of this user, and its checksum must fit; what does not is compiled again. Nothing here is worth a
-backup: a lost file costs one compilation.
+backup: a lost file costs one compilation. A file is mapped for as long as its module is loaded, so it is replaced or
+removed and never written again.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import mmap
 import os
 import platform
 import stat
 import struct
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,8 +29,9 @@ from .profiles import CONFIGURATION
 _log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 1 << 30
-_MAGIC: Final = b"moc-cwasm 2\n"
-_HEADER: Final = struct.Struct(f"<{len(_MAGIC)}sII32s")
+_MAGIC: Final = b"moc-cwasm 3\n"
+# At the end, so that the library can map the file as it is.
+_TRAILER: Final = struct.Struct(f"<{len(_MAGIC)}sII32s")
 _SUFFIX: Final = ".cwasm"
 
 
@@ -39,11 +43,14 @@ class Artifact:
     ----------
     memories, tables
         How many of them the module defines.
+    path
+        A file that begins with the same machine code; empty where there is none.
     """
 
-    machine_code: bytes
+    machine_code: bytes | memoryview
     memories: int
     tables: int
+    path: str = ""
 
 
 class DiskCache:
@@ -78,38 +85,35 @@ class DiskCache:
                 path=str(directory),
             )
 
-    def get(self, blob_id: str) -> Artifact | None:
-        """Read a module; None when there is none that can be trusted."""
+    @contextlib.contextmanager
+    def open(self, blob_id: str) -> Iterator[Artifact | None]:
+        """Look at a module, whose file stays open meanwhile; None when there is none that can be trusted."""
         path = self._path(blob_id)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
-            return None
-        with open(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
-                return None
-            content = file.read()
-        if len(content) < _HEADER.size:
-            return None
-        magic, memories, tables, digest = _HEADER.unpack_from(content)
-        artifact = Artifact(content[_HEADER.size :], memories, tables)
-        if magic != _MAGIC or digest != _digest(artifact):
-            _log.warning("the compiled module %s is damaged and will be compiled again", path)
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        return artifact
+            yield None
+            return
+        try:
+            artifact = _read(descriptor)
+            if artifact is None:
+                _log.warning("the compiled module %s is damaged, or not of this user, and will be compiled again", path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+            yield artifact
+        finally:
+            os.close(descriptor)
 
     def put(self, blob_id: str, artifact: Artifact) -> None:
         """Keep a module; readers see all of it or nothing. A full disk is logged: it costs the next compilation."""
-        header = _HEADER.pack(_MAGIC, artifact.memories, artifact.tables, _digest(artifact))
+        trailer = _TRAILER.pack(_MAGIC, artifact.memories, artifact.tables, _digest(artifact))
         temporary = None
         try:
             descriptor, temporary = tempfile.mkstemp(dir=self._directory, suffix=".part")
             with open(descriptor, "wb") as file:
-                file.write(header)
                 file.write(artifact.machine_code)
+                file.write(trailer)
             os.replace(temporary, self._path(blob_id))
             temporary = None
         except OSError as error:
@@ -144,13 +148,32 @@ class DiskCache:
             excess -= size
 
 
+def _read(descriptor: int) -> Artifact | None:
+    about = os.fstat(descriptor)
+    size = about.st_size - _TRAILER.size
+    if size <= 0 or not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+        return None
+    content = memoryview(mmap.mmap(descriptor, about.st_size, access=mmap.ACCESS_READ))
+    magic, memories, tables, digest = _TRAILER.unpack_from(content, size)
+    # By the descriptor: what is loaded is what was looked at, whatever its name now stands for.
+    artifact = Artifact(content[:size], memories, tables, f"/dev/fd/{descriptor}")
+    return artifact if magic == _MAGIC and digest == _digest(artifact) else None
+
+
 def _digest(artifact: Artifact) -> bytes:
     counts = struct.pack("<II", artifact.memories, artifact.tables)
     return hashlib.sha256(counts + hashlib.sha256(artifact.machine_code).digest()).digest()
 
 
 def _fingerprint() -> str:
-    facts = (metadata.version("wasmtime"), platform.system(), platform.machine(), _processor_features(), CONFIGURATION)
+    facts = (
+        _MAGIC,
+        metadata.version("wasmtime"),
+        platform.system(),
+        platform.machine(),
+        _processor_features(),
+        CONFIGURATION,
+    )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 

@@ -22,9 +22,9 @@ from ...guest_api.context import CallContext
 from ...guest_api.registry import GuestModule
 from ...model import CallResult, Invocation, Mode, ModuleInterface, Number
 from ...resources import processors
+from .coroutine import CoroutineGuest
 from .disk_cache import DiskCache
 from .driver import BlockingDriver
-from .guest import CoroutineGuest
 from .loop_driver import LoopDriver
 from .machine import Machine
 from .modules import Modules
@@ -75,6 +75,16 @@ class WasmEngine:
         self._blocking = ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="moc_blocking")
         self._queue = RunQueue(processors())
         self._loop_drivers: dict[asyncio.AbstractEventLoop, LoopDriver] = {}
+
+    def make_ready(self) -> None:
+        """Reserve what instances live in, which else the first call has to wait for; blocks for tens of milliseconds.
+
+        Raises
+        ------
+        UnavailableError
+            There is no room for it. The first call tries again.
+        """
+        self._machine("pooled").make_ready()
 
     def inspect(self, name: str, content: bytes) -> ModuleInterface:
         """Compile and check a module, and tell what it exports. Never runs any of it.

@@ -9,7 +9,7 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _bindings
 
-from ...errors import InvalidModuleError, MissingImportError, nearest, oxford
+from ...errors import InvalidModuleError, MissingImportError, nearest
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import BoundImport, ModuleInterface, Signature
 from ...model.exports import ARRAY_PREFIXES, RESET, array_type_error, is_array_export
@@ -190,15 +190,13 @@ def _resolve(
     provider = modules[namespace]
     found = provider.functions.get(name)
     if found is None:
-        close = nearest(name, provider.functions)
-        hint = f"; did it mean {oxford(close)}?" if close else ""
         raise MissingImportError(
             function, namespace, name, available=sorted(provider.functions),
-            reason=f"and module {namespace!r} has no such function{hint}",
+            reason=f"and module {namespace!r} has no such function", nearest=nearest(name, provider.functions),
         )  # fmt: skip
     if found.signature != signature:
         raise MissingImportError(
             function, namespace, name, available=[f"{name}{found.signature}"],
-            reason=f"with the type {signature}, and it has the type {found.signature}",
+            reason=f"which has the type {found.signature}, and not {signature}",
         )  # fmt: skip
     return found

@@ -86,13 +86,13 @@ class Modules:
             self._size = 0
 
     def _make(self, function: str, blob_id: str, load: Callable[[], bytes]) -> Prepared:
-        artifact = self._disk.get(blob_id)
-        if artifact is not None:
-            try:
-                return self._place(function, artifact)
-            except wasmtime.WasmtimeError:
-                # Made by another version or for another processor; the key should have told, so it goes.
-                self._disk.remove(blob_id)
+        with self._disk.open(blob_id) as kept:
+            if kept is not None:
+                try:
+                    return self._place(function, kept)
+                except wasmtime.WasmtimeError:
+                    # Made by another version or for another processor; the key should have told, so it goes.
+                    self._disk.remove(blob_id)
         artifact = self._compiler.compile(function, load())
         try:
             prepared = self._place(function, artifact)
@@ -104,12 +104,12 @@ class Modules:
     def _place(self, function: str, artifact: Artifact) -> Prepared:
         machine = self._machine("pooled")
         try:
-            module = machine.load(artifact.machine_code)
+            module = machine.load(artifact)
         except wasmtime.WasmtimeError as error:
             if _POOL_REFUSES not in str(error):
                 raise
             machine = self._machine("large")
-            module = machine.load(artifact.machine_code)
+            module = machine.load(artifact)
         return prepare(function, machine, module, self._modules, artifact)
 
     def _keep(self, blob_id: str, prepared: Prepared) -> None:

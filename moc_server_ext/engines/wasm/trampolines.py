@@ -7,6 +7,7 @@ can ever see another's. A trampoline runs on the guest's stack and must stay sha
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from ...guest_api.errno import GuestErrno
 from ...guest_api.registry import GuestModule, HostFunction
 from ...model import Signature
 from . import capi
-from .values import PackedNumbers, reader, writer
+from .values import PackedNumbers, raw_slots, reader
 
 if TYPE_CHECKING:
     from .guest import Guest
@@ -131,22 +132,24 @@ def _func_type(signature: Signature) -> wasmtime.FuncType:
 
 def _still(function: HostFunction, sign: int, current: Current) -> Any:
     body, name = function.body, function.name
-    read = reader(function.signature.params, raw=True)
-    write = writer(function.signature.results[0]) if function.signature.results else None
+    results = function.signature.results
+    at, arguments = raw_slots(function.signature.params, results[0] if results else None)
+    gives = bool(results)
 
     def trampoline(_env: int, caller: int, raw: int, _count: int) -> int:
         guest: Guest = current.guest  # type: ignore[assignment]
         try:
             if not guest.bound:
                 guest.bind(caller)
+            slots = at(raw)
             try:
-                result = body(guest.context, *read(raw))
+                result = body(guest.context, *arguments(slots))
             except GuestErrno as refusal:
-                if write is None:
+                if not gives:
                     raise
                 result = sign * refusal.number
-            if write is not None:
-                write(raw, result)
+            if gives:
+                slots.result = result
             return 0
         except BaseException as error:
             return guest.fail(error, name)
@@ -155,7 +158,7 @@ def _still(function: HostFunction, sign: int, current: Current) -> Any:
 
 
 def _waiting(function: HostFunction, sign: int, current: Current, continuations: Continuations) -> Any:
-    read = reader(function.signature.params, raw=False)
+    read = reader(function.signature.params)
     return _suspending(function, sign, current, continuations, read, write_i32)
 
 
@@ -196,10 +199,14 @@ def _suspending(
     return capi.AsyncCallback(trampoline)
 
 
-_write_i32: Final = writer("i32")
+class _I32(ctypes.Structure):
+    """A ``wasmtime_val_t`` that holds an ``i32``."""
+
+    _fields_ = (("kind", ctypes.c_uint8), ("gap", ctypes.c_char * (capi.VAL_OFFSET - 1)), ("number", ctypes.c_int32))
 
 
 def write_i32(at: int, number: int) -> None:
     """Write a result of type ``i32`` as ``wasmtime_val_t``."""
-    capi.store_u8(at, _VAL_I32)
-    _write_i32(at + capi.VAL_OFFSET, number)
+    value = _I32.from_address(at)
+    value.kind = _VAL_I32
+    value.number = number

@@ -13,7 +13,8 @@ from ...errors import MocError, OverloadedError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting, Work
 from ...model import CallResult
-from .guest import SLICE_TICKS, CoroutineGuest
+from .coroutine import CoroutineGuest
+from .guest import SLICE_TICKS
 from .prepared import Export, Prepared
 from .warm_pool import WarmPool, tell_reset_failed
 

@@ -47,6 +47,36 @@ def _fits(kind: str, number: Number) -> bool:
     return type(number) is int and -(1 << bits - 1) <= number < 1 << bits
 
 
+def raw_slots(types: tuple[str, ...], result: str | None) -> tuple[Callable[[int], Any], Callable[[Any], Any]]:
+    """Say how to see the numbers of a call that lie at an address as ``wasmtime_val_raw_t``.
+
+    Parameters
+    ----------
+    result
+        What the call gives, in the place of its first argument: it is set as the attribute ``result``.
+
+    Returns
+    -------
+    tuple
+        What gives the slots at an address, and what gives all arguments of such slots.
+    """
+    arguments = _layout(types, capi.RAW_BYTES, 0)
+    fields: list[tuple[str, Any]] = [("arguments", arguments)]
+    if result is not None:
+        fields.append(("result", _C_TYPES[result]))
+    slots: type[ctypes.Union] = type("Slots", (ctypes.Union,), {"_anonymous_": ("arguments",), "_fields_": fields})
+    return slots.from_address, _getter(types)
+
+
+def _getter(types: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Make a function that gives all numbers of a layout, in their order."""
+    if not types:
+        return lambda _slots: ()
+    if len(types) == 1:
+        return lambda slots: (slots.n0,)
+    return attrgetter(*(f"n{index}" for index in range(len(types))))
+
+
 def _layout(types: tuple[str, ...], stride: int, offset: int) -> type[ctypes.Structure]:
     fields: list[tuple[str, Any]] = []
     at = 0
@@ -61,21 +91,9 @@ def _layout(types: tuple[str, ...], stride: int, offset: int) -> type[ctypes.Str
     return type("Layout", (ctypes.Structure,), {"_pack_": 1, "_fields_": fields})
 
 
-def reader(types: tuple[str, ...], *, raw: bool) -> Callable[[int], tuple[Any, ...]]:
-    """Make a function that reads numbers of these types at an address.
-
-    Parameters
-    ----------
-    raw
-        Whether they lie there as ``wasmtime_val_raw_t`` (else as ``wasmtime_val_t``).
-    """
-    if not types:
-        return lambda _address: ()
-    layout = _layout(types, *((capi.RAW_BYTES, 0) if raw else (capi.VAL_BYTES, capi.VAL_OFFSET)))
-    at = layout.from_address
-    if len(types) == 1:
-        return lambda address: (at(address).n0,)
-    fields = attrgetter(*(f"n{index}" for index in range(len(types))))
+def reader(types: tuple[str, ...]) -> Callable[[int], tuple[Any, ...]]:
+    """Make a function that reads numbers of these types, which lie at an address as ``wasmtime_val_t``."""
+    at, fields = _layout(types, capi.VAL_BYTES, capi.VAL_OFFSET).from_address, _getter(types)
     return lambda address: fields(at(address))
 
 
@@ -184,7 +202,7 @@ class Numbers:
         self._arguments = tuple(
             (index * capi.VAL_BYTES, _KINDS[each], writer(each)) for index, each in enumerate(params)
         )
-        self._read = reader(results, raw=False)
+        self._read = reader(results)
 
     def allocate(self) -> Any:
         """Make room for one call."""

@@ -21,7 +21,7 @@ from ...guest_api.context import CallContext
 from ...model import Mode
 from ...model.exports import RESET
 from .array_calls import ArrayGuest
-from .guest import CoroutineGuest, Use
+from .coroutine import CoroutineGuest, Use
 from .prepared import Export, Prepared
 
 WARM_INSTANCES: Final = 64

@@ -130,7 +130,8 @@ def test_the_environment_adds_nothing_to_the_command_line(compile_c, tmp_path, m
         compile_c("#include <mine.h>\n")
 
 
-def test_the_same_source_gives_the_same_bytes_wherever_it_lies(compile_c, tmp_path, monkeypatch):
+@pytest.mark.parametrize("flags", [[], ["-g"]])
+def test_the_same_source_gives_the_same_bytes_wherever_it_lies(compile_c, tmp_path, monkeypatch, flags):
     source = (
         "#include <assert.h>\n#include <stdio.h>\nint main(void) { assert(getchar()); puts(__FILE__); return 0; }\n"
     )
@@ -139,10 +140,19 @@ def test_the_same_source_gives_the_same_bytes_wherever_it_lies(compile_c, tmp_pa
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.c").write_text(source)
         monkeypatch.chdir(tmp_path / name)
-        modules.add(compile_c(source, "-UNDEBUG", filename=str(tmp_path / name / "x.c")))
-        modules.add(compile_c(source, "-UNDEBUG", filename="x.c"))
+        modules.add(compile_c(source, *flags, filename=str(tmp_path / name / "x.c")))
+        modules.add(compile_c(source, *flags, filename="x.c"))
     assert len(modules) == 1
     assert str(tmp_path).encode() not in modules.pop()
+
+
+def test_assert_holds_until_a_flag_switches_it_off(compile_c, run_program):
+    source = "#include <assert.h>\nint main(int count, char **words) { assert(count > 1); return 7; }\n"
+    checked = compile_c(source)
+    assert run_program(checked, ["word"])[0] == 7
+    with pytest.raises(wasmtime.Trap):
+        run_program(checked)
+    assert run_program(compile_c(source, "-DNDEBUG"))[0] == 7
 
 
 def test_several_threads_compile_at_once(compile_c, call):

@@ -20,12 +20,6 @@ SERVER = "8.8.8.8"
 SECONDS = 60
 
 
-@pytest.fixture
-def web():
-    with web_server() as server:
-        yield server
-
-
 def fetch(url, *allowed, network=None, limit_bytes=1 << 20, seconds=SECONDS, **more):
     """Do a whole request and give status, headers and the parts of the body."""
 

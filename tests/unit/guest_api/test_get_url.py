@@ -14,7 +14,7 @@ from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import LimitExceededError
 from moc_server_ext.guest_api.errno import Errno
 from moc_server_ext.model import CallRequest, CallResult, Declaration, parse_grants
-from web import Web, answer, web_server
+from web import Web, answer
 
 # Its result is the body's size or the error; the output is the body, then the headers.
 WAT = """(module
@@ -43,12 +43,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     directory: Path = tmp_path_factory.mktemp("get-url")
     with Cluster.open(directory / "storage", cache_directory=directory / "cache") as cluster:
         yield cluster
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as server:
-        yield server
 
 
 @pytest.fixture

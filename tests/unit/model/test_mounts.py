@@ -35,7 +35,21 @@ def test_a_relative_host_is_one_of_the_moment(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/srv", "/srv:/data", "::/data", "/srv::", "/srv:::ro", "/srv::/a/../b", "/srv::..", "/s\0::/x", "/s::\0"],
+    [
+        *(
+            "",
+            "/srv",
+            "/srv:/data",
+            "::/data",
+            "/srv::",
+            "/srv:::ro",
+            "/srv::/a/../b",
+            "/srv::..",
+            "/s\0::/x",
+            "/s::\0",
+        ),
+        "/srv::/data:rw",
+    ],
 )
 def test_what_is_no_mount_is_refused_with_what_one_looks_like(text):
     with pytest.raises(InvalidInputError, match=r"expected HOST::GUEST or HOST::GUEST:ro"):

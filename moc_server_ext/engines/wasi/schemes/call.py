@@ -18,7 +18,7 @@ from ....model import CallRequest, CallResult
 from .. import layout
 from ..descriptors import STREAM_DEVICE, Descriptor, Stat
 from ..nodes import Quota
-from ..vectors import Vectors
+from ..vectors import Vectors, scatter
 from .access import require, text_of
 from .base import Asked, Scheme
 
@@ -123,15 +123,9 @@ class CallFile(Descriptor):
     def read(self, call: CallContext, vectors: Vectors) -> int:
         if self._failure is not None:
             raise GuestErrno(self._failure)
-        start = at = self._position
-        for pointer, length in vectors:
-            part = self._content[at : at + length]
-            call.memory.write(pointer, part)
-            at += len(part)
-            if len(part) < length:
-                break
-        self._position = at
-        return at - start
+        count = scatter(call.memory, vectors, self._content, self._position)
+        self._position += count
+        return count
 
     def readable_bytes(self, call: CallContext) -> int:
         return len(self._content) - self._position if self._has_begun else 0

@@ -17,7 +17,7 @@ from ....guest_api.registry import Waiting
 from .. import layout
 from ..descriptors import Descriptor, Stat
 from ..nodes import Quota
-from ..vectors import Vectors
+from ..vectors import Vectors, scatter
 from .access import allowed, refuse_synchronous
 
 if TYPE_CHECKING:
@@ -95,14 +95,7 @@ class StoredFile(Descriptor):
         if at < 0:
             # The end, which nothing was fetched for: all else lies in the window.
             return 0
-        window, memory, start = self._window, call.memory, at
-        for pointer, length in vectors:
-            part = window[at : at + length]
-            memory.write(pointer, part)
-            at += len(part)
-            if len(part) < length:
-                break
-        return at - start
+        return scatter(call.memory, vectors, self._window, at)
 
     def write(self, call: CallContext, part: bytes) -> int:
         raise GuestErrno(Errno.EBADF)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from moc_server_ext.buffers.exchange import ExchangeBuffer
+from moc_server_ext.cluster import Cluster
 from moc_server_ext.engines.wasi import PREVIEW1, WasiState
 from moc_server_ext.engines.wasi import layout as wasi_layout
 from moc_server_ext.engines.wasm.memory import LinearMemory
@@ -214,6 +215,14 @@ class NativeGuest(Guest):
 
 
 MakeGuest = Callable[..., Guest]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give a cluster that the tests of a module share."""
+    directory: Path = tmp_path_factory.mktemp("cluster")
+    with Cluster.open(directory / "storage", cache_directory=directory / "cache") as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ READ, WRITE = layout.RIGHT_READ, layout.RIGHT_WRITE
 CREATE, EXCLUSIVE, TRUNCATE = layout.OPEN_CREATE, layout.OPEN_EXCLUSIVE, layout.OPEN_TRUNCATE
 RESULT, ALL = 64, (1 << 64) - 1
 REGULAR, UNKNOWN = layout.REGULAR_TYPE, layout.UNKNOWN_TYPE
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    directory: Path = tmp_path_factory.mktemp("scheme-files")
-    with Cluster.open(directory / "storage", cache_directory=directory / "cache") as cluster:
-        yield cluster
 
 
 @pytest.fixture

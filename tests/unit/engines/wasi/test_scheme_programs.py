@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from moc_server_ext.errors import CancelledError, LimitExceededError, StorageFul
 from moc_server_ext.guest_api.errno import Errno
 from moc_server_ext.model import CallRequest, CallResult, Declaration, parse_array, parse_grants
 from moc_server_ext.scope import CallScope
-from support import ROOT
+from support import ROOT, wait_until
 
 HERE = Path(__file__).parent
 SECONDS = 60
@@ -65,11 +64,8 @@ def nothing_is_left_behind(cluster: Cluster, directory: Path) -> Iterator[None]:
     yield
     for each in cluster.buffers.list():
         cluster.buffers.delete(each.name)
-    deadline = time.monotonic() + SECONDS
     # A call that was given up lets go of its file once the storage is done with the part that it was at.
-    while list((directory / "storage/tmp").iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not list((directory / "storage/tmp").iterdir()))
 
 
 # -- buffers ----------------------------------------------------------------------------------------------------------
@@ -194,10 +190,7 @@ def test_a_cancelled_call_stores_nothing(cluster):
 
     thread = threading.Thread(target=call)
     thread.start()
-    deadline = time.monotonic() + SECONDS
-    while cluster.calls.list(limit=1)[0].state != "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: cluster.calls.list(limit=1)[0].state == "running")
     scope.cancel()
     thread.join(SECONDS)
     assert ended

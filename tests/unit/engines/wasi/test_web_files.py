@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from moc_server_ext.guest_api.errno import Errno
 from moc_server_ext.model import CallRequest, CallResult, Declaration, parse_grants
 from moc_server_ext.scope import CallScope
 from support import ROOT
-from web import Web, answer, redirect, web_server
+from web import Web, answer, redirect
 
 READ, WRITE = 2, 64
 SECONDS = 60
@@ -68,19 +67,6 @@ def program(path: str, body: str, *, rights: int = READ, sent: bytes = b"", more
               (i32.const 0) (i64.const {rights}) (i64.const 0) (i32.const 0) (i32.const 12)))
             {body}))""")
     )
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    directory: Path = tmp_path_factory.mktemp("web-files")
-    with Cluster.open(directory / "storage", cache_directory=directory / "cache") as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as server:
-        yield server
 
 
 Run = Callable[..., CallResult]

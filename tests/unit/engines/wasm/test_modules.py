@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 import wasmtime
 
-from moc_server_ext.engines.wasm import compilation
+from moc_server_ext.engines.wasm import capi, compilation, machine
 from moc_server_ext.engines.wasm.compilation import Compiler
 from moc_server_ext.engines.wasm.disk_cache import Artifact, DiskCache
 from moc_server_ext.engines.wasm.machine import Machine
+from moc_server_ext.engines.wasm.profiles import ProfileName, make_engine
 from moc_server_ext.errors import InvalidInputError, InvalidModuleError, MissingImportError
 from moc_server_ext.model import Signature
 
@@ -69,10 +72,13 @@ def test_types_beyond_numbers_are_read_without_harm(bench, type_):
 @pytest.mark.parametrize(
     ("wat", "message"),
     [
-        ('(import "host" "adds" (func))', "module 'host' has no such function; did it mean 'add'"),
+        (
+            '(import "host" "adds" (func))',
+            "module 'host' has no such function. Did you mean 'add' or 'wait_add'\\? Available: ",
+        ),
         (
             '(import "host" "add" (func (param i64)))',
-            r"type \(i64\) -> \(\), and it has the type \(i32, i32\) -> \(i32\)",
+            r"which has the type \(i32, i32\) -> \(i32\), and not \(i64\) -> \(\)",
         ),
         ('(import "env" "memory" (memory 1))', "which is a memory, and guests can import functions only"),
         ('(import "env" "table" (table 1 funcref))', "which is a table"),
@@ -110,6 +116,44 @@ def test_a_damaged_file_in_the_cache_is_compiled_again(bench, make_bench, tmp_pa
     assert file.read_bytes() == content
 
 
+def test_where_files_cannot_be_executed_a_compiled_module_is_copied(bench, make_bench, monkeypatch):
+    bench.run(ANSWER)
+    asked: list[bytes] = []
+
+    def refuse(_engine: int, path: bytes, _module: int) -> int:
+        asked.append(path)
+        return capi.error_new(b"Operation not permitted")
+
+    monkeypatch.setattr(capi, "module_deserialize_file", refuse)
+    other = make_bench()
+    assert other.engine.run(other.context(other.invocation(ANSWER)), never).result == 42
+    assert len(asked) == 1
+
+
+def test_what_is_made_ready_at_the_start_is_what_the_first_call_uses(bench, monkeypatch):
+    made: list[str] = []
+
+    def count(profile: ProfileName) -> tuple[wasmtime.Engine, int]:
+        made.append(profile)
+        return make_engine(profile)
+
+    monkeypatch.setattr(machine, "make_engine", count)
+    bench.engine.make_ready()
+    assert made == ["pooled"]
+    bench.engine.make_ready()
+    assert bench.run(ANSWER).result == 42
+    assert made.count("pooled") == 1
+
+
+def test_a_module_goes_on_when_its_file_in_the_cache_is_gone(bench, make_bench, tmp_path):
+    bench.run(ANSWER)
+    other = make_bench()
+    assert other.engine.run(other.context(other.invocation(ANSWER)), never).result == 42
+    (file,) = (tmp_path / "cache").glob("*.cwasm")
+    file.unlink()
+    assert other.engine.run(other.context(other.invocation(ANSWER)), never).result == 42
+
+
 def test_a_link_in_the_cache_is_not_followed(bench, make_bench, tmp_path):
     bench.run(ANSWER)
     (file,) = (tmp_path / "cache").glob("*.cwasm")
@@ -136,7 +180,8 @@ def test_the_cache_keeps_to_its_size_and_drops_what_was_not_used_for_longest(tmp
         cache.put(name, Artifact(bytes(1000), 1, 0))
         for path in (tmp_path / "cache").glob(f"{name}-*"):
             os.utime(path, (number, number))
-    assert [name for name in "abc" if cache.get(name)] == ["b", "c"]
+    kept = [path.name[0] for path in (tmp_path / "cache").iterdir()]
+    assert sorted(kept) == ["b", "c"]
 
 
 def test_a_cache_that_cannot_be_written_costs_only_the_next_compilation(
@@ -175,7 +220,17 @@ def must_not_compile_here() -> Machine:
 def test_a_large_module_is_compiled_in_a_child_process(bench):
     artifact = Compiler(must_not_compile_here).compile("large", large_module())
     assert artifact.memories == 1
-    assert Machine("large", ()).load(artifact.machine_code).exports[0].name == "run"
+    assert Machine("large", ()).load(artifact).exports[0].name == "run"
+
+
+def test_the_compiling_process_loads_no_more_than_it_needs():
+    code = (
+        "import sys\n"
+        "import moc_server_ext.engines.wasm.compile_child, moc_server_ext.engines.wasm.machine\n"
+        "print(*[each for each in sys.modules if each.startswith('moc_server_ext.engines.wasi') or each == 'asyncio'])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.split() == []
 
 
 def test_a_large_module_that_is_not_valid_is_refused_with_its_reason():
