@@ -48,7 +48,7 @@ class Housekeeping:
         self._switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(min(self._switch_seconds, _SWITCH_SECONDS))
         if self._trim is not None:
-            self._task = asyncio.get_running_loop().create_task(self._give_back())
+            self._task = asyncio.get_running_loop().create_task(self._give_back(self._trim))
 
     async def stop(self) -> None:
         """End, and leave the interpreter as it was; once, after :meth:`start`."""
@@ -60,7 +60,7 @@ class Housekeeping:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, trim: Callable[[int], object]) -> None:
         loop = asyncio.get_running_loop()
         kept = _resident_bytes()
         while True:
@@ -69,7 +69,7 @@ class Housekeeping:
                 continue
             if _resident_bytes() >= kept + _WORTH_BYTES:
                 # It takes the locks of the allocator's arenas one by one, and not the interpreter's.
-                await loop.run_in_executor(None, self._trim, 0)
+                await loop.run_in_executor(None, trim, 0)
                 kept = _resident_bytes()
             else:
                 kept = min(kept, _resident_bytes())
