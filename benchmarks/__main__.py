@@ -50,6 +50,12 @@ def _inspector(quick: bool) -> Sequence[Finding]:
     return inspector.run()
 
 
+def _hostile(quick: bool) -> Sequence[Finding]:
+    from . import hostile
+
+    return hostile.run(quick)
+
+
 # Imported when they run: one scheme alone needs little of what all of them need.
 SCHEMES: Mapping[str, Callable[[bool], Sequence[Finding]]] = {
     **{name: _side_by_side(name) for name in _SIDE_BY_SIDE},
@@ -57,6 +63,7 @@ SCHEMES: Mapping[str, Callable[[bool], Sequence[Finding]]] = {
     "jupyter": _jupyter,
     "inspector": _inspector,
     **{f"doors.{name}": _door(name) for name in _DOORS},
+    "hostile": _hostile,
 }
 
 

@@ -18,6 +18,7 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Dict, Float, Integer, Unicode
 
 from .errors import InternalError, InvalidInputError, LockedStorageError, MocError
+from .housekeeping import Housekeeping
 from .http.connections import HANDSHAKE_SECONDS
 from .http.gateway import Gateway, certificate_hosts
 from .http.handler import Api
@@ -90,6 +91,7 @@ class MocExtension(ExtensionApp):
     _workers: Workers | None = None
     _unfinished = False
     _observation: Observation | None = None
+    _housekeeping: Housekeeping | None = None
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -187,6 +189,9 @@ class MocExtension(ExtensionApp):
                 write_endpoint(self.cluster.storage.path, endpoint)
         except MocError as error:
             self.log.error("moc: clients on this machine will not find this server: %s", error.message)
+        cluster = self.cluster
+        self._housekeeping = Housekeeping(lambda: cluster.activity().running == 0)
+        self._housekeeping.start()
         if self.on_ready is not None:
             self.on_ready()
 
@@ -216,6 +221,9 @@ class MocExtension(ExtensionApp):
     async def stop_extension(self) -> None:
         """Take the announcements back and close; Jupyter calls this at its end."""
         self.withdraw()
+        if self._housekeeping is not None:
+            await self._housekeeping.stop()
+            self._housekeeping = None
         if self.cluster is None:
             return
         if self.gateway is not None:

@@ -110,9 +110,12 @@ class JsonAnswer:
         call.start()
         output = bytearray()
         while part := await call.next_part(PIECE_BYTES):
-            output += part
-            if len(output) > self._max_bytes:
+            if len(output) + len(part) > self._max_bytes:
                 call.cancel(AnswerTooLargeError(self._max_bytes))
+            else:
+                output += part
+            # What lies ready is much, after one giant write: others come between its pieces.
+            await asyncio.sleep(0)
         result = replace(await call.result(), output=bytes(output))
         if len(output) <= _QUICK_BYTES:
             response = json_response(result.to_json())

@@ -12,6 +12,7 @@ from ...guest_api.errno import Errno, GuestErrno
 from .layout import IOVEC, U32
 
 MAX_VECTORS = 1024
+_STEP_BYTES = 1 << 20
 
 Vectors = list[tuple[int, int]]
 """Pointers and lengths in bytes."""
@@ -74,10 +75,15 @@ def scatter(memory: GuestMemory, vectors: Vectors, content: bytes | bytearray | 
     """Copy `content` from `at` on into guest memory; tell how many bytes, fewer than there is room for at its end."""
     start = at
     for pointer, length in vectors:
+        end = at + length
+        while length > _STEP_BYTES and at + _STEP_BYTES <= len(content):
+            # Others run between two steps.
+            memory.write(pointer, content[at : at + _STEP_BYTES])
+            at, pointer, length = at + _STEP_BYTES, (pointer + _STEP_BYTES) & U32, length - _STEP_BYTES
         # A slice, not a view: a view that outlives an error would forbid a file to grow.
         part = content[at : at + length]
         memory.write(pointer, part)
         at += len(part)
-        if len(part) < length:
+        if at < end:
             break
     return at - start

@@ -68,7 +68,8 @@ def failure(
         if isinstance(cause, GuestError):
             cause.details["backtrace"] = cause.backtrace or backtrace
             cause.details["stderr"] = cause.stderr or stderr_tail(context)
-        return cause
+        # The frames of a host function hold what it copied out of the guest, which may be as large as the guest.
+        return cause.with_traceback(None)
     if not isinstance(cause, Exception):
         return cause
     reason = f"it gave errno {cause}, which its type has no room for." if isinstance(cause, GuestErrno) else (

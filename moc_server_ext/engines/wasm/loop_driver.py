@@ -1,21 +1,22 @@
 """Drives guests on an event loop: no thread for a call, and none for one that waits.
 
-A call's first slice runs on the loop itself, which is all that most need. One that computes on goes to the workers
-(:mod:`.run_queue`); one that waits is nowhere, until what it waits for has come. Each turn of the loop spends a bounded
-time inside of guests, however many are ready.
+A call of a function that is known to be short runs on the loop itself; all others run on the workers
+(:mod:`.run_queue`), since some things that a guest can do are done in one go, however long they take. One that waits
+is nowhere, until what it waits for has come. Each turn of the loop spends a bounded time inside of guests, however
+many are ready.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final
 
-from ...errors import CancelledError
+from ...errors import CancelledError, MocError
 from ...guest_api.context import CallContext
 from ...guest_api.registry import NestedCall, Wait, Waiting
 from ...interrupts import DeferredInterrupt
@@ -31,7 +32,9 @@ _LOOP_SECONDS: Final = FIRST_SLICE_TICKS * TICK_SECONDS
 """How long one turn of the loop may spend inside of guests before others are served."""
 
 _SLICE_SECONDS: Final = SLICE_TICKS * TICK_SECONDS
-_LONG_KEPT: Final = 1024
+_KNOWN_KEPT: Final = 4096
+_HELD_UP_SECONDS: Final = 5 * _LOOP_SECONDS
+"""Processor time of one poll from which on it has held the loop up: a slice that was not cut in time."""
 
 
 class LoopDriver:
@@ -69,8 +72,10 @@ class LoopDriver:
         self._ready: deque[_Run] = deque()
         self._spent_seconds = 0.0
         self._turn: asyncio.Handle | None = None
-        # Entry points whose last call did not end within its first slice: the next one does not begin on the loop.
-        self._long: set[tuple[str, str]] = set()
+        # By entry point, the one that was heard of last at the end: whether its last call took no more processor time
+        # than a slice, so that the next one begins on the loop. One that has held the loop up never does again.
+        self._is_short: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._held_up: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def run(self, context: CallContext, load: Load) -> CallResult:
         """Run `context` and all calls that its guests make; cancelling the coroutine cancels the call.
@@ -85,16 +90,17 @@ class LoopDriver:
             found = await self._loop.run_in_executor(self._blocking, self._resolve, context, load)
         run = _Run(self, CallTree(context, self._resolve, self._finish, self._pool), self._loop.create_future())
         run.tree.begin(*found)
-        context.when_cancelled(lambda: self.soon(self._on_cancel, run))
-        if run.key in self._long:
-            self.queue.put(run)
-        else:
-            self._poll(run)
+        run.is_short = self._is_short.get(run.key, False) and self.trusts(run.key)
+        context.when_cancelled(partial(self.soon, self._on_cancel, run))
+        self._go(run)
         try:
             result: CallResult = await run.result
         except (asyncio.CancelledError, GeneratorExit):
             context.cancel()
             raise
+        finally:
+            # An error leads back to this frame, and from here it would to itself and to all that the call has.
+            del run
         return result
 
     def soon(self, act: Callable[..., object], *arguments: Any) -> bool:
@@ -105,7 +111,18 @@ class LoopDriver:
             return False
         return True
 
+    def trusts(self, key: tuple[str, str]) -> bool:
+        """Tell whether calls of an entry point may run on the loop: none has held it up. From any thread."""
+        return key not in self._held_up
+
     # -- on the loop --------------------------------------------------------------------------------------------------
+
+    def _go(self, run: _Run) -> None:
+        """Let a guest run where it belongs."""
+        if run.is_short:
+            self._poll(run)
+        else:
+            self.queue.put(run)
 
     def _poll(self, run: _Run) -> None:
         """Poll a guest now, or, if this turn of the loop has spent its time, in the next one."""
@@ -116,8 +133,15 @@ class LoopDriver:
             return
         interrupt = DeferredInterrupt()
         interrupt.hold()
+        began = time.thread_time()
         try:
             self._spent_seconds += run.poll(_LOOP_SECONDS, FIRST_SLICE_TICKS)
+            # The processor's time: by the clock on the wall, what waits for the interpreter's lock would look long.
+            computed = time.thread_time() - began
+            run.computed_seconds += computed
+            if computed >= _HELD_UP_SECONDS:
+                run.is_short = False
+                _remember(self._held_up, run.key, None)
             self.dispatch(run)
         finally:
             interrupt.release()
@@ -138,7 +162,6 @@ class LoopDriver:
             self._wait(run)
         else:
             # It has used its slice up; one of the worker's threads goes on with it.
-            run.computed_seconds += _LOOP_SECONDS
             self.queue.put(run)
 
     def _wait(self, run: _Run) -> None:
@@ -183,7 +206,7 @@ class LoopDriver:
             run.tree.enter(waiting, outcome)  # type: ignore[arg-type]
         elif waiting is not None:
             run.tree.settle(waiting, outcome)
-        self._poll(run)
+        self._go(run)
 
     def _on_cancel(self, run: _Run) -> None:
         if run.result.done() and run.outcome is not None:
@@ -206,10 +229,7 @@ class LoopDriver:
         run.tree.close()
         run.tree.context.when_cancelled(None)
         outcome = run.outcome
-        if run.computed_seconds < _LOOP_SECONDS:
-            self._long.discard(run.key)
-        elif len(self._long) < _LONG_KEPT:
-            self._long.add(run.key)
+        _remember(self._is_short, run.key, run.computed_seconds < _LOOP_SECONDS)
         if run.result.done():
             return  # Nobody waits for it any more.
         if isinstance(outcome, BaseException):
@@ -218,10 +238,28 @@ class LoopDriver:
             run.result.set_result(outcome)
 
 
+def _remember(known: OrderedDict[tuple[str, str], Any], key: tuple[str, str], value: Any) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > _KNOWN_KEPT:
+        known.popitem(last=False)
+
+
 class _Run:
     """One call tree on its way between the loop and the workers; a :class:`.run_queue.Turn`."""
 
-    __slots__ = ("_driver", "computed_seconds", "key", "outcome", "result", "timer", "tree", "waiting", "work")
+    __slots__ = (
+        "_driver",
+        "computed_seconds",
+        "is_short",
+        "key",
+        "outcome",
+        "result",
+        "timer",
+        "tree",
+        "waiting",
+        "work",
+    )
 
     def __init__(self, driver: LoopDriver, tree: CallTree, result: asyncio.Future[Any]) -> None:
         self._driver = driver
@@ -234,6 +272,8 @@ class _Run:
         self.work: Any = None
         self.timer: asyncio.TimerHandle | None = None
         self.computed_seconds = 0.0
+        self.is_short = False
+        """Whether it may run on the loop."""
 
     @property
     def caller(self) -> str:
@@ -242,12 +282,13 @@ class _Run:
 
     def take(self) -> bool:
         """Compute for a slice on a worker's thread; whatever else is to be done is the loop's."""
-        # The processor's time: by the clock on the wall, what waits for the interpreter's lock would look long.
         began = time.thread_time()
         self.poll(_SLICE_SECONDS, SLICE_TICKS)
-        self.computed_seconds += time.thread_time() - began
+        spent = time.thread_time() - began
+        self.computed_seconds += spent
         if self.outcome is None and self.tree.waiting_for is None:
             return True
+        self.is_short = self._driver.trusts(self.key) and spent < _LOOP_SECONDS
         if not self._driver.soon(self._driver.dispatch, self):
             self.tree.close()
         return False
@@ -271,8 +312,9 @@ class _Run:
             if tree.context.place is not None and self.outcome is None:
                 tree.context.place.hold(tree.memory_held, tree.context.invocation.function)
         except BaseException as error:
-            # Whatever it is, the caller gets it: there is nobody else on this thread.
-            self.outcome = error
+            # Whatever it is, the caller gets it: there is nobody else on this thread. The traceback of what people are
+            # told leads back here, and so to itself and to all that the call has.
+            self.outcome = error.with_traceback(None) if isinstance(error, MocError) else error
             spent = time.monotonic() - began
         return spent
 

@@ -97,3 +97,5 @@ class RunQueue:
         while (turn := self._next()) is not None:
             if turn.take():
                 self.put(turn)
+            # Whoever waits for the next one holds none: with a turn goes all that its call has.
+            del turn

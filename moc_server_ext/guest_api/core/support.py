@@ -54,10 +54,14 @@ def read_text(call: CallContext, pointer: int, length: int, limit: int = _TEXT_B
         raise GuestErrno(Errno.EINVAL) from None
 
 
-def give(call: CallContext, content: Bytes) -> int:
-    """Put `content` into a new exchange buffer and give its id; ENOSPC when the call's buffers have no room for it."""
-    check_room(call, len(content))
-    return call.add_buffer(ExchangeBuffer(content))
+def give(call: CallContext, *parts: Bytes) -> int:
+    """Put `parts` into a new exchange buffer and give its id; ENOSPC when the call's buffers have no room for them."""
+    check_room(call, sum(map(len, parts)))
+    buffer = ExchangeBuffer()
+    for part in parts:
+        buffer.write(part)
+    buffer.close()
+    return call.add_buffer(buffer)
 
 
 def room(call: CallContext) -> int:

@@ -32,7 +32,7 @@ def base64_encode(call: CallContext, ptr: int, length: int) -> int:
     """
     length &= 0xFFFF_FFFF
     check_room(call, length * 4 // 3)
-    return give(call, b"".join([base64.b64encode(part) for part in _steps(call, ptr, length)]))
+    return give(call, *[base64.b64encode(part) for part in _steps(call, ptr, length)])
 
 
 @CORE.function("base64_decode")
@@ -56,7 +56,7 @@ def base64_decode(call: CallContext, ptr: int, length: int) -> int:
             decoded.append(base64.b64decode(part, validate=True))
     except binascii.Error:
         raise GuestErrno(Errno.EINVAL) from None
-    return give(call, b"".join(decoded))
+    return give(call, *decoded)
 
 
 def _steps(call: CallContext, pointer: int, length: int) -> Iterator[bytes]:

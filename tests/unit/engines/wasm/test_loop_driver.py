@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from moc_server_ext.buffers.channel import Channel
 from moc_server_ext.engines.wasm.run_queue import RunQueue
 from moc_server_ext.errors import CancelledError, ExchangeBufferError, LimitExceededError, MemoryBudgetError
+from moc_server_ext.guest_api.context import CallContext
 from moc_server_ext.guest_api.registry import GuestModule, Wait, Work
 from moc_server_ext.model import Limits, Mode
 from moc_server_ext.resources import processors
@@ -102,7 +104,7 @@ def test_a_short_call_ends_while_long_ones_of_another_caller_compute(bench):
             asyncio.create_task(bench.drive(bench.context(bench.invocation(ENDLESS, caller="a")))) for _ in range(6)
         ]
         for _ in range(3):
-            # The first time it begins on the loop, later among the workers.
+            # It begins among the workers.
             result = await bench.drive(bench.context(bench.invocation(COUNT, "run", 30_000_000, caller="b")))
             assert result.result == 30_000_000
         for each in endless:
@@ -134,6 +136,55 @@ def test_a_call_that_took_long_without_computing_does_not_keep_the_next_ones_amo
     asyncio.run(scenario())
     loop = threading.get_ident()
     assert [each == loop for each in threads] == [False, False, True]
+
+
+def test_a_function_runs_on_the_loop_once_it_is_known_to_be_short_and_never_again_once_it_held_the_loop_up(make_bench):
+    module, threads = GuestModule("wait"), []
+
+    @module.function("compute")
+    def compute(_call, milliseconds: int) -> None:
+        threads.append(threading.get_ident())
+        # In one go, as a guest fills all its memory: no tick of the clock comes between.
+        end = time.thread_time() + milliseconds / 1000
+        while time.thread_time() < end:
+            pass
+
+    bench = make_bench([module])
+    computing = """(module (import "wait" "compute" (func $compute (param i32)))
+      (func (export "run") (param i32) (call $compute (local.get 0))))"""
+
+    async def scenario():
+        for milliseconds in (0, 0, 100, 0, 0, 0):
+            await bench.drive(bench.context(bench.invocation(computing, "run", milliseconds)))
+
+    asyncio.run(scenario())
+    loop = threading.get_ident()
+    assert [each == loop for each in threads] == [False, True, True, False, False, False]
+
+
+def test_what_a_call_held_goes_with_its_error(bench):
+    """Not when the collector comes round: that may be the output of a guest, as large as its limits allow."""
+
+    def contexts() -> int:
+        return sum(isinstance(each, CallContext) for each in gc.get_objects())
+
+    async def scenario():
+        invocation = bench.invocation(ENDLESS, limits=Limits(timeout_seconds=0.05))
+        gc.collect()
+        before = contexts()
+        gc.disable()
+        try:
+            with pytest.raises(LimitExceededError):
+                await bench.drive(bench.context(invocation))
+            # The worker that ran it lets go of it when it waits for the next one.
+            deadline = time.monotonic() + 30
+            while (left := contexts() - before) and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            return left
+        finally:
+            gc.enable()
+
+    assert asyncio.run(scenario()) == 0
 
 
 def test_guests_wait_without_threads(bench, waits):
