@@ -73,7 +73,7 @@ class Garbage:
         catalog.prepare_writer(self._prepare)
 
     def _prepare(self, writer: apsw.Connection) -> None:
-        writer.create_scalar_function("garbage_since", self._since, 0)
+        writer.create_scalar_function("garbage_since", lambda *_: self._since(), 0)
         # What a REPLACE takes away is a deletion to triggers only then.
         writer.execute("PRAGMA recursive_triggers = ON").fetchall()
         writer.execute(f"CREATE TEMP VIEW referring AS {_REFERRING}; {_TRIGGERS}").fetchall()

@@ -104,6 +104,11 @@ class Objects:
 
     Thread-safe, but for :meth:`publish`, which is the one writer's. Methods that write raise OSError, which the caller
     names (it knows for what the object is).
+
+    Attributes
+    ----------
+    make_room
+        Asked when the disk is full while a file is written, by threads that are not the writer (see :class:`.NewFile`).
     """
 
     def __init__(self, directory: Path, staging: Path, foreign: Path) -> None:
@@ -114,6 +119,7 @@ class Objects:
         # Reentrant: a reader that is dropped while the lock is held lets go of objects in the same thread.
         self._open_files_lock = threading.RLock()
         self.pins = Pins()
+        self.make_room: Callable[[], bool] = lambda: False
 
     def prepare(self) -> None:
         """Make the directories and empty the staging one; for the owner, before anything else."""
@@ -142,7 +148,7 @@ class Objects:
 
     def begin(self) -> NewFile:
         """Create a file aside, for content that comes in parts; once sealed, it is a :class:`StagedObject`."""
-        return NewFile(self._staging / secrets.token_hex(8))
+        return NewFile(self._staging / secrets.token_hex(8), self.make_room)
 
     def publish(self, staged: Iterable[StagedObject]) -> None:
         """Move staged objects to where they are read from; durable on return.

@@ -104,6 +104,7 @@ class Storage:
         self._collector = Collector(
             catalog, self._garbage, objects, clock, grace_seconds, lambda: not self._writer.read_only_reason
         )
+        objects.make_room = self._collector.make_room
         self._writer = Writer(catalog, objects, reserve, self._collector, path)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
         self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
