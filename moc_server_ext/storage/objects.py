@@ -14,7 +14,7 @@ import secrets
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -229,13 +229,24 @@ class Objects:
         with self._open_files_lock:
             self._open_files.clear()
 
+    def list(self) -> dict[str, int]:
+        """List the object files that are there, with their sizes."""
+        found = {}
+        for entry in self._entries():
+            with contextlib.suppress(FileNotFoundError):
+                found[entry.name] = entry.stat(follow_symlinks=False).st_size
+        return found
+
     def sweep(self, referenced: set[str]) -> int:
         """Remove the objects outside of `referenced`, which an owner that died may have left; give their number."""
         removed = 0
+        for entry in self._entries():
+            if entry.name not in referenced:
+                remove(Path(entry.path))
+                removed += 1
+        return removed
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
         for directory in self._directory.iterdir():
             with contextlib.suppress(NotADirectoryError), os.scandir(directory) as entries:
-                for entry in entries:
-                    if _OBJECT_ID.fullmatch(entry.name) and entry.name not in referenced:
-                        remove(Path(entry.path))
-                        removed += 1
-        return removed
+                yield from (entry for entry in entries if _OBJECT_ID.fullmatch(entry.name))
