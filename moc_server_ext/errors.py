@@ -76,6 +76,7 @@ __all__ = [
     "OutboundRequestError",
     "OverloadedError",
     "PlanError",
+    "QuotaExceededError",
     "RangeNotSatisfiableError",
     "ReadOnlyKeyError",
     "ReadOnlyStorageError",
@@ -573,8 +574,8 @@ class QuotaExceededError(StorageError):
 
     def __init__(self, what: str, *, limit_bytes: int, stored_bytes: int) -> None:
         super().__init__(
-            f"The storage may hold {limit_bytes:,} bytes and holds {stored_bytes:,}: {what} was not stored, and nothing of "
-            "it is visible. Remove something, or raise MocExtension.storage_bytes.",
+            f"The storage may hold {limit_bytes:,} bytes and holds {stored_bytes:,}: {what} was not stored, and "
+            "nothing of it is visible. Remove something, or raise MocExtension.storage_bytes.",
             what=what,
             limit_bytes=limit_bytes,
             stored_bytes=stored_bytes,

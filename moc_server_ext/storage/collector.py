@@ -130,7 +130,7 @@ class Collector:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._run, name="moc-collector", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="moc collector", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
