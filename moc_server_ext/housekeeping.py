@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-_SWITCH_SECONDS: Final = 0.001
+_SWITCH_SECONDS: Final = 0.0001
 _LOOK_SECONDS: Final = 2.0
 _WORTH_BYTES: Final = 8 << 20
 _STATM: Final = Path("/proc/self/statm")
