@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..abc import CallServices, GuestMemory, Place
+from ..abc import Bytes, CallServices, GuestMemory, Place
 from ..buffers.exchange import ExchangeBuffer
 from ..egress.network import Network
 from ..errors import CancelledError, GuestError, LimitExceededError, MocError
@@ -59,7 +59,7 @@ class CallContext:
         What the call holds of the server; None for one that was not admitted by itself.
     """
 
-    __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network", "_next_id", "_on_cancel",
+    __slots__ = ("_buffered_bytes", "_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network", "_next_id", "_on_cancel",
                  "depth", "input", "invocation", "live", "memory", "more_inputs", "output", "parent", "place",
                  "services", "stderr", "wasi")  # fmt: skip
 
@@ -100,6 +100,7 @@ class CallContext:
         self._network = network
         self._call_id = call_id
         self._buffers: dict[int, ExchangeBuffer] | None = None
+        self._buffered_bytes = 0
         self._next_id = OUTPUT_BUFFER_ID + 1 + len(more_inputs)
 
     @property
@@ -250,8 +251,13 @@ class CallContext:
     @property
     def buffered_bytes(self) -> int:
         """Bytes in the buffers that this call's guest made, which share the limit scratch_bytes."""
-        first = self._first_own_id
-        return sum(buffer.size for handle, buffer in self.buffers.items() if handle >= first)
+        return self._buffered_bytes
+
+    def append(self, buffer: ExchangeBuffer, part: Bytes) -> None:
+        """Write `part` into a buffer that this call's guest made, where it counts; raises what ``write`` does."""
+        buffer.write(part)
+        # A sum over all buffers at each write would let a guest with many of them hold everybody up.
+        self._buffered_bytes += len(part)
 
     def is_own(self, handle: int) -> bool:
         """Tell whether a handle is of the kind that stands for what the guest made, not for an input or the output."""
@@ -275,14 +281,22 @@ class CallContext:
         handle = self._next_id
         self._next_id += 1
         self.buffers[handle] = buffer
+        self._buffered_bytes += buffer.size
         return handle
 
     def free_buffer(self, handle: int) -> None:
         """Forget a buffer of this call; GuestErrno(EBADF) for unknown handles, EPERM for the inputs and the output."""
         if 0 < handle < self._first_own_id:
             raise GuestErrno(Errno.EPERM)
-        if self.buffers.pop(handle, None) is None:
+        buffer = self.buffers.pop(handle, None)
+        if buffer is None:
             raise GuestErrno(Errno.EBADF)
+        self._buffered_bytes -= buffer.size
+
+    def forget_buffers(self) -> None:
+        """Let go of the buffers that the guest made: no guest of this call is left that could ask for them."""
+        self._buffers = None
+        self._buffered_bytes = 0
 
 
 def _opens_what_waits(invocation: Invocation) -> bool:

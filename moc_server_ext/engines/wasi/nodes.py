@@ -17,7 +17,7 @@ NODE_BYTES = 1024
 """What a name costs of the quota beside what it stands for: object, name and directory entry, rounded up."""
 _SPARE_ENTRIES = 64
 # Other threads run between two steps of what would otherwise hold them up.
-_STEP_BYTES = 1 << 20
+_STEP_BYTES = 256 << 10
 _ZEROS = bytes(_STEP_BYTES)
 
 

@@ -6,13 +6,18 @@ that a few bytes of guest memory would become gigabytes of the host's.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...abc import GuestMemory
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
 from .layout import IOVEC, U32
 
+if TYPE_CHECKING:
+    from .descriptors import Descriptor
+
 MAX_VECTORS = 1024
-_STEP_BYTES = 1 << 20
+_STEP_BYTES = 256 << 10
 
 Vectors = list[tuple[int, int]]
 """Pointers and lengths in bytes."""
@@ -48,18 +53,23 @@ def destinations(memory: GuestMemory, pointer: int, count: int) -> Vectors:
     return vectors
 
 
-def gather(call: CallContext, pointer: int, count: int) -> bytes:
-    """Copy what a list names out of guest memory.
+def gather(call: CallContext, descriptor: Descriptor, pointer: int, count: int) -> bytes:
+    """Copy what a list names out of guest memory, to be written to a descriptor.
 
     Raises
     ------
     GuestErrno
         EFAULT if the list or a piece is outside of memory, EINVAL for more than 1,024 entries or more bytes in all
         than the guest may have memory, which only overlapping pieces can reach.
+    MocError
+        It is more than the descriptor ever takes.
     """
     memory = call.memory
     if count == 1:
         start, length = memory.unpack(IOVEC, pointer)
+        if length > _STEP_BYTES:
+            memory.check(start, length)
+            descriptor.expect(call, length)
         return memory.read(start, length)
     vectors = read_vectors(memory, pointer, count)
     if len(vectors) == 1:
