@@ -59,8 +59,9 @@ class CallContext:
         What the call holds of the server; None for one that was not admitted by itself.
     """
 
-    __slots__ = ("_buffered_bytes", "_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network", "_next_id", "_on_cancel",
-                 "depth", "input", "invocation", "live", "memory", "more_inputs", "output", "parent", "place",
+    __slots__ = ("_buffered_bytes", "_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network",
+                 "_next_id",
+                 "_on_cancel", "depth", "input", "invocation", "live", "memory", "more_inputs", "output", "parent", "place",
                  "services", "stderr", "wasi")  # fmt: skip
 
     memory: GuestMemory
