@@ -60,9 +60,8 @@ class CallContext:
     """
 
     __slots__ = ("_buffered_bytes", "_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network",
-                 "_next_id",
-                 "_on_cancel", "depth", "input", "invocation", "live", "memory", "more_inputs", "output", "parent", "place",
-                 "services", "stderr", "wasi")  # fmt: skip
+                 "_next_id", "_on_cancel", "depth", "input", "invocation", "live", "memory", "more_inputs", "output",
+                 "parent", "place", "services", "stderr", "wasi")  # fmt: skip
 
     memory: GuestMemory
     wasi: Any
