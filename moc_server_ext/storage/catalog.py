@@ -1,6 +1,6 @@
 """The catalog: one SQLite database that says what there is. Whatever it does not refer to does not exist.
 
-Owns connections, transactions, the schema, and what SQLite's errors are called. What is written is the callers'.
+Owns connections, transactions, and what SQLite's errors are called. What is written is the callers'.
 
 One connection writes, under one lock; readers borrow connections from a pool, never wait for the writer and see what
 was committed before they began. A commit is on the disk when it returns (write-ahead log, ``synchronous=FULL``), and
@@ -31,43 +31,9 @@ from ..errors import (
     StorageFullError,
 )
 from .files import FILE_MODE, sync_directory
+from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, UPGRADES
 
-SCHEMA_VERSION: Final = 1
-_APPLICATION_ID: Final = 0x6D6F6331
 _BUSY_MILLISECONDS: Final = 5000
-
-# Small columns come first: SQLite then reads them without walking a large value's overflow pages.
-# The partial indexes list the object files that are referred to, for the sweep after a crash.
-_SCHEMA: Final = f"""
-    CREATE TABLE entries(
-        key TEXT PRIMARY KEY NOT NULL,
-        size INTEGER NOT NULL,
-        crc32c INTEGER NOT NULL,
-        object TEXT,
-        inline BLOB,
-        CHECK ((object IS NULL) <> (inline IS NULL))
-    ) STRICT;
-    CREATE INDEX entries_object ON entries(object) WHERE object IS NOT NULL;
-    CREATE TABLE keyvalues(
-        key BLOB PRIMARY KEY NOT NULL,
-        size INTEGER NOT NULL,
-        crc32c INTEGER NOT NULL,
-        object TEXT,
-        inline BLOB,
-        CHECK ((object IS NULL) <> (inline IS NULL))
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX keyvalues_object ON keyvalues(object) WHERE object IS NOT NULL;
-    CREATE TABLE names(
-        name TEXT PRIMARY KEY NOT NULL,
-        blob_id TEXT NOT NULL,
-        content_type TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        attributes TEXT NOT NULL,
-        created_at REAL NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    PRAGMA application_id = {_APPLICATION_ID};
-    PRAGMA user_version = {SCHEMA_VERSION};
-"""
 
 Row = tuple[Any, ...]
 
@@ -125,11 +91,16 @@ class Catalog:
             if not self._may_be_new:
                 raise CorruptStorageError(f"the catalog {str(self._path)!r}", "it is empty")
             writer.execute("BEGIN IMMEDIATE")
-            writer.execute(_SCHEMA).fetchall()
+            writer.execute(SCHEMA).fetchall()
             writer.execute("COMMIT")
             sync_directory(self._path.parent)
-        elif writer.pragma("application_id") != _APPLICATION_ID or not 0 < version <= SCHEMA_VERSION:
+        elif writer.pragma("application_id") != APPLICATION_ID or not 0 < version <= SCHEMA_VERSION:
             raise StorageFormatError(str(self._path), found=version, expected=SCHEMA_VERSION)
+        while 0 < version < SCHEMA_VERSION:
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute(UPGRADES[version]).fetchall()
+            writer.execute("COMMIT")
+            version += 1
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from ..errors import CorruptStorageError, LockedStorageError, NotAStorageError, 
 from .endpoint import read_endpoint
 from .files import FILE_MODE, failures, replace_file
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 FORMAT_FILE: Final = "FORMAT.json"
 LOCK_FILE: Final = "LOCK"
 
@@ -66,6 +66,12 @@ def write_format(path: Path) -> dict[str, Any]:
     with failures(FORMAT_FILE, path):
         replace_file(path / FORMAT_FILE, json.dumps(body, indent=2).encode() + b"\n")
     return body
+
+
+def note_format(path: Path, body: dict[str, Any]) -> None:
+    """Say in ``FORMAT.json`` that the directory has this format now; for the holder of the lock, after the upgrade."""
+    with failures(FORMAT_FILE, path):
+        replace_file(path / FORMAT_FILE, json.dumps({**body, "format": FORMAT}, indent=2).encode() + b"\n")
 
 
 class OwnerLock:

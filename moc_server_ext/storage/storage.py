@@ -38,7 +38,7 @@ from .files import DIRECTORY_MODE, failures, make_directory
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
-from .ownership import FORMAT, OwnerLock, check_directory, read_format, write_format
+from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
 from .reserve import Reserve
 from .table import ContentTable
 from .versions import Versions
@@ -136,7 +136,8 @@ class Storage:
     def _open_owned(cls, path: Path, lock: OwnerLock) -> Self:
         # Once more, now that nobody else can change it.
         check_directory(path)
-        instance_id: str = (read_format(path) or write_format(path))["instance_id"]
+        description = read_format(path) or write_format(path)
+        instance_id: str = description["instance_id"]
         # Of an owner that died: it would lead clients to an address that answers no more, or to somebody else's.
         remove_endpoint(path)
         catalog_path = path / CATALOG_FILE
@@ -153,6 +154,8 @@ class Storage:
             # The token is made after the catalog, so that a token without a catalog means that one was lost.
             catalog = Catalog(catalog_path, may_be_new=not (path / TOKEN_FILE).exists())
         try:
+            if description["format"] != FORMAT:
+                note_format(path, description)
             storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path))
             storage._make_groups()
             if ended_uncleanly:
@@ -164,13 +167,16 @@ class Storage:
         return storage
 
     def _make_groups(self) -> None:
-        if self._entries.size(METADATA) is not None:
+        root = group_document({"moc": {"format": FORMAT, "instance_id": self.instance_id}})
+        stored = self._entries.find(METADATA)
+        # A storage that was upgraded says so here as well.
+        if stored is not None and stored.inline == root:
             return
         with self.group() as group:
-            root = group_document({"moc": {"format": FORMAT, "instance_id": self.instance_id}})
             self._entries.put(group, METADATA, root, what="the hierarchy")
-            for name in (BLOBS, BUFFERS, KEY_VALUES):
-                self._entries.put(group, f"{name}/{METADATA}", group_document({}), what="the hierarchy")
+            if stored is None:
+                for name in (BLOBS, BUFFERS, KEY_VALUES):
+                    self._entries.put(group, f"{name}/{METADATA}", group_document({}), what="the hierarchy")
 
     def _sweep(self) -> None:
         with failures("the objects", self.path):
@@ -187,6 +193,13 @@ class Storage:
             From the end of the block: the error of one write, or of the disk. Nothing of the group is visible.
         """
         return self._writer.group()
+
+    def hold_objects(self) -> AbstractContextManager[None]:
+        """Keep every object file that the catalog refers to in the block, also when it is replaced meanwhile.
+
+        For whoever reads many of them after having looked at the catalog once. From any thread, also from several.
+        """
+        return self._objects.pins.looking()
 
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.

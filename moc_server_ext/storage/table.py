@@ -1,6 +1,6 @@
-"""A table of the catalog whose rows are stored bytes by key: ``entries`` (text keys) and ``keyvalues`` (binary ones).
+"""A table of the catalog whose rows are stored bytes by key: text in ``entries`` and ``parts``, bytes in ``keyvalues``.
 
-Owns the SQL of those two tables. What a key means is known to the nouns above.
+Owns the SQL of those tables. What a key means is known to the nouns above.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Key = TypeVar("Key", str, bytes)
 class ContentTable(Generic[Key]):
     """Stored bytes by key. Thread-safe."""
 
-    def __init__(self, table: Literal["entries", "keyvalues"], catalog: Catalog, objects: Objects) -> None:
+    def __init__(self, table: Literal["entries", "keyvalues", "parts"], catalog: Catalog, objects: Objects) -> None:
         self._catalog = catalog
         self._objects = objects
-        self._find = f"SELECT {COLUMNS} FROM {table} WHERE key = ?"  # noqa: S608 - the two literals above
+        self._find = f"SELECT {COLUMNS} FROM {table} WHERE key = ?"  # noqa: S608 - the literals above
         self._find_all = f"SELECT key, {COLUMNS} FROM {table} WHERE key >= ? AND key < ? AND key GLOB ? ORDER BY key"  # noqa: S608
         self._facts_below = (
             f"SELECT key, size, crc32c, object, CASE WHEN key GLOB ? THEN inline END FROM {table} "  # noqa: S608

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import apsw
 
-from ..errors import MocError, StorageError, StorageFullError
+from ..errors import MocError, ReadOnlyStorageError, StorageError, StorageFullError
 from .catalog import Catalog
 from .content import StoredContent
 from .files import failures
@@ -180,10 +180,20 @@ class Writer:
         self._objects = objects
         self._reserve = reserve
         self._directory = directory
+        self.read_only_reason = ""
+        """Why nothing may be written now; empty while it may."""
 
     @contextlib.contextmanager
     def group(self) -> Iterator[WriteGroup]:
-        """Collect the writes of the block and commit them when it ends; a block that raises leaves nothing."""
+        """Collect the writes of the block and commit them when it ends; a block that raises leaves nothing.
+
+        Raises
+        ------
+        ReadOnlyStorageError
+            Before the block: nothing may be written now.
+        """
+        if self.read_only_reason:
+            raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
         group = WriteGroup(self._catalog, self._objects, self._reserve, self._directory)
         try:
             yield group

@@ -12,9 +12,11 @@ from moc_server_ext.errors import (
     FunctionNotFoundError,
     InvalidInputError,
     KeyNotFoundError,
+    ReadOnlyStorageError,
     StorageError,
 )
 from moc_server_ext.storage import Storage
+from moc_server_ext.storage.ownership import FORMAT
 
 LARGE = b"l" * 100_000
 
@@ -47,6 +49,26 @@ def test_a_block_that_raises_leaves_nothing(storage: Storage, path: Path) -> Non
         interrupted()
     assert list(storage.kv.list()) == []
     assert storage.names.get("f") is None
+    assert objects(path) == 0
+
+
+def test_while_nothing_may_be_written_each_write_says_why_and_reading_goes_on(storage: Storage) -> None:
+    storage.kv.set(b"k", LARGE)
+    storage._writer.read_only_reason = "it is a standby"
+    for write in (lambda: storage.kv.set(b"k", b"v"), lambda: storage.buffers.put("b", LARGE)):
+        with pytest.raises(ReadOnlyStorageError, match="it is a standby"):
+            write()
+    assert storage.kv.get(b"k") == LARGE
+    storage._writer.read_only_reason = ""
+    storage.kv.set(b"k", b"v")
+
+
+def test_objects_that_are_held_stay_until_the_end_of_the_block(storage: Storage, path: Path) -> None:
+    storage.buffers.put("b", LARGE)
+    with storage.hold_objects():
+        storage.buffers.put("b", LARGE[::-1] + b"x")
+        storage.buffers.delete("b")
+        assert objects(path) == 2
     assert objects(path) == 0
 
 
@@ -167,7 +189,7 @@ def test_status_counts_what_is_stored(storage: Storage, path: Path) -> None:
     storage.kv.set(b"k", LARGE)
     status = storage.status()
     assert {key: status[key] for key in ("path", "format", "instance_id", "blobs", "buffers", "keys", "names")} == {
-        "path": str(path), "format": 1, "instance_id": storage.instance_id,
+        "path": str(path), "format": FORMAT, "instance_id": storage.instance_id,
         "blobs": 1, "buffers": 2, "keys": 1, "names": 1,
     }  # fmt: skip
     assert status["stored_bytes"] > 2 * len(LARGE)

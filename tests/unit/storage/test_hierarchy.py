@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from moc_server_ext.storage import Storage
 from moc_server_ext.storage.keyvalue import end_of_prefix
+from moc_server_ext.storage.ownership import FORMAT
 from moc_server_ext.storage.zarr_layout import bytes_of_node, name_of_node, node_name
 from moc_server_ext.testing.buffers import NAMES
 
@@ -37,7 +38,7 @@ def test_a_zarr_library_opens_every_blob_buffer_and_value(storage: Storage) -> N
         MemoryStore({key: make(value) for key, value in copied.items() if value is not None}), mode="r", zarr_format=3
     )
 
-    assert dict(root.attrs)["moc"] == {"format": 1, "instance_id": storage.instance_id}
+    assert dict(root.attrs)["moc"] == {"format": FORMAT, "instance_id": storage.instance_id}
     assert sorted(root.group_keys()) == ["blobs", "buffers", "kv"]
     assert {name: array[:].tobytes() for name, array in root["blobs"].arrays()} == blobs
     assert root["blobs"][next(iter(blobs))].attrs["content_type"] == "text/x"

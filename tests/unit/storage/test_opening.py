@@ -22,6 +22,7 @@ from moc_server_ext.errors import (
 )
 from moc_server_ext.storage import Storage
 from moc_server_ext.storage.endpoint import Endpoint, read_endpoint, write_endpoint
+from moc_server_ext.storage.ownership import FORMAT
 
 OTHER_OWNER = """
 import sys, pathlib
@@ -79,12 +80,12 @@ def test_parents_are_made_and_symbolic_links_followed(tmp_path: Path) -> None:
         storage.kv.set(b"k", b"v")
 
 
-@pytest.mark.parametrize("found", [2, 99, 0, -1, "1", None, 1.5, True])
+@pytest.mark.parametrize("found", [FORMAT + 1, 99, 0, -1, "1", None, 1.5, True])
 def test_another_format_is_refused_and_nothing_is_touched(path: Path, found: object) -> None:
     path.mkdir()
     (path / "FORMAT.json").write_text(json.dumps({"format": found, "instance_id": "x"}))
     before = snapshot(path)
-    with pytest.raises(StorageFormatError, match="reads up to format 1") as caught:
+    with pytest.raises(StorageFormatError, match=f"reads up to format {FORMAT}") as caught:
         Storage.open(path)
     assert caught.value.details["found"] == found
     assert snapshot(path) == before
