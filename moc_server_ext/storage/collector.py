@@ -232,6 +232,7 @@ class Collector:
 
     def _turn_of_those_who_look(self) -> int:
         """Wait a little for those who began to look before now, and may have seen what is garbage since."""
+        self._objects.leases.expire()
         turn = self._objects.pins.turn()
         end = time.monotonic() + _PATIENCE_SECONDS
         while not self._objects.pins.looked(turn) and time.monotonic() < end:

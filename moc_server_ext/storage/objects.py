@@ -21,6 +21,7 @@ from typing import Final
 
 from ..abc import Bytes
 from .files import NewFile, make_directory, remove, sync_directory
+from .leases import Leases
 from .pins import Pins
 
 _OPEN_FILES_MAX: Final = 64
@@ -107,6 +108,8 @@ class Objects:
 
     Attributes
     ----------
+    pins, leases
+        Who keeps which objects.
     make_room
         Asked when the disk is full while a file is written, by threads that are not the writer (see :class:`.NewFile`).
     """
@@ -119,6 +122,7 @@ class Objects:
         # Reentrant: a reader that is dropped while the lock is held lets go of objects in the same thread.
         self._open_files_lock = threading.RLock()
         self.pins = Pins()
+        self.leases = Leases()
         self.make_room: Callable[[], bool] = lambda: False
 
     def prepare(self) -> None:

@@ -113,6 +113,7 @@ class Storage:
             may_write=lambda: not self._writer.read_only_reason,
             is_pressing=self._quota.is_pressing,
         )
+        objects.leases.seconds = grace_seconds
         objects.make_room = self._collector.make_room
         self._writer = Writer(catalog, objects, reserve, self._collector, self._quota, path)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)

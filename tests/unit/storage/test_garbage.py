@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
 
 LARGE = b"l" * 100_000
@@ -251,3 +252,15 @@ def test_a_full_disk_takes_what_garbage_gives_back_while_a_file_is_written(
     storage.buffers.put("b", iter([LARGE, LARGE]))
     assert storage.buffers.read("b") == LARGE * 2
     assert obsolete not in files(path)
+
+
+def test_files_whose_paths_were_told_stay_for_a_while_also_on_a_full_disk(storage: Storage, path: Path) -> None:
+    storage.buffers.put("x", bytes(200_000), array=parse_array("uint8", [2, 100_000], [1, 100_000]))
+    told = storage.buffers.chunk_files("x")
+    storage.buffers.delete("x")
+    assert not storage._collector.make_room()
+    assert all((path / each.file).exists() for each in told.chunks.values())
+    storage._objects.leases.seconds = 0
+    storage._objects.leases._lent.clear()
+    assert storage._collector.make_room()
+    assert files(path) == set()

@@ -350,7 +350,10 @@ def test_status_says_who_answers(moc):
 
 def test_gc_says_what_went_and_what_is_held_and_why(moc):
     outcome = moc("gc")
-    assert outcome.to_text().splitlines() == ["removed: 1 file, 2.0 KiB", "held, since it went lately: 2 files, 10 bytes"]
+    assert outcome.to_text().splitlines() == [
+        "removed: 1 file, 2.0 KiB",
+        "held, since it went lately: 2 files, 10 bytes",
+    ]
     assert moc("gc", "--dry-run").to_text().splitlines() == [
         "would remove: 1 file, 2.0 KiB",
         "held, since it went lately: 2 files, 10 bytes",
