@@ -28,7 +28,8 @@ def fill(path: Path, names: int, keys: int) -> None:
     catalog = apsw.Connection(str(path / CATALOG_FILE))
     with catalog:
         catalog.executemany(
-            "INSERT INTO names SELECT ?, blob_id, content_type, size, attributes, created_at FROM names WHERE name = 'f'",
+            "INSERT INTO names "
+            "SELECT ?, blob_id, content_type, size, attributes, created_at FROM names WHERE name = 'f'",
             ((f"function/{number:07}",) for number in range(names - 1)),
         )
         checksum = google_crc32c.value(_VALUE)

@@ -300,7 +300,7 @@ class Storage:
             "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}", f"{BLOBS}/*/*/{METADATA}"),
             "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}", f"{BUFFERS}/*/*/{METADATA}"),
             "keys": self._key_values.count(),
-            "names": len(self.names.list()),
+            "names": self.names.count(),
             "stored_bytes": self._quota.stored_bytes(),
             "quota_bytes": self._quota.limit_bytes or None,
             "garbage": {"objects": garbage, "bytes": garbage_bytes, "failure": self._collector.failure},

@@ -1,4 +1,4 @@
-"""A quota of stored bytes: refused before anything is visible, exact however bytes come and go, never in removals' way."""
+"""A quota of stored bytes: kept before anything is visible, exact however bytes come and go, not in removals' way."""
 
 from __future__ import annotations
 
