@@ -1,8 +1,8 @@
 """Commits: groups of writes become durable and visible, several of them with one synchronisation of the log.
 
 Owns the steps from staged files to the end of the transaction, and what becomes of a group that cannot take one of
-them: it alone is undone and told. What fails for all of them at once is tried again for each of them alone. Only the one
-writer is in here.
+them: it alone is undone and told. What fails for all of them at once is tried again for each of them alone. Only the
+one writer is in here.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Committer:
 
     def _commit(self, works: Sequence[Work]) -> None:
         published = self._publish(works)
-        if len(published) == 1 or not self._commit_together(published):
+        if len(published) < 2 or not self._commit_together(published):
             for work in published:
                 self._commit_alone(work)
         for work in works:
@@ -129,7 +129,10 @@ class Committer:
     def _commit_together(self, works: Sequence[Work]) -> bool:
         """Commit them as one transaction, but for those that are refused; False: nothing was committed."""
         try:
-            self._transact(works)
+            try:
+                self._transact(works, apart=False)
+            except _RefusedError:
+                self._transact(works, apart=True)
         except MocError as error:
             self._note_doubt(error)
             for work in works:
@@ -140,50 +143,53 @@ class Committer:
     def _commit_alone(self, work: Work) -> None:
         try:
             try:
-                self._transact([work])
+                self._transact([work], apart=False)
             except StorageFullError:
                 self._make_room(work)
-                self._transact([work])
+                self._transact([work], apart=False)
         except BaseException as error:
             # Whatever refuses it is told to its thread, which perhaps is not this one.
             self._note_doubt(error)
             work.error = error
 
-    def _transact(self, works: Sequence[Work]) -> None:
-        with contextlib.ExitStack() as ending:
+    def _transact(self, works: Sequence[Work], *, apart: bool) -> None:
+        """Commit them as one transaction.
+
+        Parameters
+        ----------
+        apart
+            Undo what is refused by itself, and keep the error with it. That takes two statements more for each of them,
+            so that they are first tried without.
+
+        Raises
+        ------
+        _RefusedError
+            One of several was refused, and they were not apart. Nothing was committed.
+        """
+        capture = None
+        try:
             with self._catalog.transaction(works[0].what) as connection:
                 capture = self._shipping.begin(connection)
-                if capture is not None:
-                    ending.callback(capture.close)
-                stored = works
-                if len(works) == 1:
-                    works[0].run(connection)
+                if apart:
+                    works = [work for work in works if _run_apart(work, connection)]
+                elif len(works) > 1:
+                    _run_all(works, connection)
                 else:
-                    stored = [work for work in works if self._run_apart(work, connection)]
-                    if not stored:
-                        self._catalog.roll_back()
-                        return
+                    works[0].run(connection)
                 changes = b"" if capture is None else capture.changes()
-            self._is_in_doubt = False
+                if not works:
+                    self._catalog.roll_back()
+        finally:
             if capture is not None:
-                published = [staged.object_id for work in stored for staged, _ in work.staged]
-                shipped = self._shipping.committed(changes, published)
-                for work in stored:
-                    work.shipped = shipped
-
-    def _run_apart(self, work: Work, connection: apsw.Connection) -> bool:
-        """Do what one of several does in the transaction, or nothing of it if it is refused."""
-        connection.execute("SAVEPOINT work")
-        try:
-            work.run(connection)
-        except apsw.Error:
-            # Perhaps SQLite has rolled all of it back; each is tried alone.
-            raise
-        except BaseException as error:
-            connection.execute("ROLLBACK TO work")
-            work.error = error
-        connection.execute("RELEASE work")
-        return work.error is None
+                capture.close()
+        if not works:
+            return
+        self._is_in_doubt = False
+        if capture is not None:
+            published = [staged.object_id for work in works for staged, _ in work.staged]
+            shipped = self._shipping.committed(changes, published)
+            for work in works:
+                work.shipped = shipped
 
     def _make_room(self, work: Work) -> None:
         """Free what may let a small commit through: the log's room, and, for removals, the reserve."""
@@ -217,3 +223,33 @@ def _told(error: OSError, work: Work, directory: Path) -> MocError:
     told = failure(error, work.what, directory)
     told.__cause__ = error
     return told
+
+
+def _run_all(works: Sequence[Work], connection: apsw.Connection) -> None:
+    try:
+        for work in works:
+            work.run(connection)
+    except apsw.Error:
+        raise
+    except BaseException as error:
+        raise _RefusedError from error
+
+
+def _run_apart(work: Work, connection: apsw.Connection) -> bool:
+    """Do what one of several does in the transaction, or nothing of it if it is refused."""
+    connection.execute("SAVEPOINT work")
+    try:
+        work.run(connection)
+    except apsw.Error:
+        # Perhaps SQLite has rolled all of it back; each is tried alone.
+        raise
+    except BaseException as error:
+        # Of whatever kind: it belongs to the thread whose work it is.
+        connection.execute("ROLLBACK TO work")
+        work.error = error
+    connection.execute("RELEASE work")
+    return work.error is None
+
+
+class _RefusedError(Exception):
+    """One of several works was refused."""

@@ -11,8 +11,10 @@ writer share one transaction (:mod:`.committing`), in which each of them is stor
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from ..errors import ReadOnlyStorageError, StorageError
 from ..interrupts import DeferredInterrupt
@@ -28,7 +30,10 @@ from .turns import Turns
 
 
 class WriteGroup:
-    """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`."""
+    """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`.
+
+    As a context manager it is committed when its block ends, and abandoned when that raises.
+    """
 
     def __init__(self, turns: Turns[Work], objects: Objects, reserve: Reserve, directory: Path) -> None:
         self._turns = turns
@@ -132,6 +137,17 @@ class WriteGroup:
         self._ended = True
         self._discard()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abandon()
+
     def _commit(self, work: Work) -> bool:
         interrupt = DeferredInterrupt()
         interrupt.hold()
@@ -175,9 +191,8 @@ class Writer:
         self.read_only_reason = ""
         """Why nothing may be written now; empty while it may."""
 
-    @contextlib.contextmanager
-    def group(self) -> Iterator[WriteGroup]:
-        """Collect the writes of the block and commit them when it ends; a block that raises leaves nothing.
+    def group(self) -> WriteGroup:
+        """Collect the writes of a block and commit them when it ends; a block that raises leaves nothing.
 
         Raises
         ------
@@ -186,19 +201,11 @@ class Writer:
         """
         if self.read_only_reason:
             raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
-        with self.unrestricted_group() as group:
-            yield group
+        return self.unrestricted_group()
 
-    @contextlib.contextmanager
-    def unrestricted_group(self) -> Iterator[WriteGroup]:
+    def unrestricted_group(self) -> WriteGroup:
         """Do what :meth:`group` does, also while others may not write: for what is copied from another storage."""
-        group = WriteGroup(self._turns, self._objects, self._reserve, self._directory)
-        try:
-            yield group
-        except BaseException:
-            group.abandon()
-            raise
-        group.commit()
+        return WriteGroup(self._turns, self._objects, self._reserve, self._directory)
 
     def ship_to(self, shipper: Shipper | None, sequence: int) -> None:
         """Tell `shipper` of every commit from now on, the first of which is number `sequence` + 1; None tells nobody.
