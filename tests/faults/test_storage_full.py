@@ -377,9 +377,11 @@ def write_together(storage: Storage) -> dict[bytes, Exception | None]:
             leading = pool.submit(storage.kv.delete, b"other")
             wait_until(lambda: turns._is_led)
             told = {}
-            for number, (key, write) in enumerate(TOGETHER.items()):
-                told[key] = pool.submit(write, storage)
-                wait_until(lambda expected=number + 1: len(turns._waiting) == expected or told[key].done())
+            for key, write in TOGETHER.items():
+                before, future = len(turns._waiting), pool.submit(write, storage)
+                # One whose files cannot even be staged does not come to wait.
+                wait_until(lambda before=before, future=future: len(turns._waiting) > before or future.done())
+                told[key] = future
         return {b"other": leading.exception(), **{key: each.exception() for key, each in told.items()}}
 
 
