@@ -159,12 +159,7 @@ class Committer:
         ----------
         apart
             Undo what is refused by itself, and keep the error with it. That takes two statements more for each of them,
-            so that they are first tried without.
-
-        Raises
-        ------
-        _RefusedError
-            One of several was refused, and they were not apart. Nothing was committed.
+            so that they are first tried without: then one that is refused refuses all, by a ``_RefusedError``.
         """
         capture = None
         try:
