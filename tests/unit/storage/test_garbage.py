@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from moc_server_ext.errors import ReadOnlyStorageError
 from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
 
@@ -197,9 +198,12 @@ def test_a_file_that_went_before_its_row_is_taken_for_collected(storage: Storage
 def test_a_storage_that_may_not_write_collects_nothing(storage: Storage, path: Path) -> None:
     storage.kv.set(b"k", LARGE)
     storage.kv.delete(b"k")
-    storage._writer.read_only_reason = "it is a standby"
+    storage._writer.read_only_reason = "it is damaged"
     assert not storage._collector.make_room()
+    with pytest.raises(ReadOnlyStorageError, match="it is damaged"):
+        storage.collect(ignore_grace=True)
     assert len(files(path)) == 1
+    assert storage.collect(ignore_grace=True, dry_run=True).objects == 1
     storage._writer.read_only_reason = ""
 
 
