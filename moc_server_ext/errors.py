@@ -76,6 +76,7 @@ __all__ = [
     "OutboundRequestError",
     "OverloadedError",
     "PlanError",
+    "QuotaExceededError",
     "RangeNotSatisfiableError",
     "ReadOnlyKeyError",
     "ReadOnlyStorageError",
@@ -562,6 +563,22 @@ class StorageFullError(StorageError):
         super().__init__(
             f"The disk is full: {what} was not stored, and nothing of it is visible. Make room and try again.",
             what=what,
+        )
+
+
+class QuotaExceededError(StorageError):
+    """The write would store more than may be stored. Nothing of it is visible, and what was there is untouched."""
+
+    code = "quota_exceeded"
+    http_status = 507
+
+    def __init__(self, what: str, *, limit_bytes: int, stored_bytes: int) -> None:
+        super().__init__(
+            f"The storage may hold {limit_bytes:,} bytes and holds {stored_bytes:,}: {what} was not stored, and "
+            "nothing of it is visible. Remove something, or raise MocExtension.storage_bytes.",
+            what=what,
+            limit_bytes=limit_bytes,
+            stored_bytes=stored_bytes,
         )
 
 

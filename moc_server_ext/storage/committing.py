@@ -8,7 +8,7 @@ one writer is in here.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,10 @@ import apsw
 
 from ..errors import MocError, StorageFullError
 from .catalog import Catalog
-from .files import failure, sync_directory
+from .collector import Collector
+from .files import failure, is_no_room, sync_directory
 from .objects import Objects, StagedObject
+from .quota import Quota
 from .reserve import Reserve
 from .shipping import Shipper, Shipping
 
@@ -37,8 +39,6 @@ class Work:
         What the transaction does, each with its name for messages; the last one is what was asked for.
     settled
         Called as the one writer after the commit or the roll-back.
-    obsolete
-        Object files that the operations let go.
     weight
         About how many bytes the transaction writes.
     error
@@ -50,7 +50,6 @@ class Work:
     staged: list[tuple[StagedObject, IsReferenced]] = field(default_factory=list)
     operations: list[tuple[str, Operation]] = field(default_factory=list)
     settled: list[Callable[[], None]] = field(default_factory=list)
-    obsolete: list[str] = field(default_factory=list)
     only_removes: bool = True
     weight: int = 0
     error: BaseException | None = None
@@ -62,22 +61,33 @@ class Work:
         # The last one is what was asked for: a name comes after its blob.
         return self.operations[-1][0]
 
-    def run(self, connection: apsw.Connection) -> None:
+    def run(self, connection: apsw.Connection, quota: Quota) -> None:
         """Do what the transaction does; also a second time, after a roll-back."""
-        self.obsolete.clear()
+        before = quota.before(connection)
         for _, operation in self.operations:
             operation(connection)
+        if not self.only_removes:
+            quota.check(connection, before, self.what)
 
 
 class Committer:
     """Commits pieces of work; each keeps its outcome. For one thread at a time."""
 
     def __init__(
-        self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path, shipping: Shipping
+        self,
+        catalog: Catalog,
+        objects: Objects,
+        reserve: Reserve,
+        collector: Collector,
+        quota: Quota,
+        directory: Path,
+        shipping: Shipping,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._reserve = reserve
+        self._collector = collector
+        self._quota = quota
         self._directory = directory
         self._shipping = shipping
         # Whether a commit that failed may yet be found in the log after a crash, and the files that it would refer to.
@@ -115,7 +125,7 @@ class Committer:
         for work in works:
             try:
                 for staged, _ in work.staged:
-                    changed.setdefault(self._objects.place(staged, changed), []).append(work)
+                    changed.setdefault(self._place(staged, changed), []).append(work)
             except OSError as error:
                 work.error = _told(error, work, self._directory)
         for directory, concerned in changed.items():
@@ -125,6 +135,15 @@ class Committer:
                 for work in concerned:
                     work.error = work.error or _told(error, work, self._directory)
         return [work for work in works if work.error is None]
+
+    def _place(self, staged: StagedObject, prepared: Container[Path]) -> Path:
+        try:
+            return self._objects.place(staged, prepared)
+        except OSError as error:
+            # A directory needs room as well.
+            if not is_no_room(error) or not self._collector.make_room_as_writer():
+                raise
+            return self._objects.place(staged, prepared)
 
     def _commit_together(self, works: Sequence[Work]) -> bool:
         """Commit them as one transaction, but for those that are refused; False: nothing was committed."""
@@ -166,11 +185,11 @@ class Committer:
             with self._catalog.transaction(works[0].what) as connection:
                 capture = self._shipping.begin(connection)
                 if apart:
-                    works = [work for work in works if _run_apart(work, connection)]
+                    works = [work for work in works if _run_apart(work, connection, self._quota)]
                 elif len(works) > 1:
-                    _run_all(works, connection)
+                    _run_all(works, connection, self._quota)
                 else:
-                    works[0].run(connection)
+                    works[0].run(connection, self._quota)
                 changes = b"" if capture is None else capture.changes()
                 if not works:
                     self._catalog.roll_back()
@@ -187,7 +206,8 @@ class Committer:
                 work.shipped = shipped
 
     def _make_room(self, work: Work) -> None:
-        """Free what may let a small commit through: the log's room, and, for removals, the reserve."""
+        """Free what may let a commit through: garbage, the log's room, and, for removals, the reserve."""
+        self._collector.make_room_as_writer()
         if work.only_removes:
             self._reserve.release()
         self._catalog.reclaim_log()
@@ -220,21 +240,21 @@ def _told(error: OSError, work: Work, directory: Path) -> MocError:
     return told
 
 
-def _run_all(works: Sequence[Work], connection: apsw.Connection) -> None:
+def _run_all(works: Sequence[Work], connection: apsw.Connection, quota: Quota) -> None:
     try:
         for work in works:
-            work.run(connection)
+            work.run(connection, quota)
     except apsw.Error:
         raise
     except BaseException as error:
         raise _RefusedError from error
 
 
-def _run_apart(work: Work, connection: apsw.Connection) -> bool:
+def _run_apart(work: Work, connection: apsw.Connection, quota: Quota) -> bool:
     """Do what one of several does in the transaction, or nothing of it if it is refused."""
     connection.execute("SAVEPOINT work")
     try:
-        work.run(connection)
+        work.run(connection, quota)
     except apsw.Error:
         # Perhaps SQLite has rolled all of it back; each is tried alone.
         raise

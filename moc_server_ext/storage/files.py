@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..abc import Bytes
@@ -21,10 +21,15 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
+def is_no_room(error: OSError) -> bool:
+    """Tell whether the disk is full, or what this user may have of it."""
+    return error.errno in _NO_ROOM
+
+
 def failure(error: OSError, what: str, directory: Path) -> MocError:
     """Make the error of the platform for a failed write of `what` into the storage `directory`."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in _NO_ROOM:
+    if is_no_room(error):
         return StorageFullError(what)
     if error.errno in _NOT_WRITABLE:
         return ReadOnlyStorageError(str(directory), reason)
@@ -45,6 +50,11 @@ class NewFile:
 
     Whoever does not come to that calls :meth:`discard`.
 
+    Parameters
+    ----------
+    make_room
+        Asked when the disk is full, before that is an error: whether there may be room now.
+
     Raises
     ------
     OSError
@@ -52,20 +62,37 @@ class NewFile:
         :meth:`discard`.
     """
 
-    __slots__ = ("_descriptor", "path")
+    __slots__ = ("_descriptor", "_make_room", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make_room: Callable[[], bool] = lambda: False) -> None:
         self.path = path
-        self._descriptor: int | None = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
-        )
+        self._make_room = make_room
+        self._descriptor: int | None
+        try:
+            self._descriptor = self._create()
+        except OSError as error:
+            if not is_no_room(error) or not make_room():
+                raise
+            self._descriptor = self._create()
+
+    def _create(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
 
     def write(self, part: Bytes) -> None:
         """Append all of `part`."""
         rest = memoryview(part)
+        may_ask = True
         while rest:
-            # One write may take less than it was given: Linux stops at 2 GiB, and a filling disk where it is full.
-            rest = rest[os.write(self._open_descriptor(), rest) :]
+            try:
+                # One write may take less than it was given: Linux stops at 2 GiB, and a filling disk where it is full.
+                rest = rest[os.write(self._open_descriptor(), rest) :]
+            except OSError as error:
+                # Once for each step forward: what was made room of may have been taken by somebody else.
+                if not is_no_room(error) or not may_ask or not self._make_room():
+                    raise
+                may_ask = False
+            else:
+                may_ask = True
 
     def seal(self) -> None:
         """Synchronise and close it; the directory entry is not synchronised."""
@@ -159,7 +186,10 @@ def replace_file(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
-def remove(path: Path) -> None:
-    """Remove a file whose absence matters to nobody: not there or not removable is the same to the caller."""
-    with contextlib.suppress(OSError):
-        path.unlink()
+def remove(path: Path) -> bool:
+    """Remove a file, if it is there; tell whether it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from .names import NameTable
 from .objects import Objects, StagedObject, is_object_id
 from .shipping import Change, read_sequence, referred_to, write_sequence
 from .versions import Versions
-from .writes import WriteGroup, Writer
+from .writes import Writer
 
 _COPY = "the copy of the storage"
 
@@ -81,21 +81,19 @@ class Following:
                 group.adopt(each, is_referenced=self._is_referenced)
             group.then(
                 f"commit {sequence} of the other storage",
-                lambda connection: self._repeat(group, connection, change, sequence),
+                lambda connection: self._repeat(connection, change, sequence),
             )
             if change.names:
                 group.when_settled(self._names.refresh_all)
             if change.entries:
                 group.when_settled(self._versions.forget_all)
 
-    def _repeat(self, group: WriteGroup, connection: apsw.Connection, change: Change, sequence: int) -> None:
+    def _repeat(self, connection: apsw.Connection, change: Change, sequence: int) -> None:
         present = read_sequence(self._catalog.writer_rows)
         if sequence != present + 1:
             raise CorruptStorageError(_COPY, f"commit {sequence} cannot follow commit {present}")
         change.apply(connection)
         write_sequence(connection, sequence)
-        for object_id in change.lost.difference(referred_to(self._catalog.writer_rows, change.lost)):
-            group.make_obsolete(object_id)
 
     def _is_referenced(self, object_id: str) -> bool:
         return any(referred_to(self._catalog.writer_rows, (object_id,)))

@@ -14,13 +14,14 @@ import secrets
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..abc import Bytes
 from .files import NewFile, make_directory, remove, sync_directory
+from .leases import Leases
 from .pins import Pins
 
 _OPEN_FILES_MAX: Final = 64
@@ -109,6 +110,13 @@ class Objects:
 
     Thread-safe, but for :meth:`place`, which is the one writer's. Methods that write raise OSError, which the caller
     names (it knows for what the object is).
+
+    Attributes
+    ----------
+    pins, leases
+        Who keeps which objects.
+    make_room
+        Asked when the disk is full while a file is written, by threads that are not the writer (see :class:`.NewFile`).
     """
 
     def __init__(self, directory: Path, staging: Path, foreign: Path) -> None:
@@ -118,7 +126,9 @@ class Objects:
         self._open_files: OrderedDict[str, ObjectFile] = OrderedDict()
         # Reentrant: a reader that is dropped while the lock is held lets go of objects in the same thread.
         self._open_files_lock = threading.RLock()
-        self.pins = Pins(self.remove)
+        self.pins = Pins()
+        self.leases = Leases()
+        self.make_room: Callable[[], bool] = lambda: False
 
     def prepare(self) -> None:
         """Make the directories and empty the staging one; for the owner, before anything else."""
@@ -147,7 +157,7 @@ class Objects:
 
     def begin(self) -> NewFile:
         """Create a file aside, for content that comes in parts; once sealed, it is a :class:`StagedObject`."""
-        return NewFile(self._staging / secrets.token_hex(8))
+        return NewFile(self._staging / secrets.token_hex(8), self.make_room)
 
     def place(self, staged: StagedObject, prepared: Container[Path]) -> Path:
         """Move a staged object to where it is read from, and give the directory that is to be synchronised then.
@@ -172,11 +182,11 @@ class Objects:
         """Remove what was staged and not published; idempotent."""
         remove(staged.path)
 
-    def remove(self, object_id: str) -> None:
-        """Remove an object that nothing refers to any more. One that stays behind costs room and nothing else."""
+    def remove(self, object_id: str) -> bool:
+        """Remove an object that nothing refers to any more, as the one writer; tell whether it is gone."""
         with self._open_files_lock:
             self._open_files.pop(object_id, None)
-        remove(self.path(object_id))
+        return remove(self.path(object_id))
 
     def size(self, object_id: str) -> int | None:
         """Tell the size of an object; None if it is not there."""
@@ -225,18 +235,28 @@ class Objects:
         return file.read_now(start, stop)
 
     def close(self) -> None:
-        """Let go of the files that are held open, and remove what was kept for readers."""
-        self.pins.close()
+        """Let go of the files that are held open."""
         with self._open_files_lock:
             self._open_files.clear()
+
+    def list(self) -> dict[str, int]:
+        """List the object files that are there, with their sizes."""
+        found = {}
+        for entry in self._entries():
+            with contextlib.suppress(FileNotFoundError):
+                found[entry.name] = entry.stat(follow_symlinks=False).st_size
+        return found
 
     def sweep(self, referenced: set[str]) -> int:
         """Remove the objects outside of `referenced`, which an owner that died may have left; give their number."""
         removed = 0
+        for entry in self._entries():
+            if entry.name not in referenced:
+                remove(Path(entry.path))
+                removed += 1
+        return removed
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
         for directory in self._directory.iterdir():
             with contextlib.suppress(NotADirectoryError), os.scandir(directory) as entries:
-                for entry in entries:
-                    if is_object_id(entry.name) and entry.name not in referenced:
-                        remove(Path(entry.path))
-                        removed += 1
-        return removed
+                yield from (entry for entry in entries if is_object_id(entry.name))

@@ -25,21 +25,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..arrays.document import METADATA, group_document
-from ..errors import NotAStorageError, StorageError
+from ..errors import NotAStorageError, ReadOnlyStorageError, StorageError
 from .arrays import ByteArrays
 from .blobs import StoredBlobs
 from .buffer_writes import BufferWrites
 from .buffers import StoredBuffers
 from .catalog import Catalog
+from .collector import GRACE_SECONDS, Collected, Collector, find_unknown
 from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
 from .files import DIRECTORY_MODE, failures, make_directory
 from .following import Following
+from .garbage import Garbage, SteadyClock
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
 from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
+from .quota import Quota
 from .reserve import Reserve
 from .shipping import Shipper
 from .table import ContentTable
@@ -89,6 +92,8 @@ class Storage:
         objects: Objects,
         reserve: Reserve,
         token: str,
+        grace_seconds: float,
+        storage_bytes: int,
     ) -> None:
         self.path = path
         self.instance_id = instance_id
@@ -98,7 +103,21 @@ class Storage:
         self._lock = lock
         self._catalog = catalog
         self._objects = objects
-        self._writer = Writer(catalog, objects, reserve, path)
+        clock = SteadyClock()
+        self._garbage = Garbage(catalog, clock)
+        self._quota = Quota(catalog, self._garbage, storage_bytes)
+        self._collector = Collector(
+            catalog,
+            self._garbage,
+            objects,
+            clock,
+            grace_seconds,
+            may_collect=lambda: self._writer.may_collect,
+            is_pressing=self._quota.is_pressing,
+        )
+        objects.leases.seconds = grace_seconds
+        objects.make_room = self._collector.make_room
+        self._writer = Writer(catalog, objects, reserve, self._collector, self._quota, path)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
         self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
@@ -112,8 +131,15 @@ class Storage:
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, grace_seconds: float = GRACE_SECONDS, storage_bytes: int = 0) -> Self:
         """Open the storage directory `path`, making it if there is none, and own it.
+
+        Parameters
+        ----------
+        grace_seconds
+            How long an object file stays after nothing refers to it, for those who know its path.
+        storage_bytes
+            How much may be stored, in bytes; 0 is as much as there is room for.
 
         Raises
         ------
@@ -130,13 +156,13 @@ class Storage:
             check_directory(path)
         lock = OwnerLock(path)
         try:
-            return cls._open_owned(path, lock)
+            return cls._open_owned(path, lock, grace_seconds, storage_bytes)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _open_owned(cls, path: Path, lock: OwnerLock) -> Self:
+    def _open_owned(cls, path: Path, lock: OwnerLock, grace_seconds: float, storage_bytes: int) -> Self:
         # Once more, now that nobody else can change it.
         check_directory(path)
         description = read_format(path) or write_format(path)
@@ -159,11 +185,13 @@ class Storage:
         try:
             if description["format"] != FORMAT:
                 note_format(path, description)
-            storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path))
+            token = ensure_token(path)
+            storage = cls(path, lock, instance_id, catalog, objects, reserve, token, grace_seconds, storage_bytes)
             storage._make_groups()
             if ended_uncleanly:
                 storage._sweep()
             reserve.restore()
+            storage._collector.begin()
         except BaseException:
             catalog.close()
             raise
@@ -183,7 +211,7 @@ class Storage:
 
     def _sweep(self) -> None:
         with failures("the objects", self.path):
-            self._objects.sweep(self._entries.object_ids() | self._key_values.object_ids())
+            self._objects.sweep(self._garbage.known_object_ids())
 
     def group(self) -> AbstractContextManager[WriteGroup]:
         """Collect writes that appear together or not at all: pass the group to them as ``group=``.
@@ -203,6 +231,28 @@ class Storage:
         For whoever reads many of them after having looked at the catalog once. From any thread, also from several.
         """
         return self._objects.pins.looking()
+
+    def collect(self, *, ignore_grace: bool = False, dry_run: bool = False) -> Collected:
+        """Remove the object files that nothing refers to, are due and are not held; tell what went and what did not.
+
+        Done in the background as well. Parameters and errors are those of :meth:`~.collector.Collector.collect`;
+        ReadOnlyStorageError where nothing may be written, unless nothing is to be removed.
+        """
+        if not dry_run and not self._writer.may_collect:
+            raise ReadOnlyStorageError(str(self.path), self._writer.read_only_reason)
+        return self._collector.collect(ignore_grace=ignore_grace, dry_run=dry_run)
+
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Collect, and tell of it as the web API does; a dry run tells of files that the catalog does not know as well.
+
+        Those are what a crash left, and go at the opening after it.
+        """
+        told = {"dry_run": dry_run, **self.collect(dry_run=dry_run).to_json()}
+        if dry_run:
+            with failures("the objects", self.path):
+                unknown = find_unknown(self._objects, self._garbage)
+            told["unknown"] = {"objects": len(unknown), "bytes": sum(unknown.values())}
+        return told
 
     def ship_to(self, shipper: Shipper | None, sequence: int) -> None:
         """Tell `shipper` of every commit from now on (see :meth:`~.writes.Writer.ship_to`)."""
@@ -259,8 +309,7 @@ class Storage:
 
     def status(self) -> dict[str, Any]:
         """Tell what is stored and how much room is left; sizes in bytes."""
-        keys, key_value_bytes = self._key_values.totals()
-        _, entry_bytes = self._entries.totals()
+        garbage, garbage_bytes = self._garbage.totals()
         disk = os.statvfs(self.path)
         return {
             "path": str(self.path),
@@ -268,9 +317,11 @@ class Storage:
             "instance_id": self.instance_id,
             "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}", f"{BLOBS}/*/*/{METADATA}"),
             "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}", f"{BUFFERS}/*/*/{METADATA}"),
-            "keys": keys,
-            "names": len(self.names.list()),
-            "stored_bytes": entry_bytes + key_value_bytes,
+            "keys": self._key_values.count(),
+            "names": self.names.count(),
+            "stored_bytes": self._quota.stored_bytes(),
+            "quota_bytes": self._quota.limit_bytes or None,
+            "garbage": {"objects": garbage, "bytes": garbage_bytes, "failure": self._collector.failure},
             "free_bytes": disk.f_bavail * disk.f_frsize,
         }
 
@@ -283,6 +334,7 @@ class Storage:
 
         Waits for a write in progress; later calls on the parts raise StorageError.
         """
+        self._collector.close()
         self._catalog.close()
         self._versions.forget_all()
         self._objects.close()

@@ -1,7 +1,8 @@
 """How anything comes to be stored: staged files, one transaction, then the acknowledgement.
 
 The order is fixed: object files written and synchronised aside → renamed → their directories synchronised → commit →
-acknowledge → remove the files of what was replaced. A crash leaves at most files that nothing refers to.
+acknowledge. A crash leaves at most files that nothing refers to. The files of what was replaced go later: they are
+garbage from that commit on (:mod:`.garbage`).
 
 A :class:`WriteGroup` is the only way to write. Each single write is a group of its own; several writes that join one
 group appear together or not at all. Groups of several threads are staged at the same time; those that then wait for the
@@ -19,10 +20,12 @@ from typing import Self
 from ..errors import ReadOnlyStorageError, StorageError
 from ..interrupts import DeferredInterrupt
 from .catalog import Catalog
+from .collector import Collector
 from .committing import Committer, IsReferenced, Operation, Work
 from .content import StoredContent
 from .files import failures
 from .objects import Objects, StagedObject, random_object_id
+from .quota import Quota
 from .receiving import Received, Sealable
 from .reserve import Reserve
 from .shipping import Shipper, Shipping, write_sequence
@@ -35,10 +38,13 @@ class WriteGroup:
     As a context manager it is committed when its block ends, and abandoned when that raises.
     """
 
-    def __init__(self, turns: Turns[Work], objects: Objects, reserve: Reserve, directory: Path) -> None:
+    def __init__(
+        self, turns: Turns[Work], objects: Objects, reserve: Reserve, collector: Collector, directory: Path
+    ) -> None:
         self._turns = turns
         self._objects = objects
         self._reserve = reserve
+        self._collector = collector
         self._directory = directory
         self._work = Work()
         self._ended = False
@@ -98,10 +104,6 @@ class WriteGroup:
         self._work.operations.append((what, operation))
         self._work.only_removes = self._work.only_removes and removes
 
-    def make_obsolete(self, object_id: str) -> None:
-        """Let an object file go once the transaction is committed; for operations."""
-        self._work.obsolete.append(object_id)
-
     def when_settled(self, refresh: Callable[[], None]) -> None:
         """Call `refresh` as the one writer after the commit or the roll-back, to read what is now true."""
         self._work.settled.append(refresh)
@@ -157,7 +159,7 @@ class WriteGroup:
             if is_done:
                 self._discard()
                 if work.error is None:
-                    self._objects.pins.retire(work.obsolete)
+                    self._collector.committed()
                     self._reserve.restore()
         finally:
             is_stored = is_done and work.error is None
@@ -181,15 +183,30 @@ class WriteGroup:
 class Writer:
     """Makes groups. Thread-safe: groups of several threads are staged at the same time and committed together."""
 
-    def __init__(self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        objects: Objects,
+        reserve: Reserve,
+        collector: Collector,
+        quota: Quota,
+        directory: Path,
+    ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._reserve = reserve
+        self._collector = collector
         self._directory = directory
         self._shipping = Shipping()
-        self._turns = Turns(Committer(catalog, objects, reserve, directory, self._shipping))
+        self._turns = Turns(Committer(catalog, objects, reserve, collector, quota, directory, self._shipping))
         self.read_only_reason = ""
         """Why nothing may be written now; empty while it may."""
+        self._is_copy = False
+
+    @property
+    def may_collect(self) -> bool:
+        """Whether files may be removed: nothing is removed where nothing may be written, unless that is a copy."""
+        return self._is_copy or not self.read_only_reason
 
     def group(self) -> WriteGroup:
         """Collect the writes of a block and commit them when it ends; a block that raises leaves nothing.
@@ -201,11 +218,15 @@ class Writer:
         """
         if self.read_only_reason:
             raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
-        return self.unrestricted_group()
+        return self._new_group()
 
     def unrestricted_group(self) -> WriteGroup:
         """Do what :meth:`group` does, also while others may not write: for what is copied from another storage."""
-        return WriteGroup(self._turns, self._objects, self._reserve, self._directory)
+        self._is_copy = True
+        return self._new_group()
+
+    def _new_group(self) -> WriteGroup:
+        return WriteGroup(self._turns, self._objects, self._reserve, self._collector, self._directory)
 
     def ship_to(self, shipper: Shipper | None, sequence: int) -> None:
         """Tell `shipper` of every commit from now on, the first of which is number `sequence` + 1; None tells nobody.

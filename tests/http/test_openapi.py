@@ -343,6 +343,9 @@ def exchanges(gateway):
     yield run, 404, "GET", "runs/none", {}
     yield output, 404, "GET", "runs/none/output", {}
     yield buffer, 204, "DELETE", "buffers/lines", {}
+    yield "/gc", 200, "POST", "gc", {}
+    yield "/gc", 200, "POST", "gc?dry_run=true", {}
+    yield "/gc", 400, "POST", "gc?dry_run=perhaps", {}
     yield "/handover", 400, "POST", "handover", {"json": {"pid": 0}}
     yield "/handover", 409, "POST", "handover", {"json": {"pid": 1}}
     yield "/handover", 409, "POST", "handover", {}

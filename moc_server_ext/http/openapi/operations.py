@@ -10,7 +10,20 @@ from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, INPUTS_MAX, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
 from ..multipart import FORM_CONTENT_TYPE
-from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status, zarr
+from ..nouns import (
+    blobs,
+    buffers,
+    calls,
+    description,
+    functions,
+    garbage,
+    handover,
+    keyvalues,
+    metrics,
+    runs,
+    status,
+    zarr,
+)
 from ..nouns.uploads import STAGED_CONTENT_TYPE, ZIP_CONTENT_TYPE
 from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
@@ -81,6 +94,12 @@ def _lists(noun: str, shape: str) -> Description:
 
 DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     status.get_status: Description("status", {200: json_answer("Status", "What runs.")}),
+    garbage.post_gc: Description(
+        "gc",
+        {200: json_answer("Garbage", "What was removed, and what is held and why.")},
+        query=("dry_run",),
+        errors=_STORES,
+    ),
     description.get_openapi: Description(
         "openapi.json",
         {200: {"description": "OpenAPI 3.1.", "content": {JSON_CONTENT_TYPE: {"schema": {"type": "object"}}}}},

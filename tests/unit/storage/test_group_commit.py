@@ -229,7 +229,7 @@ def test_what_many_threads_write_is_what_some_order_of_their_groups_gives(path: 
             else:
                 assert not is_hopeless
 
-    with Storage.open(path) as storage, ThreadPoolExecutor(6) as pool:
+    with Storage.open(path, grace_seconds=0) as storage, ThreadPoolExecutor(6) as pool:
         for future in [pool.submit(write, storage, thread) for thread in range(6)]:
             future.result()
         # A group whose transaction was rolled back ran again, so that its last time is what counts.

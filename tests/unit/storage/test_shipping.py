@@ -111,6 +111,8 @@ def test_a_commit_that_comes_twice_is_repeated_once(storage: Storage, follower: 
     note.bring(follower)
     note.bring(follower)
     assert follower.kv.get(b"k") == b"2"
+    # Its own writes are refused, and yet it removes what it was told to.
+    assert follower.collect(ignore_grace=True).objects == 1
     assert list((follower.path / "objects").glob("*/*")) == []
 
 

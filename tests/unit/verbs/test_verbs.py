@@ -348,6 +348,20 @@ def test_status_says_who_answers(moc):
     assert outcome.to_json()["origin"] == "embedded on memory"
 
 
+def test_gc_says_what_went_and_what_is_held_and_why(moc):
+    outcome = moc("gc")
+    assert outcome.to_text().splitlines() == [
+        "removed: 1 file, 2.0 KiB",
+        "held, since it went lately: 2 files, 10 bytes",
+    ]
+    assert moc("gc", "--dry-run").to_text().splitlines() == [
+        "would remove: 1 file, 2.0 KiB",
+        "held, since it went lately: 2 files, 10 bytes",
+        "unknown to the catalog, of a crash: 1 file, 5 bytes",
+    ]
+    assert outcome.to_json()["held"] == {"grace": {"objects": 2, "bytes": 10}}
+
+
 def test_connect_turns_to_another_server(magic, host):
     assert magic("connect", "https://localhost:8443").to_text() == "connected: server https://localhost:8443"
     assert host.client.origin == "server https://localhost:8443"
