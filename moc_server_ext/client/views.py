@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError, MocError
-from ..model import WASM_CONTENT_TYPE, BufferRecord, Declaration, FunctionRecord
+from ..model import (
+    DEFAULT_CONTENT_TYPE,
+    WASM_CONTENT_TYPE,
+    ArraySpec,
+    BufferRecord,
+    Declaration,
+    FunctionRecord,
+    LogRecord,
+)
+from ..storage.log_handle import OpenLog
 from .copying import given_of
 from .handles import BufferHandle, FunctionHandle
 from .http import hurried
@@ -133,6 +142,50 @@ class BuffersView:
         else:
             given = to_given(value, labels, content_type=content_type, headers=headers)
         return given.store(self._client.platform.buffers, to_text(name))
+
+    def open_log(
+        self,
+        name: str,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+    ) -> OpenLog:
+        """Begin a buffer that is appended to in parts: ``with moc.buffers.open_log(name) as log: log.append(b"…")``.
+
+        Each part is durable when `append` returns. At the end of the block the log is sealed: it is the buffer then. A
+        block that raises leaves it open.
+
+        Raises
+        ------
+        ConflictError
+            A log of this name is open; :meth:`resume_log` goes on with it.
+        """
+        log = self._client.platform.buffers.open_log(to_text(name), content_type, headers, array=array)
+        return OpenLog(self._client.platform.buffers, log.record)
+
+    def resume_log(self, name: str) -> OpenLog:
+        """Go on with an open log, also after a crash or a restart; LogNotFoundError if there is none."""
+        buffers = self._client.platform.buffers
+        return OpenLog(buffers, buffers.log(to_text(name)))
+
+    def logs(self) -> Sequence[LogRecord]:
+        """List the open logs, sorted by name."""
+        return self._client.platform.buffers.logs()
+
+    def copy(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Store a buffer under another name as well, at once and without copying its bytes.
+
+        Raises
+        ------
+        ConflictError
+            There is a buffer of the new name; `overwrite` replaces it.
+        """
+        return self._client.platform.buffers.copy(to_text(old), to_text(new), overwrite=overwrite)
+
+    def rename(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Give a buffer another name; raises as :meth:`copy` does."""
+        return self._client.platform.buffers.rename(to_text(old), to_text(new), overwrite=overwrite)
 
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers, sorted by name."""

@@ -34,7 +34,7 @@ from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
 from .mounts import Mount, parse_mount, parse_mounts
 from .plans import MapReduce, RunRecord, RunState
-from .stored import BlobRecord, BufferRecord
+from .stored import BlobRecord, BufferRecord, LogRecord
 from .words import (
     DEFAULT_CONTENT_TYPE,
     EXECUTABLE_CONTENT_TYPES,
@@ -73,6 +73,7 @@ __all__ = [
     "Grants",
     "Invocation",
     "Limits",
+    "LogRecord",
     "MapReduce",
     "Mode",
     "ModuleInterface",

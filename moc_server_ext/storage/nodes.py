@@ -136,6 +136,16 @@ def array_node_document(array: ArraySpec, facts: Facts) -> bytes:
     return array_document(array, facts.to_json())
 
 
+def with_created_at(content: bytes, created_at: float) -> bytes:
+    """Give the same document of a buffer with another time at which it was made."""
+    node = parse_node(content)
+    body = json.loads(content)
+    if node is None or node.kind != "bytes":
+        return with_facts(content, {**own_facts(body), "created_at": created_at})
+    body["attributes"]["created_at"] = created_at
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
 def without_whole(content: bytes) -> bytes | None:
     """Give the same document without the mark that every chunk was stored; None if it has none."""
     node = parse_node(content)

@@ -38,7 +38,10 @@ from .files import DIRECTORY_MODE, failures, make_directory
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
+from .open_logs import OpenLogs
 from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
+from .parts import PartsTable
+from .relocating import Relocations
 from .reserve import Reserve
 from .table import ContentTable
 from .versions import Versions
@@ -102,7 +105,14 @@ class Storage:
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
         self._versions = Versions(self._entries, objects)
         buffer_writes = BufferWrites(self._entries, objects, self._writer, self._versions, path)
-        self.buffers = StoredBuffers(self._versions, buffer_writes, path / STAGING_DIRECTORY)
+        self._parts = PartsTable(catalog, objects)
+        self.buffers = StoredBuffers(
+            self._versions,
+            buffer_writes,
+            path / STAGING_DIRECTORY,
+            OpenLogs(self._parts, buffer_writes, self._writer),
+            Relocations(self._entries, self._writer, self._versions),
+        )
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
         self.zarr = ZarrView(self._entries, self._key_values, objects, self._versions)
@@ -180,7 +190,8 @@ class Storage:
 
     def _sweep(self) -> None:
         with failures("the objects", self.path):
-            self._objects.sweep(self._entries.object_ids() | self._key_values.object_ids())
+            referenced = self._entries.object_ids() | self._key_values.object_ids() | self._parts.object_ids()
+            self._objects.sweep(referenced)
 
     def group(self) -> AbstractContextManager[WriteGroup]:
         """Collect writes that appear together or not at all: pass the group to them as ``group=``.
@@ -255,7 +266,7 @@ class Storage:
             "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}", f"{BUFFERS}/*/*/{METADATA}"),
             "keys": keys,
             "names": len(self.names.list()),
-            "stored_bytes": entry_bytes + key_value_bytes,
+            "stored_bytes": entry_bytes + key_value_bytes + self._parts.total_bytes(),
             "free_bytes": disk.f_bavail * disk.f_frsize,
         }
 

@@ -32,7 +32,7 @@ def receive_buffer(request: ApiRequest) -> Receiver[BufferRecord]:
     if format is not None:
         return _receive_zipped(request, name, format, content_type)
     array = parse_array_headers(request.headers)
-    headers, origin = _texts(request, "moc-headers"), _texts(request, "moc-origin")
+    headers, origin = header_texts(request, "moc-headers"), header_texts(request, "moc-origin")
     if content_type == STAGED_CONTENT_TYPE:
         if array is None:
             raise InvalidInputError(
@@ -71,7 +71,7 @@ def _receive_zipped(request: ApiRequest, name: str, format: str, content_type: s
     ):
         if request.headers.get(header.lower()) is not None:
             raise InvalidInputError(f"A body with format=zarr tells by itself what it is: leave {header} out.")
-    origin = _texts(request, "moc-origin")
+    origin = header_texts(request, "moc-origin")
 
     def store(file: IO[bytes]) -> BufferRecord:
         entries = zarr_entries(file, max_bytes=request.max_body_bytes)
@@ -104,7 +104,7 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
         yield part
 
 
-def _texts(request: ApiRequest, name: str) -> dict[str, str] | None:
+def header_texts(request: ApiRequest, name: str) -> dict[str, str] | None:
     """Read a header that is a JSON object of texts; None if it is not there."""
     text = request.headers.get(name)
     if text is None:

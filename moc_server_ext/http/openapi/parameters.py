@@ -142,6 +142,14 @@ HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
         "What made it, such as `call_id` and `function`.",
         content={"application/json": {"schema": {"$ref": "#/components/schemas/Headers"}}},
     ),
+    "Moc-Log-Id": _header(
+        "Moc-Log-Id", "Only this log, as `log_id` tells it.", schema={"type": "string", "pattern": "^[0-9a-f]{16}$"}
+    ),
+    "Moc-Offset": _header(
+        "Moc-Offset",
+        "Only where the log has so many bytes; beside `Moc-Log-Id`.",
+        schema={"type": "string", "pattern": "^[0-9]{1,18}$"},
+    ),
     "Moc-Headers": _header(
         "Moc-Headers",
         "The buffer's own headers.",
