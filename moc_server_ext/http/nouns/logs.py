@@ -1,4 +1,4 @@
-"""``buffers/{name}/log``: buffers that are appended to in parts, each durable with its answer, until they are sealed."""
+"""``buffers/{name}/log``: buffers that grow in parts, each durable with its answer, until they are sealed."""
 
 from __future__ import annotations
 
