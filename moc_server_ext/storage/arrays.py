@@ -98,14 +98,13 @@ class ByteArrays:
         attributes: Mapping[str, Any],
         *,
         object_id: Callable[[], str] = random_object_id,
-        keep_object: bool = False,
     ) -> None:
         """Store an array as a part of `group`, replacing what is there (see :meth:`ContentTable.put`)."""
         document = bytes_document(len(content), attributes)
         what = f"{self._what(name)} ({len(content):,} bytes)"
         chunk = chunk_key(self._group, name)
         if content:
-            self._entries.put(group, chunk, content, what=what, object_id=object_id, keep_object=keep_object)
+            self._entries.put(group, chunk, content, what=what, object_id=object_id)
         else:
             self._entries.delete(group, chunk, what=what, missing=None)
         self._entries.put(group, metadata_key(self._group, name), document, what=what)

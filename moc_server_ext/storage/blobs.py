@@ -86,7 +86,6 @@ class StoredBlobs:
                 content,
                 {"content_type": content_type},
                 object_id=lambda: blob_id,
-                keep_object=True,
             )
         return record
 

@@ -15,7 +15,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -167,6 +167,14 @@ class Catalog:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
+    def prepare_writer(self, prepare: Callable[[apsw.Connection], None]) -> None:
+        """Let `prepare` add to the writer's connection what lasts as long as that does, such as triggers."""
+        with self.writing():
+            try:
+                prepare(self._writer)
+            except apsw.Error as error:
+                raise self._failure(error, "the catalog", self._writer) from error
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Be the one writer. Not reentrant."""
@@ -291,3 +299,4 @@ def _configure(connection: apsw.Connection) -> None:
     connection.set_busy_timeout(_BUSY_MILLISECONDS)
     connection.execute("PRAGMA trusted_schema = OFF").fetchall()
     connection.execute("PRAGMA cell_size_check = ON").fetchall()
+    connection.execute("PRAGMA temp_store = MEMORY").fetchall()

@@ -159,7 +159,10 @@ def replace_file(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
-def remove(path: Path) -> None:
-    """Remove a file whose absence matters to nobody: not there or not removable is the same to the caller."""
-    with contextlib.suppress(OSError):
-        path.unlink()
+def remove(path: Path) -> bool:
+    """Remove a file, if it is there; tell whether it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True

@@ -113,7 +113,7 @@ class Objects:
         self._open_files: OrderedDict[str, ObjectFile] = OrderedDict()
         # Reentrant: a reader that is dropped while the lock is held lets go of objects in the same thread.
         self._open_files_lock = threading.RLock()
-        self.pins = Pins(self.remove)
+        self.pins = Pins()
 
     def prepare(self) -> None:
         """Make the directories and empty the staging one; for the owner, before anything else."""
@@ -166,11 +166,11 @@ class Objects:
         """Remove what was staged and not published; idempotent."""
         remove(staged.path)
 
-    def remove(self, object_id: str) -> None:
-        """Remove an object that nothing refers to any more. One that stays behind costs room and nothing else."""
+    def remove(self, object_id: str) -> bool:
+        """Remove an object that nothing refers to any more, as the one writer; tell whether it is gone."""
         with self._open_files_lock:
             self._open_files.pop(object_id, None)
-        remove(self.path(object_id))
+        return remove(self.path(object_id))
 
     def size(self, object_id: str) -> int | None:
         """Tell the size of an object; None if it is not there."""
@@ -219,8 +219,7 @@ class Objects:
         return file.read_now(start, stop)
 
     def close(self) -> None:
-        """Let go of the files that are held open, and remove what was kept for readers."""
-        self.pins.close()
+        """Let go of the files that are held open."""
         with self._open_files_lock:
             self._open_files.clear()
 

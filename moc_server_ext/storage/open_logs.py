@@ -118,7 +118,7 @@ class OpenLogs:
                         "seal it or abandon it.",
                         name=name,
                     )
-                self._parts.begin(group, connection, log, new.to_json())
+                self._parts.begin(connection, log, new.to_json())
 
             group.then(what, operation)
         return _record(name, new, 0, 0)
@@ -238,7 +238,7 @@ class OpenLogs:
             if log_id is not None and (found is None or LogFacts.from_json(found).log_id != log_id):
                 raise LogNotFoundError(name)
             if found is None:
-                self._parts.begin(group, connection, log, new.to_json())
+                self._parts.begin(connection, log, new.to_json())
             start = self._parts.size_now(connection, log)
             if offset is not None and offset != start:
                 raise ConflictError(

@@ -87,10 +87,6 @@ class PartsTable:
         """Tell, as the one writer, whether a part lies in an object file."""
         return bool(self._catalog.writer_rows(_REFERS, (object_id,)))
 
-    def object_ids(self) -> set[str]:
-        """List the object files that parts lie in."""
-        return self._table.object_ids()
-
     def total_bytes(self) -> int:
         """Add up what is in all logs."""
         return self._table.totals()[1]
@@ -107,9 +103,9 @@ class PartsTable:
         rows = connection.execute(_LAST, _bounds(log)).fetchall()
         return _end(rows[0] if rows else None)
 
-    def begin(self, group: WriteGroup, connection: apsw.Connection, log: str, facts: bytes) -> None:
+    def begin(self, connection: apsw.Connection, log: str, facts: bytes) -> None:
         """Add a log."""
-        self._table.put_inline(group, connection, log, facts)
+        self._table.put_inline(connection, log, facts)
 
     def add(self, connection: apsw.Connection, log: str, offset: int, stored: StoredContent) -> None:
         """Add a part, which begins where the log ends."""

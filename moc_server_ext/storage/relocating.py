@@ -19,7 +19,7 @@ from ..model import parse_name
 from .nodes import with_created_at
 from .table import ContentTable
 from .versions import Versions
-from .writes import WriteGroup, Writer
+from .writes import Operation, Writer
 from .zarr_layout import BUFFERS, end_of_directory, node_name
 
 _COPY: Final = (
@@ -41,14 +41,14 @@ class Relocations:
         """See :meth:`~.buffers.StoredBuffers.copy`."""
         source, target = self._directories(old, new, "copied")
 
-        def operation(connection: apsw.Connection, group: WriteGroup) -> None:
+        def operation(connection: apsw.Connection) -> None:
             stored = self._entries.find_as_writer(source + METADATA)
             if stored is None:
                 raise missing()
             document = self._entries.read(lambda: stored, 0, None, what=lambda: f"the metadata of buffer {old!r}")
             bounds = (source, end_of_directory(source))
             connection.execute(_COPY, (target, len(source) + 1, *bounds, source + METADATA))
-            self._entries.put_inline(group, connection, target + METADATA, with_created_at(document, time.time()))
+            self._entries.put_inline(connection, target + METADATA, with_created_at(document, time.time()))
 
         self._relocate(f"the copy {new!r} of buffer {old!r}", (new,), target, operation, overwrite=overwrite)
 
@@ -56,7 +56,7 @@ class Relocations:
         """See :meth:`~.buffers.StoredBuffers.rename`."""
         source, target = self._directories(old, new, "renamed")
 
-        def operation(connection: apsw.Connection, group: WriteGroup) -> None:
+        def operation(connection: apsw.Connection) -> None:
             if self._entries.find_as_writer(source + METADATA) is None:
                 raise missing()
             connection.execute(_MOVE, (target, len(source) + 1, source, end_of_directory(source)))
@@ -68,7 +68,7 @@ class Relocations:
         what: str,
         changed: tuple[str, ...],
         target: str,
-        operation: Callable[[apsw.Connection, WriteGroup], None],
+        operation: Operation,
         *,
         overwrite: bool,
     ) -> None:
@@ -84,7 +84,7 @@ class Relocations:
 
             group.then(what, refuse)
             self._entries.delete_below(group, target, end_of_directory(target), what=what)
-            group.then(what, lambda connection: operation(connection, group))
+            group.then(what, operation)
             for each in changed:
                 group.when_settled(partial(self._versions.forget, each))
 

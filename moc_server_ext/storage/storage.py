@@ -31,10 +31,12 @@ from .blobs import StoredBlobs
 from .buffer_writes import BufferWrites
 from .buffers import StoredBuffers
 from .catalog import Catalog
+from .collector import GRACE_SECONDS, Collected, Collector
 from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
 from .files import DIRECTORY_MODE, failures, make_directory
+from .garbage import Garbage, SteadyClock
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
@@ -90,6 +92,7 @@ class Storage:
         objects: Objects,
         reserve: Reserve,
         token: str,
+        grace_seconds: float,
     ) -> None:
         self.path = path
         self.instance_id = instance_id
@@ -99,7 +102,12 @@ class Storage:
         self._lock = lock
         self._catalog = catalog
         self._objects = objects
-        self._writer = Writer(catalog, objects, reserve, path)
+        clock = SteadyClock()
+        self._garbage = Garbage(catalog, clock)
+        self._collector = Collector(
+            catalog, self._garbage, objects, clock, grace_seconds, lambda: not self._writer.read_only_reason
+        )
+        self._writer = Writer(catalog, objects, reserve, self._collector, path)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
         self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
@@ -119,8 +127,13 @@ class Storage:
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, grace_seconds: float = GRACE_SECONDS) -> Self:
         """Open the storage directory `path`, making it if there is none, and own it.
+
+        Parameters
+        ----------
+        grace_seconds
+            How long an object file stays after nothing refers to it, for those who know its path.
 
         Raises
         ------
@@ -137,13 +150,13 @@ class Storage:
             check_directory(path)
         lock = OwnerLock(path)
         try:
-            return cls._open_owned(path, lock)
+            return cls._open_owned(path, lock, grace_seconds)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _open_owned(cls, path: Path, lock: OwnerLock) -> Self:
+    def _open_owned(cls, path: Path, lock: OwnerLock, grace_seconds: float) -> Self:
         # Once more, now that nobody else can change it.
         check_directory(path)
         description = read_format(path) or write_format(path)
@@ -166,11 +179,12 @@ class Storage:
         try:
             if description["format"] != FORMAT:
                 note_format(path, description)
-            storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path))
+            storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path), grace_seconds)
             storage._make_groups()
             if ended_uncleanly:
                 storage._sweep()
             reserve.restore()
+            storage._collector.begin()
         except BaseException:
             catalog.close()
             raise
@@ -190,8 +204,7 @@ class Storage:
 
     def _sweep(self) -> None:
         with failures("the objects", self.path):
-            referenced = self._entries.object_ids() | self._key_values.object_ids() | self._parts.object_ids()
-            self._objects.sweep(referenced)
+            self._objects.sweep(self._garbage.known_object_ids())
 
     def group(self) -> AbstractContextManager[WriteGroup]:
         """Collect writes that appear together or not at all: pass the group to them as ``group=``.
@@ -211,6 +224,13 @@ class Storage:
         For whoever reads many of them after having looked at the catalog once. From any thread, also from several.
         """
         return self._objects.pins.looking()
+
+    def collect(self, *, ignore_grace: bool = False, dry_run: bool = False) -> Collected:
+        """Remove the object files that nothing refers to, are due and are not held; tell what went and what did not.
+
+        Done in the background as well. Parameters and errors are those of :meth:`~.collector.Collector.collect`.
+        """
+        return self._collector.collect(ignore_grace=ignore_grace, dry_run=dry_run)
 
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.
@@ -279,6 +299,7 @@ class Storage:
 
         Waits for a write in progress; later calls on the parts raise StorageError.
         """
+        self._collector.close()
         self._catalog.close()
         self._versions.forget_all()
         self._objects.close()

@@ -37,7 +37,6 @@ class ContentTable(Generic[Key]):
         )
         self._inline_below = f"SELECT key, inline FROM {table} WHERE key >= ? AND key < ? AND inline NOT NULL"  # noqa: S608
         self._inline_of = f"SELECT inline FROM {table} WHERE key = ?"  # noqa: S608
-        self._objects_below = f"SELECT object FROM {table} WHERE key >= ? AND key < ? AND object NOT NULL"  # noqa: S608
         self._delete_below = f"DELETE FROM {table} WHERE key >= ? AND key < ?"  # noqa: S608
         self._exists_below = f"SELECT 1 FROM {table} WHERE key >= ? AND key < ? LIMIT 1"  # noqa: S608
         self._size_below = f"SELECT coalesce(sum(size), 0) FROM {table} WHERE key >= ? AND key < ?"  # noqa: S608
@@ -45,12 +44,11 @@ class ContentTable(Generic[Key]):
         self._size = f"SELECT size FROM {table} WHERE key = ?"  # noqa: S608
         self._object = f"SELECT object FROM {table} WHERE key = ?"  # noqa: S608
         self._put = f"INSERT OR REPLACE INTO {table}(key, {COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
-        self._delete = f"DELETE FROM {table} WHERE key = ?"  # noqa: S608
+        self._delete = f"DELETE FROM {table} WHERE key = ? RETURNING 1"  # noqa: S608
         self._after = f"SELECT key FROM {table} WHERE key > ? AND key < ? ORDER BY key LIMIT ?"  # noqa: S608
         self._from = f"SELECT key FROM {table} WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"  # noqa: S608
         self._from_open = f"SELECT key FROM {table} WHERE key >= ? ORDER BY key LIMIT ?"  # noqa: S608
         self._after_open = f"SELECT key FROM {table} WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
-        self._objects_of = f"SELECT object FROM {table} WHERE object IS NOT NULL"  # noqa: S608
         self._count_like = f"SELECT count(*) FROM {table} WHERE key GLOB ? AND key NOT GLOB ?"  # noqa: S608
         self._keys_like = (
             f"SELECT key FROM {table} WHERE key >= ? AND key < ? AND key GLOB ? AND key NOT GLOB ? LIMIT ?"  # noqa: S608
@@ -180,10 +178,6 @@ class ContentTable(Generic[Key]):
         """List up to `limit` keys of ``[first, end)`` that match one GLOB pattern and not the other, in no order."""
         return [row[0] for row in self._catalog.rows(self._keys_like, (first, end, pattern, unlike, limit))]
 
-    def object_ids(self) -> set[str]:
-        """List the object files that the table refers to."""
-        return {row[0] for row in self._catalog.rows(self._objects_of)}
-
     def totals(self) -> tuple[int, int]:
         """Count the rows and add their sizes up."""
         row: Any = self._catalog.row(self._count)
@@ -204,15 +198,8 @@ class ContentTable(Generic[Key]):
         *,
         what: str,
         object_id: Callable[[], str] = random_object_id,
-        keep_object: bool = False,
     ) -> None:
-        """Store `content` under `key` as a part of `group`, replacing what is there.
-
-        Parameters
-        ----------
-        keep_object
-            Whether the object file that is replaced stays, because its name tells its content.
-        """
+        """Store `content` under `key` as a part of `group`, replacing what is there."""
 
         def is_referenced(name: str) -> bool:
             rows = self._catalog.writer_rows(self._object, (key,))
@@ -221,8 +208,6 @@ class ContentTable(Generic[Key]):
         stored: StoredContent = group.stage(content, what, is_referenced=is_referenced, object_id=object_id)
 
         def operation(connection: apsw.Connection) -> None:
-            if not keep_object:
-                self._release(group, connection, key)
             connection.execute(self._put, (key, *stored.columns()))
 
         group.then(what, operation)
@@ -234,9 +219,7 @@ class ContentTable(Generic[Key]):
         """
 
         def operation(connection: apsw.Connection) -> None:
-            if self._release(group, connection, key):
-                connection.execute(self._delete, (key,))
-            elif missing is not None:
+            if not connection.execute(self._delete, (key,)).fetchall() and missing is not None:
                 raise missing()
 
         group.then(what, operation, removes=True)
@@ -245,23 +228,13 @@ class ContentTable(Generic[Key]):
         """Remove all keys of ``[first, end)`` as a part of `group`."""
 
         def operation(connection: apsw.Connection) -> None:
-            for (object_id,) in connection.execute(self._objects_below, (first, end)).fetchall():
-                group.make_obsolete(str(object_id))
             connection.execute(self._delete_below, (first, end))
 
         group.then(what, operation, removes=True)
 
-    def put_inline(self, group: WriteGroup, connection: apsw.Connection, key: Key, content: bytes) -> None:
-        """Store `content` under `key` in the catalog, whatever its size; for operations of `group`."""
-        self._release(group, connection, key)
+    def put_inline(self, connection: apsw.Connection, key: Key, content: bytes) -> None:
+        """Store `content` under `key` in the catalog, whatever its size; for operations of a group."""
         connection.execute(self._put, (key, len(content), google_crc32c.value(content), None, content))
-
-    def _release(self, group: WriteGroup, connection: apsw.Connection, key: Key) -> bool:
-        """Let the object file of `key` go with the commit; tell whether there is such a key."""
-        rows = connection.execute(self._object, (key,)).fetchall()
-        if rows and rows[0][0] is not None:
-            group.make_obsolete(str(rows[0][0]))
-        return bool(rows)
 
 
 def _same(stored: StoredContent) -> StoredContent:

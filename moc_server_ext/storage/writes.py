@@ -1,7 +1,8 @@
 """How anything comes to be stored: staged files, one transaction, then the acknowledgement.
 
 The order is fixed: object files written and synchronised aside → renamed → their directories synchronised → commit →
-acknowledge → remove the files of what was replaced. A crash leaves at most files that nothing refers to.
+acknowledge. A crash leaves at most files that nothing refers to. The files of what was replaced go later: they are
+garbage from that commit on (:mod:`.garbage`).
 
 A :class:`WriteGroup` is the only way to write. Each single write is a group of its own; several writes that join one
 group appear together or not at all.
@@ -17,6 +18,7 @@ import apsw
 
 from ..errors import MocError, ReadOnlyStorageError, StorageError, StorageFullError
 from .catalog import Catalog
+from .collector import Collector
 from .content import StoredContent
 from .files import failures
 from .objects import Objects, StagedObject, random_object_id
@@ -29,16 +31,18 @@ Operation = Callable[[apsw.Connection], None]
 class WriteGroup:
     """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`."""
 
-    def __init__(self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path) -> None:
+    def __init__(
+        self, catalog: Catalog, objects: Objects, reserve: Reserve, collector: Collector, directory: Path
+    ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._reserve = reserve
+        self._collector = collector
         self._directory = directory
         self._only_removes = True
         self._staged: list[tuple[StagedObject, Callable[[str], bool]]] = []
         self._operations: list[tuple[str, Operation]] = []
         self._settled: list[Callable[[], None]] = []
-        self._obsolete: list[str] = []
         self._ended = False
 
     def stage(
@@ -90,10 +94,6 @@ class WriteGroup:
         self._operations.append((what, operation))
         self._only_removes = self._only_removes and removes
 
-    def make_obsolete(self, object_id: str) -> None:
-        """Let an object file go once the transaction is committed; for operations."""
-        self._obsolete.append(object_id)
-
     def when_settled(self, refresh: Callable[[], None]) -> None:
         """Call `refresh` as the one writer after the commit or the roll-back, to read what is now true."""
         self._settled.append(refresh)
@@ -116,7 +116,7 @@ class WriteGroup:
             self._commit(what)
         finally:
             self._discard()
-        self._objects.pins.retire(self._obsolete)
+        self._collector.committed()
         self._reserve.restore()
 
     def abandon(self) -> None:
@@ -146,13 +146,13 @@ class WriteGroup:
             self._objects.discard(staged)
 
     def _apply(self, what: str) -> None:
-        self._obsolete.clear()
         with self._catalog.transaction(what) as connection:
             for _, operation in self._operations:
                 operation(connection)
 
     def _make_room(self) -> None:
-        """Free what may let a small commit through: the log's room, and, for removals, the reserve."""
+        """Free what may let a commit through: garbage, the log's room, and, for removals, the reserve."""
+        self._collector.make_room_as_writer()
         if self._only_removes:
             self._reserve.release()
         self._catalog.reclaim_log()
@@ -175,10 +175,13 @@ class WriteGroup:
 class Writer:
     """Makes groups. Thread-safe: groups of several threads are staged at the same time and committed in turn."""
 
-    def __init__(self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path) -> None:
+    def __init__(
+        self, catalog: Catalog, objects: Objects, reserve: Reserve, collector: Collector, directory: Path
+    ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._reserve = reserve
+        self._collector = collector
         self._directory = directory
         self.read_only_reason = ""
         """Why nothing may be written now; empty while it may."""
@@ -194,7 +197,7 @@ class Writer:
         """
         if self.read_only_reason:
             raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
-        group = WriteGroup(self._catalog, self._objects, self._reserve, self._directory)
+        group = WriteGroup(self._catalog, self._objects, self._reserve, self._collector, self._directory)
         try:
             yield group
         except BaseException:

@@ -140,7 +140,7 @@ class ZarrKeys:
     def remove(self, group: WriteGroup, key: str) -> None:
         """Remove a key, if it is there, as a part of `group`."""
         what = f"the removal of Zarr key {key!r}"
-        group.then(what, lambda connection: self._not_whole_any_more(group, connection, key), removes=True)
+        group.then(what, lambda connection: self._not_whole_any_more(connection, key), removes=True)
         self._entries.delete(group, key, what=what, missing=None)
         group.when_settled(lambda: self._versions.forget(buffer_of(key)))
 
@@ -154,11 +154,11 @@ class ZarrKeys:
             self._entries.delete_below(group, after, end_of_directory(prefix), what=what)
             group.when_settled(self._versions.forget_all)
             return
-        group.then(what, lambda connection: self._not_whole_any_more(group, connection, prefix), removes=True)
+        group.then(what, lambda connection: self._not_whole_any_more(connection, prefix), removes=True)
         self._entries.delete_below(group, prefix, end_of_directory(prefix), what=what)
         group.when_settled(lambda: self._versions.forget(buffer_of(prefix)))
 
-    def _not_whole_any_more(self, group: WriteGroup, connection: apsw.Connection, key: str) -> None:
+    def _not_whole_any_more(self, connection: apsw.Connection, key: str) -> None:
         """Note in the arrays above a key that it is not there because somebody took it away."""
         segments = key.split("/")
         for count in range(2, len(segments)):
@@ -168,7 +168,7 @@ class ZarrKeys:
                 continue
             document = without_whole(self._entries.read(lambda stored=stored: stored, 0, None, what=lambda: repr(key)))  # type: ignore[misc]
             if document is not None:
-                self._entries.put_inline(group, connection, above, document)
+                self._entries.put_inline(connection, above, document)
 
 
 def check_key(key: str) -> None:
