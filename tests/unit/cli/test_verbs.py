@@ -63,27 +63,20 @@ def test_a_log_grows_from_command_to_command_until_it_is_sealed(moc, tmp_path):
     assert moc("buffer", "append", "days", "day.csv").returncode == 0
     appended = moc("buffer", "append", "--json", "days", "-", input=BINARY)
     assert json.loads(appended.stdout) == {"name": "days", "size": 256_256}
-    assert moc("buffer", "get", "days").returncode == 1
     [log] = json.loads(moc("buffer", "logs", "--json").stdout)["logs"]
     assert (log["name"], log["size"], log["parts"], log["content_type"]) == ("days", 256_256, 2, "text/csv")
     assert moc("buffer", "seal", "days").returncode == 0
     assert moc("buffer", "get", "days").stdout == BINARY * 1001
-    assert b"error[log_not_found]" in moc("buffer", "seal", "days").stderr
+    assert b"error[log_not_found]" in moc("buffer", "abandon", "days").stderr
     assert moc("buffer", "append", "--seal", "days", "-", input=b"new").returncode == 0
-    assert moc("buffer", "get", "days").stdout == b"new"
-    assert moc("buffer", "append", "days", "day.csv").returncode == 0
-    assert moc("buffer", "abandon", "days").returncode == 0
-    assert b"No log is open" in moc("buffer", "logs").stderr + moc("buffer", "logs").stdout
 
 
 def test_buffers_are_copied_and_renamed(moc):
     moc("buffer", "put", "a", "-", input=BINARY)
-    moc("buffer", "put", "b", "-", input=b"other")
-    assert b"error[conflict]" in moc("buffer", "copy", "a", "b").stderr
-    assert moc("buffer", "copy", "--overwrite", "a", "b").returncode == 0
-    assert moc("buffer", "rename", "a", "c/d").returncode == 0
-    assert moc("buffer", "get", "b").stdout == moc("buffer", "get", "c/d").stdout == BINARY
-    assert moc("buffer", "get", "a").returncode == 1
+    assert moc("buffer", "copy", "a", "b").returncode == 0
+    assert b"error[conflict]" in moc("buffer", "rename", "a", "b").stderr
+    assert moc("buffer", "rename", "--overwrite", "a", "b").returncode == 0
+    assert moc("buffer", "get", "b").stdout == BINARY
 
 
 def test_buffers_and_values_outlive_the_command(moc, tmp_path):
