@@ -385,6 +385,16 @@ class Platform(Protocol):
         """Tell what runs: version, instance id, storage, counts."""
         ...
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Remove the object files that nothing refers to and that are due; tell what went, and what is held and why.
+
+        Parameters
+        ----------
+        dry_run
+            Remove nothing; tell what would go, and of the files that the catalog does not know.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of everything; idempotent."""
         ...

@@ -84,6 +84,8 @@ class Cluster:
         queued_calls: int = 1024,
         memory_bytes: int | None = None,
         warm_instances: int = 64,
+        storage_bytes: int = 0,
+        grace_seconds: float | None = None,
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -104,6 +106,10 @@ class Cluster:
             Linear memory that all guests may hold together; half of what the machine or container has when not given.
         warm_instances
             How many instances of reusable functions may wait for their next call.
+        storage_bytes
+            How much may be stored, in bytes; 0 is as much as there is room for.
+        grace_seconds
+            How long an object file stays after nothing refers to it; a minute when not given.
 
         Raises
         ------
@@ -126,9 +132,14 @@ class Cluster:
         from .resources import memory_bytes as usable_bytes
         from .resources import processors
         from .storage import Storage
+        from .storage.collector import GRACE_SECONDS
 
         with ExitStack() as opening:
-            storage = Storage.open(default_storage_path() if path is None else Path(path))
+            storage = Storage.open(
+                default_storage_path() if path is None else Path(path),
+                grace_seconds=GRACE_SECONDS if grace_seconds is None else grace_seconds,
+                storage_bytes=storage_bytes,
+            )
             opening.callback(storage.close)
             budget_bytes = memory_bytes or usable_bytes() // 2
             pool = WarmPool(warm_instances, most_bytes=budget_bytes // _WARM_SHARE)
@@ -308,6 +319,16 @@ class Cluster:
             "warm": {"instances": admission.idle.count, "memory_bytes": admission.idle.memory_bytes},
             "limits": self._orchestrator.limits.to_json(),
         }
+
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Remove the object files that nothing refers to and that are due; tell what went, and what is held and why.
+
+        Parameters
+        ----------
+        dry_run
+            Remove nothing; tell what would go, and of the files that the catalog does not know.
+        """
+        return self.storage.gc(dry_run=dry_run)
 
     def close(self) -> None:
         """End runs and calls, and let go of the storage directory; idempotent.

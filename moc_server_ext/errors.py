@@ -579,6 +579,22 @@ class StorageFullError(StorageError):
         )
 
 
+class QuotaExceededError(StorageError):
+    """The write would store more than may be stored. Nothing of it is visible, and what was there is untouched."""
+
+    code = "quota_exceeded"
+    http_status = 507
+
+    def __init__(self, what: str, *, limit_bytes: int, stored_bytes: int) -> None:
+        super().__init__(
+            f"The storage may hold {limit_bytes:,} bytes and holds {stored_bytes:,}: {what} was not stored, and nothing of "
+            "it is visible. Remove something, or raise MocExtension.storage_bytes.",
+            what=what,
+            limit_bytes=limit_bytes,
+            stored_bytes=stored_bytes,
+        )
+
+
 class LockedStorageError(StorageError):
     """Another process owns the storage directory."""
 

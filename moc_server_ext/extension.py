@@ -76,6 +76,12 @@ class MocExtension(ExtensionApp):
     warm_instances = Integer(
         64, min=0, help="Instances of reusable functions that may wait for their next call; 0 keeps none."
     ).tag(config=True)
+    storage_bytes = Integer(0, min=0, help="Bytes that may be stored; 0 is as much as there is room for.").tag(
+        config=True
+    )
+    grace_seconds = Float(
+        60.0, min=0, help="How long a stored file stays after it was replaced or removed, for its readers, in seconds."
+    ).tag(config=True)
     limits = Dict(
         help="Default limits of all functions, by name, such as {'timeout_seconds': 10}.", per_key_traits={}
     ).tag(config=True)
@@ -127,6 +133,8 @@ class MocExtension(ExtensionApp):
             queued_calls=self.queued_calls,
             memory_bytes=self.memory_bytes or None,
             warm_instances=self.warm_instances,
+            storage_bytes=self.storage_bytes,
+            grace_seconds=self.grace_seconds,
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage

@@ -281,6 +281,16 @@ class Client:
         """Tell what runs."""
         return self.platform.status()
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Remove the object files that nothing refers to and that are due; tell what went, and what is held and why.
+
+        Parameters
+        ----------
+        dry_run
+            Remove nothing; tell what would go, and of the files that the catalog does not know.
+        """
+        return self.platform.gc(dry_run=dry_run)
+
     def close(self) -> None:
         """Cancel the calls that were started, and let go of the platform; idempotent."""
         self.closed = True

@@ -104,6 +104,12 @@ class HttpPlatform:
         facts: dict[str, Any] = read_json(self._transport, self._transport.request("GET", "status"), dict)
         return facts
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Remove the object files that nothing refers to and that are due."""
+        path = f"gc?dry_run={'true' if dry_run else 'false'}"
+        told: dict[str, Any] = read_json(self._transport, self._transport.request("POST", path), dict)
+        return told
+
     def hurried(self, seconds: float) -> HttpPlatform:
         """Give the same platform for the next `seconds`; what has no answer by then is unreachable."""
         platform = copy.copy(self)

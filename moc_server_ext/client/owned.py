@@ -106,6 +106,11 @@ class _Face:
         with self._doorway() as platform:
             return platform.status()
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Remove the object files that nothing refers to and that are due."""
+        with self._doorway() as platform:
+            return platform.gc(dry_run=dry_run)
+
 
 class ServedFace(_Face):
     """What other processes see: an operation that comes while or after the storage is handed over is refused at once.

@@ -17,6 +17,7 @@ from .nouns import (
     calls,
     description,
     functions,
+    garbage,
     handover,
     keyvalues,
     logs,
@@ -106,6 +107,7 @@ def _route(
 
 ROUTES: tuple[Route, ...] = (
     _route("status", get=status.get_status),
+    _route("gc", post=garbage.post_gc),
     _route("openapi.json", get=description.get_openapi),
     _route("metrics", get=metrics.get_metrics),
     _route("functions", get=functions.list_functions),

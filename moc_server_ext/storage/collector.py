@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ..errors import MocError, StorageFullError
 from .catalog import Catalog
@@ -31,7 +31,7 @@ Reason = Literal["grace", "reader", "look", "failure"]
 
 @dataclass(slots=True)
 class Collected:
-    """What a collection did, or would do.
+    """What a collection did, or would do (a dry run).
 
     Attributes
     ----------
@@ -51,6 +51,11 @@ class Collected:
         self.held[reason] += 1
         self.held_bytes[reason] += obsolete.size
 
+    def to_json(self) -> dict[str, Any]:
+        """Give it as the web API does."""
+        held = {reason: {"objects": self.held[reason], "bytes": self.held_bytes[reason]} for reason in self.held}
+        return {"objects": self.objects, "bytes": self.bytes, "held": held}
+
 
 class Collector:
     """Collects the garbage of one storage. Thread-safe.
@@ -61,6 +66,8 @@ class Collector:
         How long an object stays after nothing refers to it; 0 removes it in the thread that let it go.
     may_write
         Tells whether anything may be removed now.
+    is_pressing
+        Tells whether all that is garbage has to go, whatever its grace.
 
     Attributes
     ----------
@@ -76,6 +83,7 @@ class Collector:
         clock: SteadyClock,
         grace_seconds: float,
         may_write: Callable[[], bool],
+        is_pressing: Callable[[], bool],
     ) -> None:
         self.grace_seconds = grace_seconds
         self.failure = ""
@@ -84,6 +92,7 @@ class Collector:
         self._objects = objects
         self._clock = clock
         self._may_write = may_write
+        self._is_pressing = is_pressing
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
@@ -103,8 +112,8 @@ class Collector:
         if not self._garbage.noted:
             return
         self._garbage.noted = False
-        if not self.grace_seconds:
-            self.collect()
+        if not self.grace_seconds or self._is_pressing():
+            self.collect(ignore_grace=True)
         elif not self._has_plans:
             self._start()
             self._wake.set()
@@ -255,3 +264,19 @@ class Collector:
                 collected.hold("failure", each)
         if gone:
             self._garbage.forget(gone)
+
+
+def find_unknown(objects: Objects, garbage: Garbage) -> dict[str, int]:
+    """Find the object files that the catalog does not know, with their sizes.
+
+    Raises
+    ------
+    OSError
+        A directory cannot be read.
+    """
+    # The files first: those that are published meanwhile are in the catalog by the time that it is asked, or, for the
+    # length of a commit, not yet.
+    found = objects.list()
+    for object_id in garbage.known_object_ids():
+        found.pop(object_id, None)
+    return {each: size for each, size in found.items() if garbage.is_unknown(each) and objects.size(each) is not None}

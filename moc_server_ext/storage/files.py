@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..abc import Bytes
@@ -45,6 +45,11 @@ class NewFile:
 
     Whoever does not come to that calls :meth:`discard`.
 
+    Parameters
+    ----------
+    make_room
+        Asked when the disk is full, before that is an error: whether there may be room now.
+
     Raises
     ------
     OSError
@@ -52,20 +57,37 @@ class NewFile:
         :meth:`discard`.
     """
 
-    __slots__ = ("_descriptor", "path")
+    __slots__ = ("_descriptor", "_make_room", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make_room: Callable[[], bool] = lambda: False) -> None:
         self.path = path
-        self._descriptor: int | None = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
-        )
+        self._make_room = make_room
+        self._descriptor: int | None
+        try:
+            self._descriptor = self._create()
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not make_room():
+                raise
+            self._descriptor = self._create()
+
+    def _create(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
 
     def write(self, part: Bytes) -> None:
         """Append all of `part`."""
         rest = memoryview(part)
+        may_ask = True
         while rest:
-            # One write may take less than it was given: Linux stops at 2 GiB, and a filling disk where it is full.
-            rest = rest[os.write(self._open_descriptor(), rest) :]
+            try:
+                # One write may take less than it was given: Linux stops at 2 GiB, and a filling disk where it is full.
+                rest = rest[os.write(self._open_descriptor(), rest) :]
+            except OSError as error:
+                # Once for each step forward: what was made room of may have been taken by somebody else.
+                if error.errno not in _NO_ROOM or not may_ask or not self._make_room():
+                    raise
+                may_ask = False
+            else:
+                may_ask = True
 
     def seal(self) -> None:
         """Synchronise and close it; the directory entry is not synchronised."""

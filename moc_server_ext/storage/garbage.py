@@ -16,10 +16,11 @@ import apsw
 
 from .catalog import Catalog
 
-_TABLES: Final = ("entries", "keyvalues", "parts")
+TABLES: Final = ("entries", "keyvalues", "parts")
+"""The tables whose rows refer to objects."""
 _REFERRING: Final = " UNION ALL ".join(
     f"SELECT object FROM main.{table} WHERE object IS NOT NULL"  # noqa: S608 - the literals above
-    for table in _TABLES
+    for table in TABLES
 )
 _DROPPED: Final = """
     WHEN OLD.object IS NOT NULL AND NOT EXISTS (SELECT 1 FROM referring WHERE object = OLD.object)
@@ -33,7 +34,7 @@ _TRIGGERS: Final = "".join(
     CREATE TEMP TRIGGER {table}_inserted AFTER INSERT ON main.{table} {_TAKEN}
     CREATE TEMP TRIGGER {table}_updated AFTER UPDATE OF object ON main.{table} {_TAKEN}
     """
-    for table in _TABLES
+    for table in TABLES
 )
 
 
@@ -73,7 +74,7 @@ class Garbage:
         catalog.prepare_writer(self._prepare)
 
     def _prepare(self, writer: apsw.Connection) -> None:
-        writer.create_scalar_function("garbage_since", self._since, 0)
+        writer.create_scalar_function("garbage_since", lambda *_: self._since(), 0)
         # What a REPLACE takes away is a deletion to triggers only then.
         writer.execute("PRAGMA recursive_triggers = ON").fetchall()
         writer.execute(f"CREATE TEMP VIEW referring AS {_REFERRING}; {_TRIGGERS}").fetchall()
@@ -97,7 +98,7 @@ class Garbage:
         """List all object files that the catalog knows, garbage among them."""
         union = " UNION ALL ".join(
             f"SELECT object FROM {table} WHERE object IS NOT NULL"  # noqa: S608 - the literals above
-            for table in (*_TABLES, "garbage")
+            for table in (*TABLES, "garbage")
         )
         return {row[0] for row in self._catalog.rows(union)}
 
@@ -115,6 +116,12 @@ class Garbage:
         """List up to `limit` objects whose ids come after `after`, in their order."""
         sql = "SELECT object, size, since FROM garbage WHERE object > ? ORDER BY object LIMIT ?"
         return [ObsoleteObject(*row) for row in self._catalog.rows(sql, (after, limit))]
+
+    def is_unknown(self, object_id: str) -> bool:
+        """Tell whether neither rows nor garbage know an object, while nobody writes."""
+        sql = "SELECT 1 FROM referring WHERE object = ?1 UNION ALL SELECT 1 FROM garbage WHERE object = ?1"
+        with self._catalog.writing():
+            return not self._catalog.writer_rows(sql, (object_id,))
 
     # -- as the one writer --------------------------------------------------------------------------------------------
 

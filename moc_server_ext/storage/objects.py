@@ -14,7 +14,7 @@ import secrets
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -104,6 +104,11 @@ class Objects:
 
     Thread-safe, but for :meth:`publish`, which is the one writer's. Methods that write raise OSError, which the caller
     names (it knows for what the object is).
+
+    Attributes
+    ----------
+    make_room
+        Asked when the disk is full while a file is written, by threads that are not the writer (see :class:`.NewFile`).
     """
 
     def __init__(self, directory: Path, staging: Path, foreign: Path) -> None:
@@ -114,6 +119,7 @@ class Objects:
         # Reentrant: a reader that is dropped while the lock is held lets go of objects in the same thread.
         self._open_files_lock = threading.RLock()
         self.pins = Pins()
+        self.make_room: Callable[[], bool] = lambda: False
 
     def prepare(self) -> None:
         """Make the directories and empty the staging one; for the owner, before anything else."""
@@ -142,7 +148,7 @@ class Objects:
 
     def begin(self) -> NewFile:
         """Create a file aside, for content that comes in parts; once sealed, it is a :class:`StagedObject`."""
-        return NewFile(self._staging / secrets.token_hex(8))
+        return NewFile(self._staging / secrets.token_hex(8), self.make_room)
 
     def publish(self, staged: Iterable[StagedObject]) -> None:
         """Move staged objects to where they are read from; durable on return.
@@ -223,13 +229,24 @@ class Objects:
         with self._open_files_lock:
             self._open_files.clear()
 
+    def list(self) -> dict[str, int]:
+        """List the object files that are there, with their sizes."""
+        found = {}
+        for entry in self._entries():
+            with contextlib.suppress(FileNotFoundError):
+                found[entry.name] = entry.stat(follow_symlinks=False).st_size
+        return found
+
     def sweep(self, referenced: set[str]) -> int:
         """Remove the objects outside of `referenced`, which an owner that died may have left; give their number."""
         removed = 0
+        for entry in self._entries():
+            if entry.name not in referenced:
+                remove(Path(entry.path))
+                removed += 1
+        return removed
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
         for directory in self._directory.iterdir():
             with contextlib.suppress(NotADirectoryError), os.scandir(directory) as entries:
-                for entry in entries:
-                    if _OBJECT_ID.fullmatch(entry.name) and entry.name not in referenced:
-                        remove(Path(entry.path))
-                        removed += 1
-        return removed
+                yield from (entry for entry in entries if _OBJECT_ID.fullmatch(entry.name))

@@ -87,10 +87,6 @@ class PartsTable:
         """Tell, as the one writer, whether a part lies in an object file."""
         return bool(self._catalog.writer_rows(_REFERS, (object_id,)))
 
-    def total_bytes(self) -> int:
-        """Add up what is in all logs."""
-        return self._table.totals()[1]
-
     # -- in a transaction ---------------------------------------------------------------------------------------------
 
     def facts_now(self, connection: apsw.Connection, log: str) -> bytes | None:

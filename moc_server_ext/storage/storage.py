@@ -31,7 +31,7 @@ from .blobs import StoredBlobs
 from .buffer_writes import BufferWrites
 from .buffers import StoredBuffers
 from .catalog import Catalog
-from .collector import GRACE_SECONDS, Collected, Collector
+from .collector import GRACE_SECONDS, Collected, Collector, find_unknown
 from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
@@ -43,6 +43,7 @@ from .objects import Objects
 from .open_logs import OpenLogs
 from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
 from .parts import PartsTable
+from .quota import Quota
 from .relocating import Relocations
 from .reserve import Reserve
 from .table import ContentTable
@@ -93,6 +94,7 @@ class Storage:
         reserve: Reserve,
         token: str,
         grace_seconds: float,
+        storage_bytes: int,
     ) -> None:
         self.path = path
         self.instance_id = instance_id
@@ -104,21 +106,28 @@ class Storage:
         self._objects = objects
         clock = SteadyClock()
         self._garbage = Garbage(catalog, clock)
+        self._quota = Quota(catalog, self._garbage, storage_bytes)
         self._collector = Collector(
-            catalog, self._garbage, objects, clock, grace_seconds, lambda: not self._writer.read_only_reason
+            catalog,
+            self._garbage,
+            objects,
+            clock,
+            grace_seconds,
+            may_write=lambda: not self._writer.read_only_reason,
+            is_pressing=self._quota.is_pressing,
         )
-        self._writer = Writer(catalog, objects, reserve, self._collector, path)
+        objects.make_room = self._collector.make_room
+        self._writer = Writer(catalog, objects, reserve, self._collector, self._quota, path)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
         self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
         self._versions = Versions(self._entries, objects)
         buffer_writes = BufferWrites(self._entries, objects, self._writer, self._versions, path)
-        self._parts = PartsTable(catalog, objects)
         self.buffers = StoredBuffers(
             self._versions,
             buffer_writes,
             path / STAGING_DIRECTORY,
-            OpenLogs(self._parts, buffer_writes, self._writer),
+            OpenLogs(PartsTable(catalog, objects), buffer_writes, self._writer),
             Relocations(self._entries, self._writer, self._versions),
         )
         self.kv = StoredKeyValues(self._key_values, self._writer)
@@ -127,13 +136,15 @@ class Storage:
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
     @classmethod
-    def open(cls, path: Path, *, grace_seconds: float = GRACE_SECONDS) -> Self:
+    def open(cls, path: Path, *, grace_seconds: float = GRACE_SECONDS, storage_bytes: int = 0) -> Self:
         """Open the storage directory `path`, making it if there is none, and own it.
 
         Parameters
         ----------
         grace_seconds
             How long an object file stays after nothing refers to it, for those who know its path.
+        storage_bytes
+            How much may be stored, in bytes; 0 is as much as there is room for.
 
         Raises
         ------
@@ -150,13 +161,13 @@ class Storage:
             check_directory(path)
         lock = OwnerLock(path)
         try:
-            return cls._open_owned(path, lock, grace_seconds)
+            return cls._open_owned(path, lock, grace_seconds, storage_bytes)
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _open_owned(cls, path: Path, lock: OwnerLock, grace_seconds: float) -> Self:
+    def _open_owned(cls, path: Path, lock: OwnerLock, grace_seconds: float, storage_bytes: int) -> Self:
         # Once more, now that nobody else can change it.
         check_directory(path)
         description = read_format(path) or write_format(path)
@@ -179,7 +190,8 @@ class Storage:
         try:
             if description["format"] != FORMAT:
                 note_format(path, description)
-            storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path), grace_seconds)
+            token = ensure_token(path)
+            storage = cls(path, lock, instance_id, catalog, objects, reserve, token, grace_seconds, storage_bytes)
             storage._make_groups()
             if ended_uncleanly:
                 storage._sweep()
@@ -232,6 +244,18 @@ class Storage:
         """
         return self._collector.collect(ignore_grace=ignore_grace, dry_run=dry_run)
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Collect, and tell of it as the web API does; a dry run tells of files that the catalog does not know as well.
+
+        Those are what a crash left, and go at the opening after it.
+        """
+        told = {"dry_run": dry_run, **self.collect(dry_run=dry_run).to_json()}
+        if dry_run:
+            with failures("the objects", self.path):
+                unknown = find_unknown(self._objects, self._garbage)
+            told["unknown"] = {"objects": len(unknown), "bytes": sum(unknown.values())}
+        return told
+
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.
 
@@ -275,8 +299,7 @@ class Storage:
 
     def status(self) -> dict[str, Any]:
         """Tell what is stored and how much room is left; sizes in bytes."""
-        keys, key_value_bytes = self._key_values.totals()
-        _, entry_bytes = self._entries.totals()
+        garbage, garbage_bytes = self._garbage.totals()
         disk = os.statvfs(self.path)
         return {
             "path": str(self.path),
@@ -284,9 +307,11 @@ class Storage:
             "instance_id": self.instance_id,
             "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}", f"{BLOBS}/*/*/{METADATA}"),
             "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}", f"{BUFFERS}/*/*/{METADATA}"),
-            "keys": keys,
+            "keys": self._key_values.count(),
             "names": len(self.names.list()),
-            "stored_bytes": entry_bytes + key_value_bytes + self._parts.total_bytes(),
+            "stored_bytes": self._quota.stored_bytes(),
+            "quota_bytes": self._quota.limit_bytes or None,
+            "garbage": {"objects": garbage, "bytes": garbage_bytes, "failure": self._collector.failure},
             "free_bytes": disk.f_bavail * disk.f_frsize,
         }
 

@@ -62,7 +62,7 @@ class ContentTable(Generic[Key]):
             for after in (False, True)
             for open_end in (False, True)
         }
-        self._count = f"SELECT count(*), coalesce(sum(size), 0) FROM {table}"  # noqa: S608
+        self._count = f"SELECT count(*) FROM {table}"  # noqa: S608
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -178,10 +178,10 @@ class ContentTable(Generic[Key]):
         """List up to `limit` keys of ``[first, end)`` that match one GLOB pattern and not the other, in no order."""
         return [row[0] for row in self._catalog.rows(self._keys_like, (first, end, pattern, unlike, limit))]
 
-    def totals(self) -> tuple[int, int]:
-        """Count the rows and add their sizes up."""
+    def count(self) -> int:
+        """Count the rows."""
         row: Any = self._catalog.row(self._count)
-        return row[0], row[1]
+        return cast(int, row[0])
 
     def count_like(self, pattern: str, unlike: str) -> int:
         """Count the keys that match one GLOB pattern and not the other."""

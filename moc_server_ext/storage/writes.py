@@ -22,6 +22,7 @@ from .collector import Collector
 from .content import StoredContent
 from .files import failures
 from .objects import Objects, StagedObject, random_object_id
+from .quota import Quota
 from .receiving import Received, Sealable
 from .reserve import Reserve
 
@@ -32,12 +33,19 @@ class WriteGroup:
     """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`."""
 
     def __init__(
-        self, catalog: Catalog, objects: Objects, reserve: Reserve, collector: Collector, directory: Path
+        self,
+        catalog: Catalog,
+        objects: Objects,
+        reserve: Reserve,
+        collector: Collector,
+        quota: Quota,
+        directory: Path,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._reserve = reserve
         self._collector = collector
+        self._quota = quota
         self._directory = directory
         self._only_removes = True
         self._staged: list[tuple[StagedObject, Callable[[str], bool]]] = []
@@ -147,8 +155,11 @@ class WriteGroup:
 
     def _apply(self, what: str) -> None:
         with self._catalog.transaction(what) as connection:
+            before = self._quota.before(connection)
             for _, operation in self._operations:
                 operation(connection)
+            if not self._only_removes:
+                self._quota.check(connection, before, what)
 
     def _make_room(self) -> None:
         """Free what may let a commit through: garbage, the log's room, and, for removals, the reserve."""
@@ -176,12 +187,19 @@ class Writer:
     """Makes groups. Thread-safe: groups of several threads are staged at the same time and committed in turn."""
 
     def __init__(
-        self, catalog: Catalog, objects: Objects, reserve: Reserve, collector: Collector, directory: Path
+        self,
+        catalog: Catalog,
+        objects: Objects,
+        reserve: Reserve,
+        collector: Collector,
+        quota: Quota,
+        directory: Path,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._reserve = reserve
         self._collector = collector
+        self._quota = quota
         self._directory = directory
         self.read_only_reason = ""
         """Why nothing may be written now; empty while it may."""
@@ -197,7 +215,7 @@ class Writer:
         """
         if self.read_only_reason:
             raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
-        group = WriteGroup(self._catalog, self._objects, self._reserve, self._collector, self._directory)
+        group = WriteGroup(self._catalog, self._objects, self._reserve, self._collector, self._quota, self._directory)
         try:
             yield group
         except BaseException:

@@ -186,7 +186,7 @@ def kill_again_and_again(path: Path, kinds: str) -> int:
             model.apply(number, kinds)
             next_number += 1
         writing_rounds += bool(acknowledged)
-        with Storage.open(path) as storage:
+        with Storage.open(path, grace_seconds=0) as storage:
             state = found(storage)
             if state != model:
                 model.apply(next_number, kinds)
@@ -195,7 +195,7 @@ def kill_again_and_again(path: Path, kinds: str) -> int:
             assert list((path / "tmp").iterdir()) == []
             objects = {each.name for each in (path / "objects").glob("*/*")}
             large = sum((storage.zarr.size(key) or 0) > 65_536 for key in storage.zarr.list_prefix())
-            assert len(objects) == large, "files that nothing refers to are swept"
+            assert len(objects) == large, "files that nothing refers to are swept or collected"
     return writing_rounds
 
 

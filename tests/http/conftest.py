@@ -160,6 +160,9 @@ class ScriptedPlatform:
             stderr(result.stderr)
         return dataclasses.replace(result, output=b"")
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        return self.storage.gc(dry_run=dry_run)
+
     def status(self) -> dict[str, Any]:
         return {"version": "test", "instance_id": self.storage.instance_id}
 

@@ -16,6 +16,7 @@ from ..nouns import (
     calls,
     description,
     functions,
+    garbage,
     handover,
     keyvalues,
     logs,
@@ -106,6 +107,12 @@ def _lists(noun: str, shape: str) -> Description:
 
 DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     status.get_status: Description("status", {200: json_answer("Status", "What runs.")}),
+    garbage.post_gc: Description(
+        "gc",
+        {200: json_answer("Garbage", "What was removed, and what is held and why.")},
+        query=("dry_run",),
+        errors=_STORES,
+    ),
     description.get_openapi: Description(
         "openapi.json",
         {200: {"description": "OpenAPI 3.1.", "content": {JSON_CONTENT_TYPE: {"schema": {"type": "object"}}}}},

@@ -85,6 +85,7 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
         "A host that the function may reach: `HOST` or `HOST:PORT`.",
     ),
     ("functions", "limit"): _LIMIT,
+    ("gc", "dry_run"): _query("dry_run", {"type": "boolean"}, "Whether to remove nothing, and tell what would be."),
     ("functions", "reusable"): _query(
         "reusable",
         {"type": "boolean", "default": False},

@@ -21,6 +21,8 @@ BASE64: Final = {
 _TEXT: Final = {"type": "string"}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _COUNT: Final = {"type": "integer", "minimum": 0}
+_AMOUNT: Final = {"objects": _COUNT, "bytes": _COUNT}
+_REASONS: Final = ("grace", "reader", "look", "failure")
 _TIME: Final = {"type": "number", "description": "Seconds since 1970, UTC."}
 _TYPES: Final = {"type": "array", "items": _TEXT}
 _NUMBER: Final = {"type": ["number", "string"], "description": "A string is NaN, Infinity or -Infinity."}
@@ -224,6 +226,15 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         {"pid": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1, "description": "Its process id."}},
         optional=frozenset({"pid"}),
     ),
+    "Garbage": _object(
+        {
+            "dry_run": {"type": "boolean"},
+            **_AMOUNT,
+            "held": _object({reason: _object(_AMOUNT) for reason in _REASONS}, optional=frozenset(_REASONS)),
+            "unknown": _object(_AMOUNT),
+        },
+        optional=frozenset({"unknown"}),
+    ),
     "Status": _object(
         {
             "version": _TEXT,
@@ -239,6 +250,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                     "keys": _COUNT,
                     "names": _COUNT,
                     "stored_bytes": _COUNT,
+                    "quota_bytes": {"type": ["integer", "null"], "minimum": 1},
+                    "garbage": _object({**_AMOUNT, "failure": _TEXT}),
                     "free_bytes": _COUNT,
                 }
             ),

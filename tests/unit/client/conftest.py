@@ -91,6 +91,9 @@ class Platform:
     def status(self) -> dict[str, Any]:
         return {}
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        return {}
+
     def close(self) -> None:
         self.closed = True
 

@@ -31,6 +31,7 @@ CONTENT = {array: patterned(array.nbytes) for array in (ARRAY, GRIDDED, SMALL)}
 
 
 def object_files(storage: Storage) -> set[Path]:
+    storage.collect(ignore_grace=True)
     return set((storage.path / "objects").glob("*/*"))
 
 
@@ -152,13 +153,14 @@ def test_files_of_a_replaced_array_stay_until_its_last_reader_has_let_go(storage
     assert object_files(storage) == set()
 
 
-def test_files_that_are_kept_for_a_reader_go_when_the_storage_is_closed(path: Path) -> None:
+def test_files_that_were_kept_for_a_reader_go_at_the_next_opening(path: Path) -> None:
     with Storage.open(path) as storage:
         storage.buffers.put("x", CONTENT[ARRAY], array=ARRAY)
         _, content = storage.buffers.open("x")
         storage.buffers.delete("x")
         assert len(object_files(storage)) == 4
-    assert object_files(storage) == set()
+    with Storage.open(path, grace_seconds=0) as storage:
+        assert object_files(storage) == set()
     content.close()
 
 

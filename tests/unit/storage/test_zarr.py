@@ -152,6 +152,7 @@ def test_all_buffers_can_be_removed_through_the_store_and_their_group_stays(stor
     asyncio.run(storage.zarr_store("buffers").clear())
     assert storage.zarr.list("buffers") == ["buffers/zarr.json"]
     assert list(storage.buffers.list()) == []
+    storage.collect(ignore_grace=True)
     assert list((storage.path / "objects").glob("*/*")) == []
 
 

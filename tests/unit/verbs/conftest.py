@@ -142,6 +142,11 @@ class MemoryPlatform:
     def status(self):
         return {"version": "1", "counts": {"functions": 0}}
 
+    def gc(self, *, dry_run=False):
+        held = {"grace": {"objects": 2, "bytes": 10}}
+        told = {"dry_run": dry_run, "objects": 1, "bytes": 2048, "held": held}
+        return {**told, "unknown": {"objects": 1, "bytes": 5}} if dry_run else told
+
     def close(self):
         pass
 
