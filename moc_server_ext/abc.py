@@ -128,11 +128,13 @@ class Buffers(Protocol):
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> BufferRecord:
         """Store `content`, bytes or the parts of them, under `name`, replacing what was there; durable on return.
 
         With `array`, the content is that array's elements in C order, little-endian, and exactly as large
-        (InvalidInputError); `origin` says what made it. Readers never see half of it. What the iterator of the parts
+        (InvalidInputError); `origin` says what made it; with `compression` ``"zstd"`` chunks are stored compressed,
+        others are refused (InvalidInputError). Readers never see half of it. What the iterator of the parts
         raises goes on, and nothing was changed.
         """
         ...
@@ -537,6 +539,7 @@ class LocalBuffers(Buffers, Protocol):
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> Receiver[BufferRecord]:
         """Begin to store content that comes in parts; InvalidInputError refuses the name or the headers at once.
 

@@ -11,7 +11,15 @@ from typing import Any
 from ..abc import Bytes
 from ..arrays.reader import ChunkSource
 from ..errors import AccessDeniedError, ConflictError, InvalidInputError
-from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, LogRecord, array_headers, label_headers
+from ..model import (
+    DEFAULT_CONTENT_TYPE,
+    ArraySpec,
+    BufferRecord,
+    LogRecord,
+    array_headers,
+    label_headers,
+    parse_compression,
+)
 from ..storage.log_handle import OpenLog
 from .local_files import LARGE_BYTES, ChunkFiles, SharedDirectory, StagingError
 from .noun import Noun, encode, listed, read_json
@@ -37,14 +45,18 @@ class HttpBuffers(Noun):
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> BufferRecord:
         """Store `content`, bytes or the parts of them, under `name`.
 
-        On the same machine large content is written where the server takes it from, instead of being sent.
+        On the same machine large content is written where the server takes it from, instead of being sent,
+        unless it is to be compressed.
         """
         sent = _said(content_type, headers, array, origin)
         path = f"buffers/{encode(name)}"
-        if array is not None and (record := self._put_staged(path, content, content_type, sent, array)) is not None:
+        if parse_compression(compression) is not None:
+            sent["Moc-Compression"] = str(compression)
+        elif array is not None and (record := self._put_staged(path, content, content_type, sent, array)) is not None:
             return record
         return self._record(self._store("PUT", path, content, sent))
 

@@ -14,6 +14,7 @@ from ..model import (
     Declaration,
     FunctionRecord,
     LogRecord,
+    parse_compression,
 )
 from ..storage.log_handle import OpenLog
 from .copying import given_of
@@ -115,6 +116,7 @@ class BuffersView:
         chunks: Sequence[int] | None = None,
         dims: Sequence[str | None] | None = None,
         attributes: Mapping[str, Any] | None = None,
+        compression: str | None = None,
     ) -> BufferRecord:
         """Store `value` under `name`, replacing what was there; durable on return.
 
@@ -130,6 +132,8 @@ class BuffersView:
         chunks, dims, attributes
             For an array: the shape of its chunks (by default runs of about 8 MiB), a name for each axis, and what else
             there is to say of it, as JSON.
+        compression
+            ``"zstd"`` stores bytes or an array compressed, with a checksum; without it they are stored as they are.
 
         Raises
         ------
@@ -141,7 +145,7 @@ class BuffersView:
             given = given_of(value._platform, value.name, labels, content_type=content_type, headers=headers)
         else:
             given = to_given(value, labels, content_type=content_type, headers=headers)
-        return given.store(self._client.platform.buffers, to_text(name))
+        return given.store(self._client.platform.buffers, to_text(name), parse_compression(compression))
 
     def open_log(
         self,

@@ -16,7 +16,7 @@ from typing import Final
 
 from ..abc import Bytes, Content
 from ..errors import BufferNotFoundError, nearest
-from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, LogRecord, parse_name
+from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, LogRecord, parse_compression, parse_name
 from .adopting import adopt_staged
 from .array_content import VersionContent, open_version
 from .array_writer import ArrayWriter
@@ -61,6 +61,7 @@ class StoredBuffers:
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
         group: WriteGroup | None = None,
     ) -> BufferRecord:
         """Store `content` under `name`, replacing what was there; durable on return.
@@ -76,20 +77,24 @@ class StoredBuffers:
             What the content is an array of: its elements in C order, little-endian, exactly as many as it has.
         origin
             What made the buffer.
+        compression
+            ``zstd`` stores chunks compressed, with a checksum; reading a part of one decompresses all of it.
 
         Raises
         ------
         InvalidInputError
-            `name` cannot be a name, the headers are too large, or the content is not as large as the array. Nothing
-            was changed.
+            `name` cannot be a name, the headers are too large, the content is not as large as the array, there is no
+            such compression, or chunks are too large for it. Nothing was changed.
         StorageFullError, ReadOnlyStorageError, StorageError
             The buffer is as it was before.
         """
         is_bytes = isinstance(content, bytes | bytearray | memoryview)
-        if is_bytes and array is None:
+        if is_bytes and array is None and compression is None:
             facts = self._writes.new_facts(name, content_type, headers, origin)
             return self._writes.store_bytes(name, self._writes.staged(name, content), facts, group)  # type: ignore[arg-type]
-        with self.receive(name, content_type, headers, array=array, origin=origin, group=group) as receiver:
+        with self.receive(
+            name, content_type, headers, array=array, origin=origin, compression=compression, group=group
+        ) as receiver:
             for part in (content,) if is_bytes else content:
                 receiver.write(part)  # type: ignore[arg-type]
             return receiver.commit()
@@ -102,6 +107,7 @@ class StoredBuffers:
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
         group: WriteGroup | None = None,
     ) -> StoredReceiver[BufferRecord]:
         """Begin to store content that comes in parts; nothing of it is visible before its commit.
@@ -109,14 +115,23 @@ class StoredBuffers:
         Raises
         ------
         InvalidInputError
-            `name` cannot be a name, or the headers are too large. Nothing was begun. From the receiver's methods: the
+            `name` cannot be a name, the headers are too large, there is no such compression, or chunks are too large
+            for it. Nothing was begun. From the receiver's methods: the
             content is not as large as `array`, and nothing was changed.
         StorageFullError, ReadOnlyStorageError, StorageError
             From the receiver's methods: the buffer is as it was before, and nothing is left of what came.
         """
         facts = self._writes.new_facts(name, content_type, headers, origin)
+        compressed = parse_compression(compression) is not None
         if array is None:
             self._writes.check_document(name, bytes_node_document(0, facts))
+            if compressed:
+                return StoredReceiver(
+                    self._writes.compressed_cutter(name),
+                    lambda cutter: self._writes.store_compressed(
+                        name, cutter, replace(facts, created_at=time.time()), group
+                    ),
+                )
             return StoredReceiver(
                 self._writes.receive(name),
                 lambda received: self._writes.store_bytes(
@@ -125,9 +140,14 @@ class StoredBuffers:
             )
         self._writes.check_document(name, array_node_document(array, replace(facts, whole=True)))
         return StoredReceiver(
-            self._writes.cutter(name, array),
+            self._writes.cutter(name, array, compressed=compressed),
             lambda cutter: self._writes.store_array(
-                name, array, cutter.finish(), replace(facts, created_at=time.time()), group=group
+                name,
+                array,
+                cutter.finish(),
+                replace(facts, created_at=time.time()),
+                compressed=compressed,
+                group=group,
             ),
         )
 

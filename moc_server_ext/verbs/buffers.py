@@ -9,7 +9,7 @@ import click
 
 from ..client.inspection import describe_content
 from ..client.parts import FileParts
-from ..model import DEFAULT_CONTENT_TYPE, parse_content_type
+from ..model import DEFAULT_CONTENT_TYPE, parse_compression, parse_content_type
 from .commands import Verb, VerbGroup, parsed_by, usage_error
 from .completion import buffer_names, file_names
 from .host import Host, Progress
@@ -60,12 +60,23 @@ _overwrite_option = click.option("--overwrite", is_flag=True, help="Replace a bu
     callback=parsed_by(parse_content_type),
     help="What the bytes are. Without it: by the file's suffix.",
 )
+@click.option(
+    "--compression",
+    metavar="HOW",
+    callback=parsed_by(parse_compression),
+    help="Store it compressed: zstd. Without it: as it is.",
+)
 @variable_in_option
 @click.argument("name", shell_complete=buffer_names)
 @click.argument("file", metavar="FILE|-", required=False, shell_complete=file_names)
 @click.pass_obj
 def put(
-    host: Host, name: str, file: str | None, content_type: str | None, variable_in: str | None = None
+    host: Host,
+    name: str,
+    file: str | None,
+    content_type: str | None,
+    compression: str | None,
+    variable_in: str | None = None,
 ) -> MessageOutcome:
     """Store a file, or standard input for -, as a buffer.
 
@@ -80,14 +91,14 @@ def put(
             parts = FileParts(source, on_part=lambda done: progress.update(done=done))
             if parts.size is not None:
                 progress.update(total=parts.size, label=f"storing {name!r}, {format_size(parts.size)}")
-            record = stored.put(name, parts, chosen)
+            record = stored.put(name, parts, chosen, compression=compression)
     elif variable_in is not None:
         with host.progress(f"storing {name!r}"):
-            record = host.client.buffers.put(name, host.variable(variable_in), content_type)
+            record = host.client.buffers.put(name, host.variable(variable_in), content_type, compression=compression)
     else:
         content = (host.cell or "").encode()
         with host.progress(f"storing {name!r}, {format_size(len(content))}"):
-            record = stored.put(name, content, content_type or "text/plain")
+            record = stored.put(name, content, content_type or "text/plain", compression=compression)
     return MessageOutcome(
         f"stored buffer {name!r}: {format_size(record.size)}, {describe_content(record)}", record.to_json()
     )

@@ -179,7 +179,14 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "buffers",
         {201: json_answer("Buffer", "It is stored.", "Location")},
         query=("format",),
-        headers=("Moc-Headers", "Moc-Origin", *_OF_ARRAYS, "Moc-Dimension-Names", "Moc-Attributes"),
+        headers=(
+            "Moc-Headers",
+            "Moc-Origin",
+            "Moc-Compression",
+            *_OF_ARRAYS,
+            "Moc-Dimension-Names",
+            "Moc-Attributes",
+        ),
         body=_body(
             "The bytes; with `Moc-Dtype` and `Moc-Shape` exactly those of the array's elements in C order, "
             "little-endian; with `format=zarr` a zip file; or the names of files that a client on the same machine "

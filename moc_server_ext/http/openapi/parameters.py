@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from ...model import GRANT_KINDS, Limits, Mode
+from ...model import COMPRESSIONS, GRANT_KINDS, Limits, Mode
 from ...model.arrays import ITEM_BYTES
 from ..messages import LIMIT_DEFAULT, LIMIT_MAX
 from .schemas import BASE64, BLOB_ID
@@ -137,6 +137,11 @@ HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
         "Moc-Attributes",
         "Its attributes; `moc` is taken.",
         content={"application/json": {"schema": {"type": "object"}}},
+    ),
+    "Moc-Compression": _header(
+        "Moc-Compression",
+        "Stores chunks compressed; without it as they are.",
+        schema={"type": "string", "enum": list(COMPRESSIONS)},
     ),
     "Moc-Origin": _header(
         "Moc-Origin",
