@@ -14,7 +14,7 @@ import apsw
 import google_crc32c
 
 from ..errors import MocError
-from .catalog import Catalog
+from .catalog import Catalog, Row
 from .content import COLUMNS, OpenContent, StoredContent, open_content, read_content
 from .objects import Objects, random_object_id
 from .receiving import Sealable
@@ -97,7 +97,7 @@ class ContentTable(Generic[Key]):
 
     def find_in(self, connection: apsw.Connection, key: Key) -> StoredContent | None:
         """Look a key up inside of a transaction, with what it has changed so far; for operations of a group."""
-        rows = connection.execute(self._find, (key,)).fetchall()
+        rows: list[Row] = connection.execute(self._find, (key,)).fetchall()
         return StoredContent(*rows[0]) if rows else None
 
     def find_as_writer(self, key: Key) -> StoredContent | None:

@@ -102,7 +102,7 @@ def receive_value(request: ApiRequest) -> ReceivedValue:
 
 
 def put_key(request: ApiRequest) -> ApiResponse:
-    """Store the body under a key; with ``If-Match`` or ``If-None-Match`` only if the key is as the caller has seen it."""
+    """Store the body under a key; with ``If-Match`` or ``If-None-Match`` only if the key is as they say."""
     request.parameters()
     key, value = request.raw_name(), request.commit_body()
     if _has_condition(request):
@@ -127,7 +127,7 @@ def get_key(request: ApiRequest) -> ApiResponse:
 
 
 def delete_key(request: ApiRequest) -> ApiResponse:
-    """Remove a key; with ``If-Match`` only if it is as the caller has seen it."""
+    """Remove a key; with ``If-Match`` only if it is as that says."""
     request.parameters()
     key = request.raw_name()
     if _has_condition(request):
