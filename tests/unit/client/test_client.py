@@ -267,13 +267,13 @@ def test_a_transaction_makes_all_of_its_changes_at_the_end_of_the_block(moc):
 
 
 def test_a_transaction_whose_block_raises_or_whose_check_fails_changes_nothing(moc):
-    with pytest.raises(ZeroDivisionError), moc.kv.transaction() as changes:
+    with pytest.raises(ZeroDivisionError), moc.kv.transaction() as changes:  # noqa: PT012 - the block's end
         changes["a"] = "1"
         1 / 0  # noqa: B018
-    with pytest.raises(KeyConflictError), moc.kv.transaction() as changes:
+    with pytest.raises(KeyConflictError), moc.kv.transaction() as changes:  # noqa: PT012 - the block's end
         changes["a"] = "1"
         changes.compare_and_set("b", "old", "new")
-    with pytest.raises(InvalidInputError, match="4,096"), moc.kv.transaction() as changes:
+    with pytest.raises(InvalidInputError, match="4,096"), moc.kv.transaction() as changes:  # noqa: PT012 - the block's end
         changes["a"] = "1"
         changes["x" * 4097] = "2"
     with moc.kv.transaction() as changes:
