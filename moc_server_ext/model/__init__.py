@@ -30,6 +30,7 @@ from .calls import (
     result_to_json,
     too_many_inputs,
 )
+from .checking import FINDINGS_MAX, CheckProgress, CheckReport, Finding
 from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
 from .mounts import Mount, parse_mount, parse_mounts
@@ -54,6 +55,7 @@ __all__ = [
     "CHUNK_BYTES",
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
+    "FINDINGS_MAX",
     "GRANT_KINDS",
     "INPUTS_MAX",
     "PREFIX_KINDS",
@@ -68,7 +70,10 @@ __all__ = [
     "CallRequest",
     "CallResult",
     "CallState",
+    "CheckProgress",
+    "CheckReport",
     "Declaration",
+    "Finding",
     "FunctionRecord",
     "Grants",
     "Invocation",
