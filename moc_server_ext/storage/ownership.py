@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from ..errors import CorruptStorageError, LockedStorageError, NotAStorageError, StorageFormatError
 from .endpoint import read_endpoint
-from .filesystems import lock_failure
 from .files import FILE_MODE, failure, failures, replace_file
+from .filesystems import lock_failure
 
 FORMAT: Final = 2
 FORMAT_FILE: Final = "FORMAT.json"

@@ -1,8 +1,8 @@
 """The copy of the catalog that is taken before it is upgraded, so that the way back is open.
 
 ``before-format-N/`` holds ``catalog.sqlite3`` and ``FORMAT.json`` as they were before the directory got format N. The
-order: copy aside → synchronise → rename → upgrade in one transaction → ``FORMAT.json``. Whoever dies in between finds the
-earlier catalog, and the next opening begins again.
+order: copy aside → synchronise → rename → upgrade in one transaction → ``FORMAT.json``. Whoever dies in between finds
+the earlier catalog, and the next opening begins again.
 """
 
 from __future__ import annotations

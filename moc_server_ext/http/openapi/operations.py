@@ -8,9 +8,23 @@ from typing import Any, Final
 
 from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, INPUTS_MAX, WASM_CONTENT_TYPE
+from ..lines import JSON_LINES_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
 from ..multipart import FORM_CONTENT_TYPE
-from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status, zarr
+from ..nouns import (
+    blobs,
+    buffers,
+    calls,
+    description,
+    fsck,
+    functions,
+    handover,
+    keyvalues,
+    metrics,
+    runs,
+    status,
+    zarr,
+)
 from ..nouns.uploads import STAGED_CONTENT_TYPE, ZIP_CONTENT_TYPE
 from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
@@ -89,6 +103,18 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "metrics",
         {200: {"description": "The metrics.", "content": {metrics.METRICS_CONTENT_TYPE: {}}}},
         note="Names begin with `moc_`. Jupyter's own `/metrics` tells them too.",
+    ),
+    fsck.post_fsck: Description(
+        "fsck",
+        {
+            200: {
+                "description": 'A line `{"progress": …}` now and then, and at the end `{"result": …}` with the '
+                'report or `{"error": …}`.',
+                "content": {JSON_LINES_CONTENT_TYPE: {}},
+            }
+        },
+        query=("quick", "repair", "remove_damaged"),
+        errors=_STORES,
     ),
     functions.list_functions: _lists("functions", "Functions"),
     functions.get_function: Description(

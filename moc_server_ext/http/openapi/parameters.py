@@ -85,6 +85,9 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
         "A host that the function may reach: `HOST` or `HOST:PORT`.",
     ),
     ("functions", "limit"): _LIMIT,
+    ("fsck", "quick"): _query("quick", {"type": "boolean"}, "Read no object files, but look at their sizes."),
+    ("fsck", "repair"): _query("repair", {"type": "boolean"}, "Remove the files that nothing refers to."),
+    ("fsck", "remove_damaged"): _query("remove_damaged", {"type": "boolean"}, "Remove them, and what is damaged."),
     ("functions", "reusable"): _query(
         "reusable",
         {"type": "boolean", "default": False},

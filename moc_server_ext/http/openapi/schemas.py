@@ -209,6 +209,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "storage": _object(
                 {
                     "path": _TEXT,
+                    "file_system": _TEXT,
+                    "durable": {"type": "boolean"},
+                    "read_only": _TEXT,
                     "format": _COUNT,
                     "instance_id": _TEXT,
                     "blobs": _COUNT,
@@ -216,7 +219,17 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                     "keys": _COUNT,
                     "names": _COUNT,
                     "stored_bytes": _COUNT,
+                    "catalog_bytes": _COUNT,
+                    "garbage_bytes": _COUNT,
                     "free_bytes": _COUNT,
+                    "growth": _object(
+                        {
+                            "bytes_per_day": {"type": ["integer", "null"]},
+                            "since": {"type": ["number", "null"]},
+                            "days_left": {"type": ["number", "null"]},
+                        }
+                    ),
+                    "last_check": {"type": ["object", "null"]},
                 }
             ),
             "functions": _COUNT,

@@ -62,9 +62,7 @@ class CatalogFacts:
         self.findings.append((Finding(kind, thing.what, found), thing))
 
 
-def check_catalog(
-    moment: Moment, objects: Objects, facts: CatalogFacts, *, quick: bool
-) -> Generator[None, None, None]:
+def check_catalog(moment: Moment, objects: Objects, facts: CatalogFacts, *, quick: bool) -> Generator[None, None, None]:
     """Check what the catalog had at `moment`, in steps that may be the last; `facts` has what was found until then."""
     try:
         _check_structure(moment, facts, quick=quick)
@@ -110,7 +108,7 @@ def _pages(
 
 
 class _NodeCheck:
-    """Whether each node of the hierarchy has its document, and the chunks that the document says; rows come in order."""
+    """Whether each node of the hierarchy has its document, and the chunks that it says; rows come in order."""
 
     def __init__(self, facts: CatalogFacts, objects: Objects) -> None:
         self._facts = facts
@@ -188,9 +186,7 @@ class _NodeCheck:
 def _check_names(moment: Moment, facts: CatalogFacts) -> None:
     for name, blob_id in moment.rows("SELECT name, blob_id FROM names ORDER BY name"):
         if blob_id not in facts.blob_ids:
-            facts.findings.append(
-                (Finding("name_without_blob", f"function {name!r}", f"its blob {blob_id} is not there"), None)
-            )
+            facts.add("name_without_blob", Thing("names", name), f"its blob {blob_id} is not there")
 
 
 def _in_catalog(table: TableName, key: str | bytes) -> str:

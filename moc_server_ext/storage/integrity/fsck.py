@@ -9,24 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ...model import FINDINGS_MAX, CheckProgress, CheckReport, Finding
 from ..catalog import Catalog
 from ..objects import Objects
-from ..zarr_layout import BLOBS, BUFFERS, end_of_directory
 from .catalog_check import CatalogFacts, check_catalog
 from .object_check import Found, check_objects
 from .quick import is_known
+from .repairs import Repairs
 from .stored_things import Thing
-
-if TYPE_CHECKING:
-    from ..storage import Storage
-    from ..writes import WriteGroup
 
 
 def fsck(
-    storage: Storage, catalog: Catalog, objects: Objects, *, quick: bool, repair: bool, remove_damaged: bool
+    catalog: Catalog, objects: Objects, repairs: Repairs, *, quick: bool, repair: bool, remove_damaged: bool
 ) -> Generator[CheckProgress, None, CheckReport]:
     """Check the storage; may be ended after any step, which leaves everything as it is.
 
@@ -47,7 +42,7 @@ def fsck(
     begun = time.monotonic()
     facts = CatalogFacts()
     total = catalog.size()
-    with storage.hold_objects():
+    with objects.pins.looking():
         # Before the moment, so that what is published meanwhile is in neither.
         present = objects.list_ids()
         with catalog.moment() as moment:
@@ -67,9 +62,9 @@ def fsck(
         damaged = [*facts.findings, *found]
         strays = [each for each in present - sizes.keys() if not is_known(catalog, each)]
     # After the hold: what is removed now need not stay for this check.
-    findings = list(_removed(storage, damaged) if remove_damaged else (finding for finding, _ in damaged))
+    findings = list(_removed(repairs, damaged) if remove_damaged else (finding for finding, _ in damaged))
     for each in sorted(strays):
-        gone = (repair or remove_damaged) and storage.remove_stray(each)
+        gone = (repair or remove_damaged) and repairs.remove_stray(each)
         findings.append(
             Finding("orphan", f"the object file {each}", "nothing refers to it", "it was removed" if gone else "")
         )
@@ -84,32 +79,17 @@ def fsck(
     )
 
 
-def _removed(storage: Storage, damaged: list[tuple[Finding, Thing | None]]) -> Generator[Finding, None, None]:
+def _removed(repairs: Repairs, damaged: list[tuple[Finding, Thing | None]]) -> Generator[Finding, None, None]:
     """Remove what is damaged, each thing in a transaction of its own, and give the findings with what was done."""
     gone: set[Thing] = set()
     for finding, thing in damaged:
-        if thing is not None and thing.is_removable:
+        if thing is not None and thing.table != "names" and thing.is_removable:
             if thing not in gone:
-                storage.remove_damaged(thing)
+                repairs.remove_damaged(thing)
                 gone.add(thing)
+            yield replace(finding, repaired="it was removed")
+        elif finding.kind == "name_without_blob" and thing is not None:
+            repairs.remove_name(str(thing.key))
             yield replace(finding, repaired="it was removed")
         else:
             yield finding
-
-
-def names_of_blob(thing: Thing) -> str | None:
-    """Give the blob id, if the thing is a blob."""
-    group, _, node = str(thing.key).partition("/")
-    return node if thing.table == "entries" and group == BLOBS else None
-
-
-def directory_of(thing: Thing) -> tuple[str, str]:
-    """Give the keys ``[first, end)`` of a node of ``entries``."""
-    first = f"{thing.key}/"
-    return first, end_of_directory(first)
-
-
-def buffer_node(thing: Thing) -> str | None:
-    """Give the node's name, if the thing is a buffer."""
-    group, _, node = str(thing.key).partition("/")
-    return node if thing.table == "entries" and group == BUFFERS else None

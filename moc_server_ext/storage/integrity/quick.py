@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from ..catalog import Catalog
-from ..objects import Objects
 from .stored_things import TABLES, thing_of
 
 _NAMED: Final = 3

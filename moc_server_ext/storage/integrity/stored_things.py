@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from ..zarr_layout import BLOBS, BUFFERS, METADATA, name_of_node
 
-TableName = Literal["entries", "keyvalues", "parts"]
+TableName = Literal["entries", "keyvalues", "parts", "names"]
 TABLES: Final[tuple[TableName, ...]] = ("entries", "keyvalues", "parts")
 """The tables whose rows are stored bytes."""
 
@@ -34,6 +34,8 @@ class Thing:
         """Name it for people."""
         if isinstance(self.key, bytes):
             return f"the value of key {self.key.decode(errors='backslashreplace')!r}"
+        if self.table == "names":
+            return f"function {self.key!r}"
         if self.table == "parts":
             return f"the part {self.key!r} of an open buffer"
         group, _, node = self.key.partition("/")
@@ -46,7 +48,7 @@ class Thing:
     @property
     def is_removable(self) -> bool:
         """Whether it is something that a person stored, not a part of the hierarchy itself."""
-        return self.table != "entries" or str(self.key).count("/") == 1 and not str(self.key).endswith(f"/{METADATA}")
+        return self.table != "entries" or (str(self.key).count("/") == 1 and not str(self.key).endswith(f"/{METADATA}"))
 
 
 def thing_of(table: TableName, key: str | bytes) -> Thing:
