@@ -41,8 +41,8 @@ class Finding:
     ----------
     kind
         Stable word for programs: ``catalog_damaged``, ``object_missing``, ``object_cut``, ``object_changed``,
-        ``object_unreadable``, ``content_changed``, ``document_missing``, ``document_damaged``, ``bytes_missing``, ``name_without_blob``,
-        ``orphan``.
+        ``object_unreadable``, ``content_changed``, ``document_missing``, ``document_damaged``, ``bytes_missing``,
+        ``name_without_blob``, ``orphan``.
     what
         The thing, in words, such as ``buffer 'topics'``.
     found

@@ -14,12 +14,13 @@ from typing import Final
 
 import google_crc32c
 
+from ...arrays.document import METADATA
 from ...errors import CorruptStorageError, StorageError
 from ...model import Finding
 from ..catalog import Moment
 from ..nodes import parse_node
 from ..objects import Objects
-from ..zarr_layout import BLOBS, BUFFERS, METADATA, parse_chunk_key
+from ..zarr_layout import BLOBS, BUFFERS, parse_chunk_key
 from .stored_things import TABLES, TableName, Thing, thing_of
 
 _PAGE: Final = 500
@@ -103,7 +104,7 @@ def _pages(
     columns = f"SELECT key, size, crc32c, object, {inline} FROM {table}"  # noqa: S608 - own words
     page = moment.rows(f"{columns} ORDER BY key LIMIT {_PAGE}")
     while page:
-        yield page  # type: ignore[misc]  # rows of SQLite are tuples of anything
+        yield page
         page = moment.rows(f"{columns} WHERE key > ? ORDER BY key LIMIT {_PAGE}", (page[-1][0],))
 
 

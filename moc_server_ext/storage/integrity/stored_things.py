@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..zarr_layout import BLOBS, BUFFERS, METADATA, name_of_node
+from ...arrays.document import METADATA
+from ..zarr_layout import BLOBS, BUFFERS, name_of_node
 
 TableName = Literal["entries", "keyvalues", "parts", "names"]
 TABLES: Final[tuple[TableName, ...]] = ("entries", "keyvalues", "parts")
