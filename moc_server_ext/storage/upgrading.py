@@ -21,8 +21,8 @@ def copy_before(directory: Path, connection: apsw.Connection, target: int) -> No
 
     Raises
     ------
-    OSError, apsw.Error
-        Nothing was upgraded; an unfinished copy is replaced the next time.
+    OSError
+        Or an error of SQLite: nothing was upgraded; an unfinished copy is replaced the next time.
     """
     final = directory / f"before-format-{target}"
     aside = directory / f"{final.name}.new"
