@@ -343,6 +343,8 @@ def exchanges(gateway):
     yield run, 404, "GET", "runs/none", {}
     yield output, 404, "GET", "runs/none/output", {}
     yield buffer, 204, "DELETE", "buffers/lines", {}
+    yield "/fsck", 200, "POST", "fsck?quick=true", {}
+    yield "/fsck", 400, "POST", "fsck?deep=true", {}
     yield "/handover", 400, "POST", "handover", {"json": {"pid": 0}}
     yield "/handover", 409, "POST", "handover", {"json": {"pid": 1}}
     yield "/handover", 409, "POST", "handover", {}
