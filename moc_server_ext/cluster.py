@@ -299,13 +299,14 @@ class Cluster:
         from importlib.metadata import version
 
         admission = self._orchestrator.admission
+        storage = self.storage.status()
         return {
             "version": version("my-own-cluster"),
             "pid": os.getpid(),
             "instance_id": self.storage.instance_id,
-            "storage": self.storage.status(),
-            "functions": len(self.functions.list()),
-            "buffers": len(self.buffers.list()),
+            "storage": storage,
+            "functions": storage["names"],
+            "buffers": storage["buffers"],
             "runs": len(self.runs.list()),
             "calls": {
                 "running": admission.running,

@@ -36,8 +36,9 @@ class ChunkFiles:
     etag
         What differs between any two versions of the buffer.
     chunks
-        By their keys below the array. A file may vanish when the buffer is replaced: ask again. A chunk that is not
-        among them is so small that it lies in no file, or was never stored; its key tells.
+        By their keys below the array. A file stays for the grace period after it was asked for; it vanishes some time
+        after the buffer was replaced: ask again. A chunk that is not among them is so small that it lies in no file, or
+        was never stored; its key tells.
     """
 
     etag: str
@@ -45,7 +46,7 @@ class ChunkFiles:
 
 
 def list_chunk_files(version: Version, objects: Objects, directory: Path) -> ChunkFiles:
-    """List the chunks of a version's bytes.
+    """List the chunks of a version's bytes, and keep their files for a while.
 
     Raises
     ------
@@ -61,4 +62,5 @@ def list_chunk_files(version: Version, objects: Objects, directory: Path) -> Chu
         if stored is not None and stored.object_id is not None:
             file = objects.path(stored.object_id).relative_to(directory)
             chunks[key] = ChunkFile(str(file), stored.size, stored.crc32c)
+    objects.leases.lend(version.pin)
     return ChunkFiles(version.etag, chunks)

@@ -64,8 +64,8 @@ class Collector:
     ----------
     grace_seconds
         How long an object stays after nothing refers to it; 0 removes it in the thread that let it go.
-    may_write
-        Tells whether anything may be removed now.
+    may_collect
+        Tells whether files may be removed now.
     is_pressing
         Tells whether all that is garbage has to go, whatever its grace.
 
@@ -82,7 +82,7 @@ class Collector:
         objects: Objects,
         clock: SteadyClock,
         grace_seconds: float,
-        may_write: Callable[[], bool],
+        may_collect: Callable[[], bool],
         is_pressing: Callable[[], bool],
     ) -> None:
         self.grace_seconds = grace_seconds
@@ -91,7 +91,7 @@ class Collector:
         self._garbage = garbage
         self._objects = objects
         self._clock = clock
-        self._may_write = may_write
+        self._may_collect = may_collect
         self._is_pressing = is_pressing
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -103,7 +103,7 @@ class Collector:
 
     def begin(self) -> None:
         """Collect some of what an earlier owner left and is due, and the rest later; at the opening."""
-        if self._may_write() and self._garbage.begin():
+        if self._may_collect() and self._garbage.begin():
             self._collect_due(next(self._batches(), []), Collected(), ignore_grace=False)
             self.committed()
 
@@ -113,7 +113,12 @@ class Collector:
             return
         self._garbage.noted = False
         if not self.grace_seconds or self._is_pressing():
-            self.collect(ignore_grace=True)
+            try:
+                self.collect(ignore_grace=True)
+            except MocError as error:
+                # What was committed is stored all the same; the next commit tries again.
+                self._garbage.noted = True
+                self.failure = error.message
         elif not self._has_plans:
             self._start()
             self._wake.set()
@@ -130,7 +135,7 @@ class Collector:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._run, name="moc-collector", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="moc collector", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
@@ -154,7 +159,7 @@ class Collector:
             self._wake.wait(wait)
 
     def _next_seconds(self) -> float | None:
-        if not self._may_write():
+        if not self._may_collect():
             return _AGAIN_SECONDS
         oldest = self._garbage.oldest()
         return None if oldest is None else max(0.0, oldest + self.grace_seconds - self._clock.now())
@@ -185,7 +190,7 @@ class Collector:
 
     def make_room(self) -> bool:
         """Remove all that is not held, whatever its grace, since the disk is full; tell whether that freed anything."""
-        if not self._may_write():
+        if not self._may_collect():
             return False
         try:
             return self.collect(ignore_grace=True).objects > 0
@@ -232,6 +237,7 @@ class Collector:
 
     def _turn_of_those_who_look(self) -> int:
         """Wait a little for those who began to look before now, and may have seen what is garbage since."""
+        self._objects.leases.expire()
         turn = self._objects.pins.turn()
         end = time.monotonic() + _PATIENCE_SECONDS
         while not self._objects.pins.looked(turn) and time.monotonic() < end:

@@ -21,10 +21,15 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
+def is_no_room(error: OSError) -> bool:
+    """Tell whether the disk is full, or what this user may have of it."""
+    return error.errno in _NO_ROOM
+
+
 def failure(error: OSError, what: str, directory: Path) -> MocError:
     """Make the error of the platform for a failed write of `what` into the storage `directory`."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in _NO_ROOM:
+    if is_no_room(error):
         return StorageFullError(what)
     if error.errno in _NOT_WRITABLE:
         return ReadOnlyStorageError(str(directory), reason)
@@ -66,7 +71,7 @@ class NewFile:
         try:
             self._descriptor = self._create()
         except OSError as error:
-            if error.errno not in _NO_ROOM or not make_room():
+            if not is_no_room(error) or not make_room():
                 raise
             self._descriptor = self._create()
 
@@ -83,7 +88,7 @@ class NewFile:
                 rest = rest[os.write(self._open_descriptor(), rest) :]
             except OSError as error:
                 # Once for each step forward: what was made room of may have been taken by somebody else.
-                if error.errno not in _NO_ROOM or not may_ask or not self._make_room():
+                if not is_no_room(error) or not may_ask or not self._make_room():
                     raise
                 may_ask = False
             else:

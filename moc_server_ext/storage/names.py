@@ -19,7 +19,7 @@ from ..abc import Bytes
 from ..errors import FunctionNotFoundError, nearest
 from ..model import parse_name
 from .blobs import StoredBlobs
-from .catalog import Catalog, Row
+from .catalog import Catalog
 from .writes import WriteGroup, Writer
 
 _COLUMNS: Final = "name, blob_id, content_type, size, attributes, created_at"
@@ -33,8 +33,8 @@ class NameRecord:
     ----------
     size
         Bytes of the blob.
-    attributes
-        What the caller stored with the name; JSON-compatible, not to be changed.
+    attributes_text
+        What the caller stored with the name, as JSON.
     created_at
         When the name came to point to this blob, in seconds since the epoch, UTC.
     """
@@ -43,8 +43,14 @@ class NameRecord:
     blob_id: str
     content_type: str
     size: int
-    attributes: Mapping[str, Any]
+    attributes_text: str
     created_at: float
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the caller stored with the name; read from its text each time, since most names are never asked for."""
+        attributes: dict[str, Any] = json.loads(self.attributes_text)
+        return attributes
 
 
 class NameTable:
@@ -56,7 +62,7 @@ class NameTable:
         self._writer = writer
         # Never changed, only replaced (by the one writer), so that readers need no lock.
         self._records: dict[str, NameRecord] = {
-            row[0]: _record(row)
+            row[0]: NameRecord(*row)
             for row in catalog.rows(f"SELECT {_COLUMNS} FROM names")  # noqa: S608 - own columns
         }
 
@@ -89,11 +95,15 @@ class NameTable:
 
             joined.then(f"name {name!r} ({blob.size:,} bytes)", operation)
             joined.when_settled(lambda: self._refresh(name))
-        return _record(row)
+        return NameRecord(*row)
 
     def get(self, name: str) -> NameRecord | None:
         """Look a name up, in memory."""
         return self._records.get(name)
+
+    def count(self) -> int:
+        """Count the names."""
+        return len(self._records)
 
     def list(self) -> Sequence[NameRecord]:
         """List all names, sorted."""
@@ -116,15 +126,15 @@ class NameTable:
             joined.then(f"the removal of name {name!r}", operation, removes=True)
             joined.when_settled(lambda: self._refresh(name))
 
+    def refresh_all(self) -> None:
+        """Take over what the catalog says about all names, as the one writer."""
+        rows = self._catalog.writer_rows(f"SELECT {_COLUMNS} FROM names")  # noqa: S608
+        self._records = {row[0]: NameRecord(*row) for row in rows}
+
     def _refresh(self, name: str) -> None:
         """Take over what the catalog says about `name`, as the one writer."""
         rows = self._catalog.writer_rows(f"SELECT {_COLUMNS} FROM names WHERE name = ?", (name,))  # noqa: S608
-        records = {**self._records, name: _record(rows[0])} if rows else dict(self._records)
+        records = {**self._records, name: NameRecord(*rows[0])} if rows else dict(self._records)
         if not rows:
             records.pop(name, None)
         self._records = records
-
-
-def _record(row: Row) -> NameRecord:
-    name, blob_id, content_type, size, attributes, created_at = row
-    return NameRecord(name, blob_id, content_type, size, json.loads(attributes), created_at)

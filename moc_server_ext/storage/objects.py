@@ -2,7 +2,7 @@
 
 Owns how they come to be durable and how they are read. Which object belongs to what, and when one may go, the catalog
 knows. An object is first *staged* (written and synchronised in ``tmp/``, which may take long and holds no lock), then
-*published* (renamed, its directory synchronised) by the one writer, just before the catalog refers to it.
+*published* (placed by a rename, its directory synchronised) by the one writer, just before the catalog refers to it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ import secrets
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..abc import Bytes
 from .files import NewFile, make_directory, remove, sync_directory
+from .leases import Leases
 from .pins import Pins
 
 _OPEN_FILES_MAX: Final = 64
 _OBJECT_ID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}")
+
+
+def is_object_id(text: str) -> bool:
+    """Tell whether `text` can name an object, so that it leads to a file among the objects and to no other."""
+    return _OBJECT_ID.fullmatch(text) is not None
 
 
 def random_object_id() -> str:
@@ -102,11 +108,13 @@ class ObjectFile:
 class Objects:
     """The object files of one storage directory.
 
-    Thread-safe, but for :meth:`publish`, which is the one writer's. Methods that write raise OSError, which the caller
+    Thread-safe, but for :meth:`place`, which is the one writer's. Methods that write raise OSError, which the caller
     names (it knows for what the object is).
 
     Attributes
     ----------
+    pins, leases
+        Who keeps which objects.
     make_room
         Asked when the disk is full while a file is written, by threads that are not the writer (see :class:`.NewFile`).
     """
@@ -119,6 +127,7 @@ class Objects:
         # Reentrant: a reader that is dropped while the lock is held lets go of objects in the same thread.
         self._open_files_lock = threading.RLock()
         self.pins = Pins()
+        self.leases = Leases()
         self.make_room: Callable[[], bool] = lambda: False
 
     def prepare(self) -> None:
@@ -150,23 +159,24 @@ class Objects:
         """Create a file aside, for content that comes in parts; once sealed, it is a :class:`StagedObject`."""
         return NewFile(self._staging / secrets.token_hex(8), self.make_room)
 
-    def publish(self, staged: Iterable[StagedObject]) -> None:
-        """Move staged objects to where they are read from; durable on return.
+    def place(self, staged: StagedObject, prepared: Container[Path]) -> Path:
+        """Move a staged object to where it is read from, and give the directory that is to be synchronised then.
+
+        Parameters
+        ----------
+        prepared
+            Directories that this method has given, and that are there therefore.
 
         Raises
         ------
         OSError
-            Some may have been moved; the caller removes what nothing refers to.
+            It was not moved.
         """
-        changed: set[Path] = set()
-        for each in staged:
-            target = self.path(each.object_id)
-            if target.parent not in changed:
-                make_directory(target.parent)
-            os.rename(each.path, target)
-            changed.add(target.parent)
-        for directory in changed:
-            sync_directory(directory)
+        target = self.path(staged.object_id)
+        if target.parent not in prepared:
+            make_directory(target.parent)
+        os.rename(staged.path, target)
+        return target.parent
 
     def discard(self, staged: StagedObject) -> None:
         """Remove what was staged and not published; idempotent."""
@@ -249,4 +259,4 @@ class Objects:
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         for directory in self._directory.iterdir():
             with contextlib.suppress(NotADirectoryError), os.scandir(directory) as entries:
-                yield from (entry for entry in entries if _OBJECT_ID.fullmatch(entry.name))
+                yield from (entry for entry in entries if is_object_id(entry.name))

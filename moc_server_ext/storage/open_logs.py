@@ -23,6 +23,7 @@ import google_crc32c
 from ..abc import Bytes
 from ..errors import ConflictError, CorruptStorageError, InvalidInputError, LogNotFoundError
 from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, LogRecord, default_chunks, parse_array, parse_name
+from .appends import Appends
 from .buffer_writes import BufferWrites
 from .content import INLINE_BYTES_MAX, PART_BYTES, StoredContent
 from .cutting import StagedChunk, discard_all, flat, stage_chunk, write_all
@@ -31,7 +32,6 @@ from .nodes import Facts, array_node_document, bytes_node_document, parse_facts
 from .objects import StagedObject, random_object_id
 from .parts import PartsTable
 from .receiving import Sealable, StoredReceiver
-from .turns import Turns
 from .writes import WriteGroup, Writer
 from .zarr_layout import name_of_node, node_name
 
@@ -91,7 +91,7 @@ class OpenLogs:
         self._parts = parts
         self._writes = writes
         self._writer = writer
-        self._turns = Turns(_is_being_ended)
+        self._turns = Appends(_is_being_ended)
         self._counts_lock = threading.Lock()
         # Counting takes time, so that it is done once for each log that is appended to.
         self._counts: dict[str, int] = {}

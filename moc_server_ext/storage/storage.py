@@ -18,14 +18,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..arrays.document import METADATA, group_document
-from ..errors import NotAStorageError, StorageError
+from ..errors import NotAStorageError, ReadOnlyStorageError, StorageError
 from .arrays import ByteArrays
 from .blobs import StoredBlobs
 from .buffer_writes import BufferWrites
@@ -36,6 +36,7 @@ from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
 from .files import DIRECTORY_MODE, failures, make_directory
+from .following import Following
 from .garbage import Garbage, SteadyClock
 from .keyvalue import StoredKeyValues
 from .names import NameTable
@@ -46,6 +47,7 @@ from .parts import PartsTable
 from .quota import Quota
 from .relocating import Relocations
 from .reserve import Reserve
+from .shipping import Shipper
 from .table import ContentTable
 from .versions import Versions
 from .writes import WriteGroup, Writer
@@ -113,9 +115,10 @@ class Storage:
             objects,
             clock,
             grace_seconds,
-            may_write=lambda: not self._writer.read_only_reason,
+            may_collect=lambda: self._writer.may_collect,
             is_pressing=self._quota.is_pressing,
         )
+        objects.leases.seconds = grace_seconds
         objects.make_room = self._collector.make_room
         self._writer = Writer(catalog, objects, reserve, self._collector, self._quota, path)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
@@ -132,6 +135,7 @@ class Storage:
         )
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
+        self._following = Following(catalog, objects, self._writer, self.names, self._versions)
         self.zarr = ZarrView(self._entries, self._key_values, objects, self._versions)
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
@@ -240,8 +244,11 @@ class Storage:
     def collect(self, *, ignore_grace: bool = False, dry_run: bool = False) -> Collected:
         """Remove the object files that nothing refers to, are due and are not held; tell what went and what did not.
 
-        Done in the background as well. Parameters and errors are those of :meth:`~.collector.Collector.collect`.
+        Done in the background as well. Parameters and errors are those of :meth:`~.collector.Collector.collect`;
+        ReadOnlyStorageError where nothing may be written, unless nothing is to be removed.
         """
+        if not dry_run and not self._writer.may_collect:
+            raise ReadOnlyStorageError(str(self.path), self._writer.read_only_reason)
         return self._collector.collect(ignore_grace=ignore_grace, dry_run=dry_run)
 
     def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
@@ -255,6 +262,18 @@ class Storage:
                 unknown = find_unknown(self._objects, self._garbage)
             told["unknown"] = {"objects": len(unknown), "bytes": sum(unknown.values())}
         return told
+
+    def ship_to(self, shipper: Shipper | None, sequence: int) -> None:
+        """Tell `shipper` of every commit from now on (see :meth:`~.writes.Writer.ship_to`)."""
+        self._writer.ship_to(shipper, sequence)
+
+    def sequence(self) -> int:
+        """Tell the number of the last commit that was shipped or applied; 0 where there was none."""
+        return self._following.sequence()
+
+    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int) -> None:
+        """Repeat a commit of another storage, of which this one is a copy (see :meth:`~.following.Following.apply`)."""
+        self._following.apply(changes, objects, sequence)
 
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.
@@ -308,7 +327,7 @@ class Storage:
             "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}", f"{BLOBS}/*/*/{METADATA}"),
             "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}", f"{BUFFERS}/*/*/{METADATA}"),
             "keys": self._key_values.count(),
-            "names": len(self.names.list()),
+            "names": self.names.count(),
             "stored_bytes": self._quota.stored_bytes(),
             "quota_bytes": self._quota.limit_bytes or None,
             "garbage": {"objects": garbage, "bytes": garbage_bytes, "failure": self._collector.failure},

@@ -43,6 +43,8 @@ class Version:
         Where the content of each key lies, the buffer itself left out of the keys, in bytewise order.
     nodes
         What the documents say, by their paths in the buffer; ``""`` is the buffer itself.
+    pin
+        Keeps its object files.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Version:
         self.rows = rows
         self.nodes: dict[str, Node] = {}
         self._objects = objects
-        self._pin = pin
+        self.pin = pin
         self._inline = inline
         self._whole: dict[str, bool] = {}
         for key in rows:

@@ -5,52 +5,48 @@ acknowledge. A crash leaves at most files that nothing refers to. The files of w
 garbage from that commit on (:mod:`.garbage`).
 
 A :class:`WriteGroup` is the only way to write. Each single write is a group of its own; several writes that join one
-group appear together or not at all.
+group appear together or not at all. Groups of several threads are staged at the same time; those that then wait for the
+writer share one transaction (:mod:`.committing`), in which each of them is stored or refused by itself.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-import apsw
-
-from ..errors import MocError, ReadOnlyStorageError, StorageError, StorageFullError
+from ..errors import ReadOnlyStorageError, StorageError
+from ..interrupts import DeferredInterrupt
 from .catalog import Catalog
 from .collector import Collector
+from .committing import Committer, IsReferenced, Operation, Work
 from .content import StoredContent
 from .files import failures
 from .objects import Objects, StagedObject, random_object_id
 from .quota import Quota
 from .receiving import Received, Sealable
 from .reserve import Reserve
-
-Operation = Callable[[apsw.Connection], None]
+from .shipping import Shipper, Shipping, write_sequence
+from .turns import Turns
 
 
 class WriteGroup:
-    """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`."""
+    """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`.
+
+    As a context manager it is committed when its block ends, and abandoned when that raises.
+    """
 
     def __init__(
-        self,
-        catalog: Catalog,
-        objects: Objects,
-        reserve: Reserve,
-        collector: Collector,
-        quota: Quota,
-        directory: Path,
+        self, turns: Turns[Work], objects: Objects, reserve: Reserve, collector: Collector, directory: Path
     ) -> None:
-        self._catalog = catalog
+        self._turns = turns
         self._objects = objects
         self._reserve = reserve
         self._collector = collector
-        self._quota = quota
         self._directory = directory
-        self._only_removes = True
-        self._staged: list[tuple[StagedObject, Callable[[str], bool]]] = []
-        self._operations: list[tuple[str, Operation]] = []
-        self._settled: list[Callable[[], None]] = []
+        self._work = Work()
         self._ended = False
 
     def stage(
@@ -58,7 +54,7 @@ class WriteGroup:
         content: bytes | Sealable,
         what: str,
         *,
-        is_referenced: Callable[[str], bool],
+        is_referenced: IsReferenced,
         object_id: Callable[[], str] = random_object_id,
     ) -> StoredContent:
         """Make `content` durable aside, if it needs a file of its own; nothing is visible yet.
@@ -87,8 +83,14 @@ class WriteGroup:
                 if stored.object_id is not None:
                     staged = self._objects.stage(stored.object_id, content)
         if staged is not None:
-            self._staged.append((staged, is_referenced))
+            self._work.staged.append((staged, is_referenced))
+        self._work.weight += len(stored.inline or b"")
         return stored
+
+    def adopt(self, staged: StagedObject, *, is_referenced: IsReferenced) -> None:
+        """Take over an object that is durable aside already; `is_referenced` as for :meth:`stage`."""
+        self._check_open()
+        self._work.staged.append((staged, is_referenced))
 
     def then(self, what: str, operation: Operation, *, removes: bool = False) -> None:
         """Add what the transaction does. It may run twice (after a roll-back), and raise to refuse the whole group.
@@ -99,84 +101,79 @@ class WriteGroup:
             Whether it removes something: a group that does nothing else may use the reserve of a full disk.
         """
         self._check_open()
-        self._operations.append((what, operation))
-        self._only_removes = self._only_removes and removes
+        self._work.operations.append((what, operation))
+        self._work.only_removes = self._work.only_removes and removes
 
     def when_settled(self, refresh: Callable[[], None]) -> None:
         """Call `refresh` as the one writer after the commit or the roll-back, to read what is now true."""
-        self._settled.append(refresh)
+        self._work.settled.append(refresh)
 
     def commit(self) -> None:
         """Write it all; durable on return.
 
+        Ctrl-C ends the waiting for other writers, and does not come in the middle of the commit. A note of the
+        ``KeyboardInterrupt`` says whether this group is stored.
+
         Raises
         ------
         MocError
-            The error of an operation, or that of the disk. Nothing of the group is visible.
+            The error of an operation, or that of the disk: nothing of the group is visible. Or that of the shipper: it
+            is stored here.
         """
         self._check_open()
         self._ended = True
-        if not self._operations:
+        work = self._work
+        if not work.operations:
             return
-        # The last one is what was asked for: a name comes after its blob.
-        what = self._operations[-1][0]
-        try:
-            self._commit(what)
-        finally:
-            self._discard()
-        self._collector.committed()
-        self._reserve.restore()
+        # Given up for a signal whose handler does not raise, it is tried again.
+        while not self._commit(work):
+            pass
+        if work.error is not None:
+            raise work.error
+        if work.shipped is not None:
+            shipper, sequence = work.shipped
+            shipper.wait(sequence)
 
     def abandon(self) -> None:
         """Forget it all; for a group whose block raised."""
         self._ended = True
         self._discard()
 
-    def _commit(self, what: str) -> None:
-        with self._catalog.writing():
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abandon()
+
+    def _commit(self, work: Work) -> bool:
+        interrupt = DeferredInterrupt()
+        interrupt.hold()
+        is_done = False
+        try:
+            is_done = self._turns.take(work, lambda: interrupt.pending)
+            if is_done:
+                self._discard()
+                if work.error is None:
+                    self._collector.committed()
+                    self._reserve.restore()
+        finally:
+            is_stored = is_done and work.error is None
             try:
-                with failures(what, self._directory):
-                    self._objects.publish(staged for staged, _ in self._staged)
-                try:
-                    self._apply(what)
-                except StorageFullError:
-                    self._make_room()
-                    self._apply(what)
+                interrupt.release()
             except BaseException as error:
-                self._withdraw(error)
+                self._discard()
+                error.add_note(f"Before it ended, {work.what} was {'stored' if is_stored else 'not stored'}.")
                 raise
-            finally:
-                for refresh in self._settled:
-                    refresh()
+        return is_done
 
     def _discard(self) -> None:
-        for staged, _ in self._staged:
+        for staged, _ in self._work.staged:
             self._objects.discard(staged)
-
-    def _apply(self, what: str) -> None:
-        with self._catalog.transaction(what) as connection:
-            before = self._quota.before(connection)
-            for _, operation in self._operations:
-                operation(connection)
-            if not self._only_removes:
-                self._quota.check(connection, before, what)
-
-    def _make_room(self) -> None:
-        """Free what may let a commit through: garbage, the log's room, and, for removals, the reserve."""
-        self._collector.make_room_as_writer()
-        if self._only_removes:
-            self._reserve.release()
-        self._catalog.reclaim_log()
-
-    def _withdraw(self, error: BaseException) -> None:
-        if isinstance(error.__cause__, apsw.IOError):
-            # The commit may yet be found in the log after a crash, so that its files must stay. The sweep takes them.
-            return
-        for staged, is_referenced in self._staged:
-            # The catalog may refer to it all the same: an equal blob was there before, or Ctrl-C came after the commit.
-            with contextlib.suppress(MocError):
-                if not is_referenced(staged.object_id):
-                    self._objects.remove(staged.object_id)
 
     def _check_open(self) -> None:
         if self._ended:
@@ -184,7 +181,7 @@ class WriteGroup:
 
 
 class Writer:
-    """Makes groups. Thread-safe: groups of several threads are staged at the same time and committed in turn."""
+    """Makes groups. Thread-safe: groups of several threads are staged at the same time and committed together."""
 
     def __init__(
         self,
@@ -199,14 +196,20 @@ class Writer:
         self._objects = objects
         self._reserve = reserve
         self._collector = collector
-        self._quota = quota
         self._directory = directory
+        self._shipping = Shipping()
+        self._turns = Turns(Committer(catalog, objects, reserve, collector, quota, directory, self._shipping))
         self.read_only_reason = ""
         """Why nothing may be written now; empty while it may."""
+        self._is_copy = False
 
-    @contextlib.contextmanager
-    def group(self) -> Iterator[WriteGroup]:
-        """Collect the writes of the block and commit them when it ends; a block that raises leaves nothing.
+    @property
+    def may_collect(self) -> bool:
+        """Whether files may be removed: nothing is removed where nothing may be written, unless that is a copy."""
+        return self._is_copy or not self.read_only_reason
+
+    def group(self) -> WriteGroup:
+        """Collect the writes of a block and commit them when it ends; a block that raises leaves nothing.
 
         Raises
         ------
@@ -215,13 +218,33 @@ class Writer:
         """
         if self.read_only_reason:
             raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
-        group = WriteGroup(self._catalog, self._objects, self._reserve, self._collector, self._quota, self._directory)
-        try:
-            yield group
-        except BaseException:
-            group.abandon()
-            raise
-        group.commit()
+        return self._new_group()
+
+    def unrestricted_group(self) -> WriteGroup:
+        """Do what :meth:`group` does, also while others may not write: for what is copied from another storage."""
+        self._is_copy = True
+        return self._new_group()
+
+    def _new_group(self) -> WriteGroup:
+        return WriteGroup(self._turns, self._objects, self._reserve, self._collector, self._directory)
+
+    def ship_to(self, shipper: Shipper | None, sequence: int) -> None:
+        """Tell `shipper` of every commit from now on, the first of which is number `sequence` + 1; None tells nobody.
+
+        `sequence` is written down, durably, before this returns: a snapshot of the catalog that is taken afterwards
+        tells which commits it has. What is committed while nobody is told has no number, so that a copy can only go on
+        from a snapshot that was taken after the last call of this method.
+
+        Raises
+        ------
+        MocError
+            It could not be written down; who was told before still is.
+        """
+        with self._catalog.writing():
+            if shipper is not None:
+                with self._catalog.transaction("the number of the last commit") as connection:
+                    write_sequence(connection, sequence)
+            self._shipping.shipper, self._shipping.sequence = shipper, sequence
 
     def receive(self, what: str) -> Received:
         """Begin to take content that comes in parts; a group stages it once it is whole."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from moc_server_ext.errors import ReadOnlyStorageError
+from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
 
 LARGE = b"l" * 100_000
@@ -196,9 +198,12 @@ def test_a_file_that_went_before_its_row_is_taken_for_collected(storage: Storage
 def test_a_storage_that_may_not_write_collects_nothing(storage: Storage, path: Path) -> None:
     storage.kv.set(b"k", LARGE)
     storage.kv.delete(b"k")
-    storage._writer.read_only_reason = "it is a standby"
+    storage._writer.read_only_reason = "it is damaged"
     assert not storage._collector.make_room()
+    with pytest.raises(ReadOnlyStorageError, match="it is damaged"):
+        storage.collect(ignore_grace=True)
     assert len(files(path)) == 1
+    assert storage.collect(ignore_grace=True, dry_run=True).objects == 1
     storage._writer.read_only_reason = ""
 
 
@@ -251,3 +256,15 @@ def test_a_full_disk_takes_what_garbage_gives_back_while_a_file_is_written(
     storage.buffers.put("b", iter([LARGE, LARGE]))
     assert storage.buffers.read("b") == LARGE * 2
     assert obsolete not in files(path)
+
+
+def test_files_whose_paths_were_told_stay_for_a_while_also_on_a_full_disk(storage: Storage, path: Path) -> None:
+    storage.buffers.put("x", bytes(200_000), array=parse_array("uint8", [2, 100_000], [1, 100_000]))
+    told = storage.buffers.chunk_files("x")
+    storage.buffers.delete("x")
+    assert not storage._collector.make_room()
+    assert all((path / each.file).exists() for each in told.chunks.values())
+    storage._objects.leases.seconds = 0
+    storage._objects.leases._lent.clear()
+    assert storage._collector.make_room()
+    assert files(path) == set()
