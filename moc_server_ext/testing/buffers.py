@@ -58,10 +58,10 @@ class BuffersContract:
         assert buffers.read("x") == content
         assert buffers.stat("x") == record
 
-    @pytest.mark.parametrize("size", [0, 1, 100_000, 4 << 20, (4 << 20) + 1, 9_000_000])
+    @pytest.mark.parametrize("size", [0, 1, 100_000, 1_000_000])
     def test_compressed_bytes_come_back_byte_for_byte(self, buffers: Buffers, size: int) -> None:
         content = patterned(size)
-        parts = [content[begin : begin + 1_000_000] for begin in range(0, size, 1_000_000)]
+        parts = [content[begin : begin + 300_000] for begin in range(0, size, 300_000)]
         for given in (content, iter(parts)):
             record = buffers.put("x", given, "text/plain", {"etag": "1"}, compression="zstd")
             assert (record.size, record.content_type, record.headers) == (size, "text/plain", {"etag": "1"})
@@ -69,8 +69,7 @@ class BuffersContract:
             assert buffers.stat("x") == record
             assert buffers.read("x") == content
             assert b"".join(buffers.parts("x")) == content
-            for begin, end in ((0, 10), (size - 7, size), ((4 << 20) - 5, (4 << 20) + 5), (size, size + 5)):
-                begin, end = max(begin, 0), max(end, 0)
+            for begin, end in ((0, 10), (max(size - 7, 0), size), (70_000, 70_009), (size, size + 5)):
                 assert buffers.read("x", begin, end) == content[begin:end]
 
     @pytest.mark.parametrize(("dtype", "shape", "chunks"), ARRAYS)

@@ -243,3 +243,18 @@ def test_what_an_array_function_does_wrong_comes_back_from_a_server_in_words(moc
         moc.functions.no(CUBE)
     with pytest.raises(ArrayRequiredError, match="takes an array"):
         moc.functions.no()
+
+
+def test_compressed_arrays_and_bytes_are_read_as_all_others(anywhere):
+    anywhere.buffers.put("cube", LARGE, chunks=(1, 300, 700), compression="zstd")
+    handle = anywhere.buffers["cube"]
+    same(handle.to_numpy(), LARGE)
+    same(handle[1:, 290:310, ::-7], LARGE[1:, 290:310, ::-7])
+    assert handle.to_zarr().metadata.to_dict()["codecs"][1] == {
+        "name": "zstd",
+        "configuration": {"level": 3, "checksum": True},
+    }
+    assert handle.read(1_000_001, 1_000_103) == LARGE.tobytes()[1_000_001:1_000_103]
+    assert anywhere.buffers.put("bytes", LARGE.tobytes(), compression="zstd").size == LARGE.nbytes
+    assert anywhere.buffers["bytes"][4_194_300:4_194_310] == LARGE.tobytes()[4_194_300:4_194_310]
+    assert anywhere.buffers["bytes"].read() == LARGE.tobytes()

@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 import zarr
 
-from moc_server_ext.client import Client
+from moc_server_ext.client.client import Client
+from moc_server_ext.cluster import Cluster
 from moc_server_ext.errors import CorruptStorageError, InvalidInputError
 from moc_server_ext.storage import Storage
 
@@ -19,11 +21,17 @@ from moc_server_ext.storage import Storage
 ELEMENTS = numpy.random.default_rng(7).integers(0, 40, (600, 700)).astype("int16")
 BYTES = ELEMENTS.tobytes()
 
+READS: list[Callable[[Any], object]] = [
+    lambda handle: handle.read(),
+    lambda handle: handle[5:9],
+    lambda handle: handle.to_numpy(),
+]
+
 
 @pytest.fixture
 def moc(tmp_path: Path) -> Iterator[Client]:
-    with Client.open(tmp_path / "storage") as client:
-        yield client
+    with Cluster.open(tmp_path / "storage") as cluster:
+        yield Client(cluster, origin="embedded on DIR")
 
 
 def chunk_files(path: Path) -> list[Path]:
@@ -44,12 +52,24 @@ def test_slices_and_arrays_are_read_from_compressed_chunks(moc: Client) -> None:
     assert moc.buffers["bytes"].to_numpy().tobytes() == BYTES
 
 
+@pytest.mark.parametrize("size", [(4 << 20) - 1, 4 << 20, (4 << 20) + 1, 9_000_000])
+def test_large_bytes_are_cut_into_chunks_of_which_a_range_is_read(storage: Storage, size: int) -> None:
+    content = (BYTES * 11)[:size]
+    record = storage.buffers.put("x", content, compression="zstd")
+    assert storage.buffers.stat("x") == record
+    assert storage.buffers.read("x") == content
+    assert b"".join(storage.buffers.parts("x")) == content
+    for begin, end in ((0, 10), (size - 7, size), ((4 << 20) - 5, (4 << 20) + 5), (size, size + 5)):
+        assert storage.buffers.read("x", begin, end) == content[begin:end]
+    assert len([key for key in storage.buffers.version("x").rows if key != "zarr.json"]) == -(-size // (4 << 20))
+
+
 def test_any_zarr_tool_reads_what_was_exported(storage: Storage, tmp_path: Path) -> None:
     from moc_server_ext.arrays.elements import describe
 
     storage.buffers.put("cube", BYTES, array=describe(ELEMENTS, chunks=(200, 300)), compression="zstd")
     storage.buffers.put("bytes", BYTES, compression="zstd")
-    storage.export_zarr(tmp_path / "out")
+    storage.export(tmp_path / "out")
     opened = zarr.open_group(tmp_path / "out", mode="r")
     assert numpy.array_equal(opened["buffers/cube"][:], ELEMENTS)
     assert opened["buffers/bytes"][:].tobytes() == BYTES
@@ -66,9 +86,7 @@ def test_what_is_compressed_takes_less_room(storage: Storage, path: Path) -> Non
 
 
 @pytest.mark.parametrize("position", [0, 20_000, -1])
-@pytest.mark.parametrize(
-    "read", [lambda handle: handle.read(), lambda handle: handle[5:9], lambda handle: handle.to_numpy()]
-)
+@pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("value", [BYTES, ELEMENTS])
 def test_a_flipped_bit_in_a_compressed_chunk_is_an_error_also_for_a_part_of_it(
     moc: Client, tmp_path: Path, position: int, read: Callable[[object], object], value: object
@@ -87,7 +105,7 @@ def test_a_missing_chunk_is_an_error_and_never_zeros(moc: Client, tmp_path: Path
     moc.buffers.put("x", value, compression="zstd")
     (file,) = chunk_files(tmp_path / "storage")
     os.unlink(file)
-    for read in (lambda handle: handle.read(), lambda handle: handle[5:9], lambda handle: handle.to_numpy()):
+    for read in READS:
         with pytest.raises(CorruptStorageError):
             read(moc.buffers["x"])
 
