@@ -7,14 +7,25 @@ else: what they do is in their own modules.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, LocalHierarchy, Observer, Runs
-from .model import Activity, CallRequest, CallResult, Limits
+from .abc import (
+    Calls,
+    CallStreams,
+    Functions,
+    KeyValues,
+    LocalBackups,
+    LocalBlobs,
+    LocalBuffers,
+    LocalHierarchy,
+    Observer,
+    Runs,
+)
+from .model import Activity, CallRequest, CallResult, CheckProgress, CheckReport, Limits
 
 if TYPE_CHECKING:
     from .buffers.channel import Channel
@@ -23,6 +34,7 @@ if TYPE_CHECKING:
     from .plans.runs import RunTable
     from .scope import CallScope
     from .storage import Storage
+    from .storage.backup.noun import StoredBackups
 
 # Of the memory that all guests may hold: what waits must not be most of it.
 _WARM_SHARE: Final = 4
@@ -55,7 +67,7 @@ class Cluster:
     ----------
     storage
         The storage directory that this cluster owns.
-    functions, blobs, buffers, kv, zarr, calls, runs
+    functions, blobs, buffers, kv, zarr, calls, runs, backups
         The nouns.
     """
 
@@ -65,12 +77,14 @@ class Cluster:
         orchestrator: Orchestrator,
         runs: RunTable,
         observers: Observers,
+        backups: StoredBackups,
         closing: ExitStack,
     ) -> None:
         self.storage = storage
         self._orchestrator = orchestrator
         self._runs = runs
         self._observers = observers
+        self._backups = backups
         self._closing = closing
 
     @classmethod
@@ -84,6 +98,7 @@ class Cluster:
         queued_calls: int = 1024,
         memory_bytes: int | None = None,
         warm_instances: int = 64,
+        backup_target: str | None = None,
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -104,6 +119,8 @@ class Cluster:
             Linear memory that all guests may hold together; half of what the machine or container has when not given.
         warm_instances
             How many instances of reusable functions may wait for their next call.
+        backup_target
+            Where backups go when nothing else is said; see :func:`~.storage.targets.opening.open_target`.
 
         Raises
         ------
@@ -126,6 +143,7 @@ class Cluster:
         from .resources import memory_bytes as usable_bytes
         from .resources import processors
         from .storage import Storage
+        from .storage.backup.noun import StoredBackups
 
         with ExitStack() as opening:
             storage = Storage.open(default_storage_path() if path is None else Path(path))
@@ -157,7 +175,8 @@ class Cluster:
             opening.callback(orchestrator.close)
             runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
-            return cls(storage, orchestrator, runs, observers, opening.pop_all())
+            backups = StoredBackups(storage, backup_target)
+            return cls(storage, orchestrator, runs, observers, backups, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -203,6 +222,11 @@ class Cluster:
     def runs(self) -> Runs:
         """Executions of plans."""
         return self._runs
+
+    @property
+    def backups(self) -> LocalBackups:
+        """Copies of everything that is stored, elsewhere."""
+        return self._backups
 
     # -- verbs --------------------------------------------------------------------------------------------------------
 
@@ -293,6 +317,7 @@ class Cluster:
             "pid": os.getpid(),
             "instance_id": self.storage.instance_id,
             "storage": self.storage.status(),
+            "backup": self._backups.status(),
             "functions": len(self.functions.list()),
             "buffers": len(self.buffers.list()),
             "runs": len(self.runs.list()),
@@ -308,6 +333,12 @@ class Cluster:
             "warm": {"instances": admission.idle.count, "memory_bytes": admission.idle.memory_bytes},
             "limits": self._orchestrator.limits.to_json(),
         }
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything that is stored, in steps; see :meth:`.abc.Platform.fsck`."""
+        return self.storage.fsck(quick=quick, repair=repair, remove_damaged=remove_damaged)
 
     def close(self) -> None:
         """End runs and calls, and let go of the storage directory; idempotent.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..abc import Bytes, CallStreams, Platform
@@ -17,6 +17,8 @@ from ..model import (
     CallRecord,
     CallRequest,
     CallResult,
+    CheckProgress,
+    CheckReport,
     Declaration,
     FunctionRecord,
     MapReduce,
@@ -25,8 +27,10 @@ from ..model import (
     parse_blob_id,
 )
 from .calls import HttpCall, call_path
+from .http_backups import HttpBackups
 from .http_buffers import HttpBuffers
 from .http_hierarchy import HttpHierarchy
+from .lines import progress_lines
 from .noun import Noun, encode, listed, read_json
 from .owned import OwnedPlatform
 from .transport import Address, Transport
@@ -70,6 +74,7 @@ class HttpPlatform:
         self.kv = HttpKeyValues(transport)
         self.calls = HttpCalls(transport)
         self.runs = HttpRuns(transport)
+        self.backups = HttpBackups(transport, self.status)
 
     @property
     def url(self) -> str:
@@ -103,6 +108,14 @@ class HttpPlatform:
         """Tell what runs."""
         facts: dict[str, Any] = read_json(self._transport, self._transport.request("GET", "status"), dict)
         return facts
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything that is stored, in steps; ending the generator ends the check on the server."""
+        given = {"quick": quick, "repair": repair, "remove_damaged": remove_damaged}
+        query = [(name, "true") for name, flag in given.items() if flag]
+        return progress_lines(self._transport, "fsck", query, CheckProgress.from_json, CheckReport.from_json)
 
     def hurried(self, seconds: float) -> HttpPlatform:
         """Give the same platform for the next `seconds`; what has no answer by then is unreachable."""

@@ -17,6 +17,7 @@ from .arrays import (
     parse_dtype,
     parse_shape,
 )
+from .backups import BackupProgress, BackupRecord, BackupReport
 from .calls import (
     INPUTS_MAX,
     Activity,
@@ -30,6 +31,7 @@ from .calls import (
     result_to_json,
     too_many_inputs,
 )
+from .checking import FINDINGS_MAX, CheckProgress, CheckReport, Finding
 from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface, Signature
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
 from .mounts import Mount, parse_mount, parse_mounts
@@ -54,12 +56,16 @@ __all__ = [
     "CHUNK_BYTES",
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
+    "FINDINGS_MAX",
     "GRANT_KINDS",
     "INPUTS_MAX",
     "PREFIX_KINDS",
     "WASM_CONTENT_TYPE",
     "Activity",
     "ArraySpec",
+    "BackupProgress",
+    "BackupRecord",
+    "BackupReport",
     "BlobRecord",
     "BoundImport",
     "BufferRecord",
@@ -68,7 +74,10 @@ __all__ = [
     "CallRequest",
     "CallResult",
     "CallState",
+    "CheckProgress",
+    "CheckReport",
     "Declaration",
+    "Finding",
     "FunctionRecord",
     "Grants",
     "Invocation",

@@ -75,3 +75,49 @@ class BackupRecord:
         if not isinstance(counts, dict) or any(type(each) is not int for each in counts.values()):
             raise ValueError("counts are no numbers")
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupProgress:
+    """How far a backup, or the reading of one, is."""
+
+    stage: str
+    done_bytes: int
+    total_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the shape of the web API."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        return cls(str(body["stage"]), int(body["done_bytes"]), int(body["total_bytes"]))
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What was found when a backup was read back.
+
+    Attributes
+    ----------
+    objects, bytes
+        How much was read.
+    damage
+        A sentence for each thing that is not as it was written; empty where everything is.
+    """
+
+    backup: BackupRecord
+    objects: int
+    bytes: int
+    damage: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the shape of the web API."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        record = BackupRecord.from_json(body["backup"])
+        return cls(record, int(body["objects"]), int(body["bytes"]), tuple(map(str, body["damage"])))

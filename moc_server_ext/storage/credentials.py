@@ -61,7 +61,7 @@ def token_digest(token: str) -> str:
 
 
 def is_token(shown: str, digests: Iterable[str]) -> bool:
-    """Tell whether one of `digests` is that of `shown`, in a time that does not depend on which, or where it differs."""
+    """Tell whether one of `digests` is that of `shown`, in a time that does not depend on which."""
     found = token_digest(shown)
     matches = [hmac.compare_digest(found, each) for each in digests]
     return any(matches)

@@ -226,11 +226,19 @@ class Objects:
 
     def sweep(self, referenced: set[str]) -> int:
         """Remove the objects outside of `referenced`, which an owner that died may have left; give their number."""
-        removed = 0
+        strays = self.list_ids() - referenced
+        for object_id in strays:
+            remove(self.path(object_id))
+        return len(strays)
+
+    def list_ids(self) -> set[str]:
+        """List the object files that there are, by their names."""
+        found: set[str] = set()
         for directory in self._directory.iterdir():
             with contextlib.suppress(NotADirectoryError), os.scandir(directory) as entries:
-                for entry in entries:
-                    if _OBJECT_ID.fullmatch(entry.name) and entry.name not in referenced:
-                        remove(Path(entry.path))
-                        removed += 1
-        return removed
+                found.update(
+                    each.name
+                    for each in entries
+                    if _OBJECT_ID.fullmatch(each.name) and each.name.startswith(directory.name)
+                )
+        return found

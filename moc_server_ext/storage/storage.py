@@ -18,14 +18,16 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ..arrays.document import METADATA, group_document
-from ..errors import NotAStorageError, StorageError
+from ..arrays.document import METADATA, group_document, own_facts, parse_document
+from ..errors import CorruptStorageError, NotAStorageError, ReadOnlyStorageError, StorageError, StorageFullError
+from ..model import CheckProgress, CheckReport
 from .arrays import ByteArrays
 from .blobs import StoredBlobs
 from .buffer_writes import BufferWrites
@@ -36,12 +38,19 @@ from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
 from .facts import Facts
 from .files import DIRECTORY_MODE, failures, make_directory
+from .filesystems import check_type, check_works, file_system_of, is_volatile
+from .integrity.fsck import fsck
+from .integrity.quick import look, referenced
+from .integrity.repairs import Repairs
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import ObjectFile, Objects
-from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
+from .ownership import FORMAT, LOCK_FILE, OwnerLock, check_directory, note_format, read_format, write_format
+from .read_only import REASON, ReaderLock, is_read_only, open_catalog, read_token
 from .reserve import Reserve
+from .sizes import Sizes
 from .table import ContentTable
+from .upgrading import copy_before
 from .versions import Versions
 from .writes import WriteGroup, Writer
 from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES
@@ -57,6 +66,7 @@ OBJECTS_DIRECTORY: Final = "objects"
 TEMPORARY_DIRECTORY: Final = "tmp"
 STAGING_DIRECTORY: Final = "staging"
 RESERVE_FILE: Final = "reserve"
+LAST_CHECK: Final = "last_check"
 
 
 class Storage:
@@ -82,12 +92,13 @@ class Storage:
     def __init__(
         self,
         path: Path,
-        lock: OwnerLock,
+        lock: OwnerLock | ReaderLock,
         instance_id: str,
         catalog: Catalog,
         objects: Objects,
         reserve: Reserve,
         token: str,
+        closing: contextlib.ExitStack,
     ) -> None:
         self.path = path
         self.instance_id = instance_id
@@ -107,6 +118,12 @@ class Storage:
         self.buffers = StoredBuffers(self._versions, buffer_writes, path / STAGING_DIRECTORY)
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
+        self._sizes = Sizes(self.facts)
+        parts: ContentTable[str] = ContentTable("parts", catalog, objects)
+        self._repairs = Repairs(
+            catalog, objects, self._writer, self._entries, self.kv, parts, self.names, self._versions
+        )
+        self._closing = closing
         self.zarr = ZarrView(self._entries, self._key_values, objects, self._versions)
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
@@ -120,10 +137,15 @@ class Storage:
             Another process owns it.
         NotAStorageError, StorageFormatError
             The directory holds something else, or was written by a newer moc. Nothing in it was touched.
+        UnsuitableFileSystemError
+            It lies where locks or fsync do not work. Nothing in it was touched.
         ReadOnlyStorageError, StorageFullError, CorruptStorageError, StorageError
             It cannot be made or written, or is damaged. Nothing is left open or locked.
         """
         path = _resolved(path)
+        if is_read_only(path) and read_format(path) is not None:
+            return cls._open_for_reading(path)
+        check_type(path)
         with failures("the storage", path):
             make_directory(path)
             check_directory(path)
@@ -138,6 +160,8 @@ class Storage:
     def _open_owned(cls, path: Path, lock: OwnerLock) -> Self:
         # Once more, now that nobody else can change it.
         check_directory(path)
+        with failures("the lock", path):
+            check_works(path / LOCK_FILE)
         description = read_format(path) or write_format(path)
         instance_id: str = description["instance_id"]
         # Of an owner that died: it would lead clients to an address that answers no more, or to somebody else's.
@@ -154,18 +178,43 @@ class Storage:
             # SQLite removes its log when the last connection is closed.
             ended_uncleanly = catalog_path.with_name(f"{CATALOG_FILE}-wal").exists()
             # The token is made after the catalog, so that a token without a catalog means that one was lost.
-            catalog = Catalog(catalog_path, may_be_new=not (path / TOKEN_FILE).exists())
+            catalog = Catalog(
+                catalog_path,
+                may_be_new=not (path / TOKEN_FILE).exists(),
+                before_upgrade=lambda connection: copy_before(path, connection, FORMAT),
+            )
         try:
             if description["format"] != FORMAT:
                 note_format(path, description)
-            storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path))
-            storage._make_groups()
-            if ended_uncleanly:
-                storage._sweep()
+            closing = contextlib.ExitStack()
+            storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path), closing)
+            storage._check_identity()
+            storage._look(ended_uncleanly=ended_uncleanly)
             reserve.restore()
         except BaseException:
             catalog.close()
             raise
+        return storage
+
+    @classmethod
+    def _open_for_reading(cls, path: Path) -> Self:
+        description = read_format(path)
+        assert description is not None  # noqa: S101 - the caller has looked
+        if description["format"] != FORMAT:
+            reason = f"{REASON}, and its format {description['format']} must be upgraded to {FORMAT} first"
+            raise ReadOnlyStorageError(str(path), reason)
+        with contextlib.ExitStack() as closing:
+            lock = ReaderLock(path)
+            closing.callback(lock.release)
+            catalog = open_catalog(path / CATALOG_FILE, closing)
+            closing.callback(catalog.close)
+            objects = Objects(path / OBJECTS_DIRECTORY, path / TEMPORARY_DIRECTORY, path / STAGING_DIRECTORY)
+            reserve = Reserve(path / RESERVE_FILE)
+            instance_id = description["instance_id"]
+            storage = cls(path, lock, instance_id, catalog, objects, reserve, read_token(path), contextlib.ExitStack())
+            storage._check_identity()
+            storage._writer.read_only_reason = REASON
+            storage._closing = closing.pop_all()
         return storage
 
     def _make_groups(self) -> None:
@@ -180,9 +229,57 @@ class Storage:
                 for name in (BLOBS, BUFFERS, KEY_VALUES):
                     self._entries.put(group, f"{name}/{METADATA}", group_document({}), what="the hierarchy")
 
-    def _sweep(self) -> None:
+    def _check_identity(self) -> None:
+        """Refuse a catalog that belongs to another storage: its object files are not here."""
+        stored = self._entries.find(METADATA)
+        if stored is None or stored.inline is None:
+            return
+        found = own_facts(parse_document(stored.inline)).get("instance_id")
+        restored = self.facts.get("restored_from")
+        origin = restored.get("instance_id") if isinstance(restored, dict) else None
+        if found not in (self.instance_id, origin):
+            raise CorruptStorageError(
+                f"the catalog {str(self.path / CATALOG_FILE)!r}",
+                f"it belongs to the storage {found}, and this directory is {self.instance_id}",
+            )
+
+    def _look(self, *, ended_uncleanly: bool) -> None:
+        """Look whether the storage is whole, and what is not goes to nobody; with damage it is only read."""
         with failures("the objects", self.path):
-            self._objects.sweep(self._entries.object_ids() | self._key_values.object_ids())
+            present = self._objects.list_ids()
+            self._writer.read_only_reason = look(self._catalog, present, ended_uncleanly=ended_uncleanly)
+            if self._writer.read_only_reason:
+                # Whatever lies here may be what somebody who mends it needs.
+                return
+            self._make_groups()
+            if ended_uncleanly:
+                self._objects.sweep(referenced(self._catalog))
+
+    @property
+    def read_only_reason(self) -> str:
+        """Why nothing may be written; empty while it may."""
+        return self._writer.read_only_reason
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything, in steps that tell how far it is; see :func:`~.integrity.fsck.fsck`.
+
+        A storage that is read-only for its damage can be written again once nothing is missing.
+        """
+        report = yield from fsck(
+            self._catalog, self._objects, self._repairs, quick=quick, repair=repair, remove_damaged=remove_damaged
+        )
+        # A damaged catalog is nothing that could be repaired here.
+        is_legible = all(each.kind != "catalog_damaged" for each in report.findings)
+        if is_legible and self.read_only_reason not in ("", REASON):
+            self._look(ended_uncleanly=False)
+        if not self.read_only_reason:
+            found = len(report.findings) + report.more
+            told = {"at": time.time(), "quick": quick, "sound": report.is_sound, "found": found}
+            with contextlib.suppress(StorageFullError):
+                self.facts.set(LAST_CHECK, told)
+        return report
 
     def group(self) -> AbstractContextManager[WriteGroup]:
         """Collect writes that appear together or not at all: pass the group to them as ``group=``.
@@ -211,10 +308,13 @@ class Storage:
         """Open an object file, inside of :meth:`hold_objects`; FileNotFoundError if it is not there."""
         return self._objects.open(object_id)
 
+    def accepted_tokens(self) -> list[str]:
+        """Give the SHA-256 of each token that lets clients in besides its own: of instances it was restored from."""
+        return [str(each) for each in self.facts.get("accepted_token_sha256") or []]
+
     def token_digests(self) -> list[str]:
-        """Give the SHA-256 of each token that lets clients in: its own, and those of instances it was restored from."""
-        accepted = self.facts.get("accepted_token_sha256") or []
-        return list(dict.fromkeys([token_digest(self.token), *map(str, accepted)]))
+        """Give the SHA-256 of each token that lets clients in."""
+        return list(dict.fromkeys([token_digest(self.token), *self.accepted_tokens()]))
 
     @property
     def schedules_held(self) -> bool:
@@ -271,9 +371,15 @@ class Storage:
         """Tell what is stored and how much room is left; sizes in bytes."""
         keys, key_value_bytes = self._key_values.totals()
         _, entry_bytes = self._entries.totals()
+        garbage = self._catalog.rows("SELECT coalesce(sum(size), 0) FROM garbage")[0][0]
+        catalog_bytes = self._catalog.size()
         disk = os.statvfs(self.path)
+        free_bytes = disk.f_bavail * disk.f_frsize
         return {
             "path": str(self.path),
+            "file_system": file_system_of(self.path),
+            "durable": not is_volatile(self.path),
+            "read_only": self.read_only_reason,
             "format": FORMAT,
             "instance_id": self.instance_id,
             "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}", f"{BLOBS}/*/*/{METADATA}"),
@@ -281,12 +387,16 @@ class Storage:
             "keys": keys,
             "names": len(self.names.list()),
             "stored_bytes": entry_bytes + key_value_bytes,
-            "free_bytes": disk.f_bavail * disk.f_frsize,
+            "catalog_bytes": catalog_bytes,
+            "garbage_bytes": int(garbage),
+            "free_bytes": free_bytes,
+            "growth": self._sizes.growth(catalog_bytes + entry_bytes + key_value_bytes, free_bytes),
+            "last_check": self.facts.get(LAST_CHECK),
             **self._history(),
         }
 
     def _history(self) -> dict[str, Any]:
-        facts = {name: self.facts.get(name) for name in ("restored_from", "last_backup")}
+        facts = {name: self.facts.get(name) for name in ("restored_from",)}
         told: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
         return {**told, "schedules_held": True} if self.schedules_held else told
 
@@ -303,6 +413,7 @@ class Storage:
         self._versions.forget_all()
         self._objects.close()
         self._lock.release()
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self

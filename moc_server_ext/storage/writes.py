@@ -192,8 +192,7 @@ class Writer:
         ReadOnlyStorageError
             Before the block: nothing may be written now.
         """
-        if self.read_only_reason:
-            raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
+        self.check_writable()
         group = WriteGroup(self._catalog, self._objects, self._reserve, self._directory)
         try:
             yield group
@@ -202,8 +201,20 @@ class Writer:
             raise
         group.commit()
 
+    def check_writable(self) -> None:
+        """Raise ReadOnlyStorageError if nothing may be written now."""
+        if self.read_only_reason:
+            raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
+
     def receive(self, what: str) -> Received:
-        """Begin to take content that comes in parts; a group stages it once it is whole."""
+        """Begin to take content that comes in parts; a group stages it once it is whole.
+
+        Raises
+        ------
+        ReadOnlyStorageError
+            Nothing may be written now.
+        """
+        self.check_writable()
         return Received(self._objects, self._directory, what)
 
     def joined(self, group: WriteGroup | None) -> contextlib.AbstractContextManager[WriteGroup]:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import buffers, calls, compiling, doctor, exporting, functions, inspecting, keyvalues, plans, status
+from . import (
+    backups,
+    buffers,
+    calls,
+    checking,
+    compiling,
+    doctor,
+    exporting,
+    functions,
+    inspecting,
+    keyvalues,
+    plans,
+    status,
+)
 from .commands import Face, VerbGroup
 
 _CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
@@ -40,6 +53,9 @@ def build_group(face: Face) -> VerbGroup:
         compiling.guest_api,
         *(compiling.cell_verb(*each) for each in compiling.CELL_LANGUAGES),
         inspecting.browse,
+        backups.backup,
+        backups.take_over,
+        checking.fsck,
         status.connect,
         status.status,
         doctor.doctor,

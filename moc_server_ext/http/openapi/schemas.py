@@ -197,6 +197,18 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "Calls": _list("calls", "CallRecord"),
     "Runs": _list("runs", "Run"),
+    "Backup": _object(
+        {
+            **dict.fromkeys(("id", "created_at", "instance_id", "version"), _TEXT),
+            **dict.fromkeys(
+                ("number", "sequence", "objects", "object_bytes", "catalog_bytes", "copied_objects", "copied_bytes"),
+                _COUNT,
+            ),
+            "counts": {"type": "object", "additionalProperties": _COUNT},
+            "has_tls_key": {"type": "boolean"},
+        }
+    ),
+    "Backups": _list("backups", "Backup"),
     "Heir": _object(
         {"pid": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1, "description": "Its process id."}},
         optional=frozenset({"pid"}),
@@ -209,6 +221,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "storage": _object(
                 {
                     "path": _TEXT,
+                    "file_system": _TEXT,
+                    "durable": {"type": "boolean"},
+                    "read_only": _TEXT,
                     "format": _COUNT,
                     "instance_id": _TEXT,
                     "blobs": _COUNT,
@@ -216,7 +231,28 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                     "keys": _COUNT,
                     "names": _COUNT,
                     "stored_bytes": _COUNT,
+                    "catalog_bytes": _COUNT,
+                    "garbage_bytes": _COUNT,
                     "free_bytes": _COUNT,
+                    "growth": _object(
+                        {
+                            "bytes_per_day": {"type": ["integer", "null"]},
+                            "since": {"type": ["number", "null"]},
+                            "days_left": {"type": ["number", "null"]},
+                        }
+                    ),
+                    "last_check": {"type": ["object", "null"]},
+                    "restored_from": {"type": "object"},
+                    "schedules_held": {"type": "boolean"},
+                },
+                optional=frozenset({"restored_from", "schedules_held"}),
+            ),
+            "backup": _object(
+                {
+                    "target": _TEXT_OR_NULL,
+                    "last": {"type": ["object", "null"]},
+                    "failures": _COUNT,
+                    "failure": {"type": ["object", "null"]},
                 }
             ),
             "functions": _COUNT,

@@ -10,12 +10,14 @@ import contextlib
 import datetime
 import hashlib
 import json
+import os
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 import google_crc32c
@@ -52,7 +54,7 @@ PART_BYTES: Final = 1 << 20
 _NOTE_SECONDS: Final = 15.0
 _BLOB_ID_LENGTH: Final = 64
 # What the instance knows of itself and nobody else needs.
-LOCAL_FACTS: Final = ("last_backup", "last_check", "sizes", "growth")
+LOCAL_FACTS: Final = ("last_backup", "last_check", "sizes")
 
 _REFERRED: Final = """
     SELECT object, size, crc32c FROM entries WHERE object NOT NULL
@@ -179,7 +181,10 @@ def _tidy(
 @contextlib.contextmanager
 def _snapshot(storage: Storage) -> Iterator[_Snapshot]:
     """Give the catalog of one moment as a file: equal for equal content, so that backups share it."""
-    path = storage.path / "tmp" / f"backup-{secrets.token_hex(8)}"
+    directory = storage.path / "tmp"
+    # A storage on a read-only disk can be backed up, too.
+    place = directory if os.access(directory, os.W_OK) else Path(tempfile.gettempdir())
+    path = place / f"moc-backup-{secrets.token_hex(8)}"
     try:
         with failures("the catalog of the backup", storage.path):
             file = NewFile(path)
@@ -202,7 +207,7 @@ def _looked_over(connection: apsw.Connection) -> tuple[dict[str, tuple[int, int]
     connection.execute("PRAGMA synchronous = OFF").fetchall()
     connection.execute("PRAGMA secure_delete = ON").fetchall()
     objects = {row[0]: (row[1], row[2]) for row in connection.execute(_REFERRED)}
-    facts: dict[str, str] = dict(connection.execute("SELECT name, value FROM facts ORDER BY name").fetchall())
+    facts: dict[str, Any] = dict(connection.execute("SELECT name, value FROM facts ORDER BY name"))
     sequence = json.loads(facts.get("sequence", "0"))
     connection.execute("BEGIN")
     connection.execute("DELETE FROM garbage")
@@ -224,7 +229,8 @@ def count_things(connection: apsw.Connection) -> dict[str, int]:
         "keys": ("SELECT count(*) FROM keyvalues", ()),
         "names": ("SELECT count(*) FROM names", ()),
     }
-    return {name: int(connection.execute(*query).fetchall()[0][0]) for name, query in queries.items()}
+    counts: dict[str, Any] = {name: connection.execute(*query).fetchall()[0][0] for name, query in queries.items()}
+    return counts
 
 
 # -- objects ----------------------------------------------------------------------------------------------------------

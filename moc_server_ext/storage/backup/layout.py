@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...errors import BackupError, BackupTargetError
+from ...model.backups import BackupRecord
 from ..targets.target import Target
 from .manifest import KIND, ListedObject, Manifest, is_backup_id, parse_objects
 
@@ -153,7 +154,7 @@ def choose_backup(target: Target, backup_id: str | None) -> Manifest:
         The named one, or the only ones that there are, are damaged.
     """
     if read_owner(target) is None:
-        raise BackupTargetError(target.url, f"holds no backup of moc: it has no {TARGET_FILE}")
+        raise _no_target(target)
     found = find_backups(target)
     if backup_id is not None:
         for each in found.manifests:
@@ -213,3 +214,20 @@ def _objects_or_none(content: bytes) -> dict[str, ListedObject]:
         return parse_objects(content)
     except ValueError:
         return {}
+
+
+def read_backups(target: Target) -> list[BackupRecord]:
+    """List the finished backups of a target, newest first.
+
+    Raises
+    ------
+    BackupTargetError
+        The target is none of moc's, or cannot be read.
+    """
+    if read_owner(target) is None:
+        raise _no_target(target)
+    return [each.record for each in reversed(find_backups(target).manifests)]
+
+
+def _no_target(target: Target) -> BackupTargetError:
+    return BackupTargetError(target.url, f"holds no backup of moc: it has no {TARGET_FILE}")

@@ -104,14 +104,8 @@ def _parsed(content: bytes) -> dict[str, Any] | None:
 
 
 def _is_gone(held: dict[str, Any]) -> bool:
-    pid = held.get("pid")
-    if (
-        held.get("processes")
-        and held["processes"] == _processes()
-        and type(pid) is int
-        and pid != os.getpid()
-        and not is_alive(pid)
-    ):
+    pid, processes = held.get("pid"), held.get("processes")
+    if processes and processes == _processes() and type(pid) is int and pid != os.getpid() and not is_alive(pid):
         return True
     left = held["expires_at"] - time.time()
     # More than a lock ever has: a clock jumped.

@@ -6,13 +6,12 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
-from ...model.backups import BackupRecord
+from ...model.backups import BackupReport
 from ..schema import APPLICATION_ID, SCHEMA_VERSION
 from ..targets.target import Target
 from .copying import Progress, Work
@@ -23,21 +22,7 @@ from .manifest import ListedObject, Manifest, sha256_of
 _PROBLEMS_MAX: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What was found. `damage` is empty where everything is as it was written; else a sentence for each thing."""
-
-    backup: BackupRecord
-    objects: int
-    bytes: int
-    damage: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it as JSON."""
-        return asdict(self)
-
-
-def verify_backup(target: Target, backup_id: str | None = None, *, progress: Progress | None = None) -> Verified:
+def verify_backup(target: Target, backup_id: str | None = None, *, progress: Progress | None = None) -> BackupReport:
     """Read the newest backup of a target, or the named one, and check each byte of it.
 
     Raises
@@ -76,7 +61,7 @@ def verify_backup(target: Target, backup_id: str | None = None, *, progress: Pro
         tls = target.get(backup_key(manifest.record.id, TLS_FILE))
         if tls is None or hashlib.sha256(tls).hexdigest() != manifest.tls_sha256:
             damage.append("the gateway's key is missing or is not what was written")
-    return Verified(manifest.record, len(listed), total, tuple(damage))
+    return BackupReport(manifest.record, len(listed), total, tuple(damage))
 
 
 def fetch_catalog(target: Target, manifest: Manifest, path: Path, work: Work) -> str | None:
