@@ -81,13 +81,16 @@ def claim(target: Target, instance_id: str, now: str, *, adopt: bool) -> None:
     owner = read_owner(target)
     if owner is None:
         strange = next(iter(target.list()), None)
-        if strange is not None:
+        # Perhaps somebody else has just begun to use it, too.
+        owner = None if strange is None else read_owner(target)
+        if strange is not None and owner is None:
             raise BackupTargetError(
                 target.url, f"is none of moc's: it has no {TARGET_FILE}, and it holds {strange[0]!r}. Name an empty one"
             )
-        if target.put_new(TARGET_FILE, content):
-            return
-        owner = read_owner(target)
+        if owner is None:
+            if target.put_new(TARGET_FILE, content):
+                return
+            owner = read_owner(target)
     if owner == instance_id:
         return
     if not adopt:
