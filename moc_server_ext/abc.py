@@ -2,8 +2,8 @@
 
 Two groups:
 
-- the **nouns** that the platform offers (`Functions`, `Blobs`, `Buffers`, `KeyValues`, `Calls`, `Runs`, together
-  `Platform`).
+- the **nouns** that the platform offers (`Functions`, `Blobs`, `Buffers`, `KeyValues`, `Calls`, `Runs`,
+  `Backups`, together `Platform`).
   The cluster implements them in process, the client over HTTP; verbs and magics know only these;
 - the **seams** inside (`GuestMemory`, `CallServices`, `Compiler`), through which lower layers reach what is above them.
 
@@ -21,6 +21,9 @@ from typing import Any, Protocol, Self, TypeVar
 from .model import (
     Activity,
     ArraySpec,
+    BackupProgress,
+    BackupRecord,
+    BackupReport,
     BlobRecord,
     BoundImport,
     BufferRecord,
@@ -404,6 +407,81 @@ class CallStreams:
     begun: Callable[[str, Callable[[], None]], None] | None = None
 
 
+class Backups(Protocol):
+    """Copies of everything that is stored, in a target: a directory, or ``s3://bucket/prefix``.
+
+    A target that is not named is the one that the server is configured with.
+    """
+
+    def create(
+        self,
+        target: str | None = None,
+        *,
+        keep: int | None = None,
+        include_tls_key: bool = False,
+        adopt: bool = False,
+    ) -> Generator[BackupProgress, None, BackupRecord]:
+        """Back everything up as it is at one moment, in steps; ending the generator ends it, and harms nothing.
+
+        Parameters
+        ----------
+        keep
+            How many backups the target has afterwards; None keeps all.
+        include_tls_key
+            Whether the gateway's certificate and key come along.
+        adopt
+            Whether a target of another instance is taken over.
+
+        Raises
+        ------
+        BackupTargetError
+            The target refuses, is in use, is another instance's, or lies in the storage or around it.
+        CorruptStorageError
+            Something that is stored is damaged; it is named. The earlier backups are as they were.
+        AccessDeniedError
+            Who is not this user on the server's machine has backups made as they are configured, and no others.
+        ConflictError, InvalidInputError
+            A backup is being made; no target is named, and none configured.
+        """
+        ...
+
+    def list(self, target: str | None = None) -> Sequence[BackupRecord]:
+        """List the backups of a target, newest first; BackupTargetError if it has none or cannot be read."""
+        ...
+
+    def verify(
+        self, target: str | None = None, backup_id: str | None = None
+    ) -> Generator[BackupProgress, None, BackupReport]:
+        """Read the newest backup of a target, or the named one, and check each byte of it, in steps.
+
+        Raises
+        ------
+        BackupTargetError, BackupError
+            There is no such backup, or it cannot be read; its manifest is damaged.
+        """
+        ...
+
+    def take_over(self) -> None:
+        """Let the schedules of a restored instance start; idempotent. The one it was restored from must be gone."""
+        ...
+
+
+class LocalBackups(Backups, Protocol):
+    """Backups of a storage that this process owns."""
+
+    def own_target(self) -> str | None:
+        """Tell which target is configured."""
+        ...
+
+    def last(self) -> Mapping[str, Any] | None:
+        """Tell which backup was the last one; None if there is none."""
+        ...
+
+    def is_proven(self, name: str) -> bool:
+        """Tell whether a file `name` is in the staging directory, where only this user can put it; it is removed."""
+        ...
+
+
 class Platform(Protocol):
     """The whole platform as a caller sees it, in process or over HTTP."""
 
@@ -421,6 +499,8 @@ class Platform(Protocol):
     def calls(self) -> Calls: ...
     @property
     def runs(self) -> Runs: ...
+    @property
+    def backups(self) -> Backups: ...
 
     def call_sync(self, request: CallRequest, streams: CallStreams | None = None) -> CallResult:
         """Run a function and wait for its end. KeyboardInterrupt cancels it."""

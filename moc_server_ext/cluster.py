@@ -13,7 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, LocalHierarchy, Observer, Runs
+from .abc import (
+    Calls,
+    CallStreams,
+    Functions,
+    KeyValues,
+    LocalBackups,
+    LocalBlobs,
+    LocalBuffers,
+    LocalHierarchy,
+    Observer,
+    Runs,
+)
 from .model import Activity, CallRequest, CallResult, CheckProgress, CheckReport, Limits
 
 if TYPE_CHECKING:
@@ -23,6 +34,7 @@ if TYPE_CHECKING:
     from .plans.runs import RunTable
     from .scope import CallScope
     from .storage import Storage
+    from .storage.backup.noun import StoredBackups
 
 # Of the memory that all guests may hold: what waits must not be most of it.
 _WARM_SHARE: Final = 4
@@ -55,7 +67,7 @@ class Cluster:
     ----------
     storage
         The storage directory that this cluster owns.
-    functions, blobs, buffers, kv, zarr, calls, runs
+    functions, blobs, buffers, kv, zarr, calls, runs, backups
         The nouns.
     """
 
@@ -65,12 +77,14 @@ class Cluster:
         orchestrator: Orchestrator,
         runs: RunTable,
         observers: Observers,
+        backups: StoredBackups,
         closing: ExitStack,
     ) -> None:
         self.storage = storage
         self._orchestrator = orchestrator
         self._runs = runs
         self._observers = observers
+        self._backups = backups
         self._closing = closing
 
     @classmethod
@@ -86,6 +100,7 @@ class Cluster:
         warm_instances: int = 64,
         storage_bytes: int = 0,
         grace_seconds: float | None = None,
+        backup_target: str | None = None,
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -110,6 +125,8 @@ class Cluster:
             How much may be stored, in bytes; 0 is as much as there is room for.
         grace_seconds
             How long an object file stays after nothing refers to it; a minute when not given.
+        backup_target
+            Where backups go when nothing else is said; see :func:`~.storage.targets.opening.open_target`.
 
         Raises
         ------
@@ -132,6 +149,7 @@ class Cluster:
         from .resources import memory_bytes as usable_bytes
         from .resources import processors
         from .storage import Storage
+        from .storage.backup.noun import StoredBackups
         from .storage.collector import GRACE_SECONDS
 
         with ExitStack() as opening:
@@ -168,7 +186,8 @@ class Cluster:
             opening.callback(orchestrator.close)
             runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
-            return cls(storage, orchestrator, runs, observers, opening.pop_all())
+            backups = StoredBackups(storage, backup_target)
+            return cls(storage, orchestrator, runs, observers, backups, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -214,6 +233,11 @@ class Cluster:
     def runs(self) -> Runs:
         """Executions of plans."""
         return self._runs
+
+    @property
+    def backups(self) -> LocalBackups:
+        """Copies of everything that is stored, elsewhere."""
+        return self._backups
 
     # -- verbs --------------------------------------------------------------------------------------------------------
 
@@ -305,6 +329,7 @@ class Cluster:
             "pid": os.getpid(),
             "instance_id": self.storage.instance_id,
             "storage": storage,
+            "backup": self._backups.status(),
             "functions": storage["names"],
             "buffers": storage["buffers"],
             "runs": len(self.runs.list()),

@@ -29,6 +29,7 @@ from .http.tls import ensure_certificate
 from .http.workers import Workers
 from .model import Limits, parse_limits
 from .storage.announcement import announce_endpoint_file, withdraw_announcement
+from .storage.backup.schedule import BackupSchedule
 from .storage.endpoint import ENDPOINT_FILE, Endpoint, read_endpoint, remove_endpoint, write_endpoint
 
 if TYPE_CHECKING:
@@ -88,6 +89,15 @@ class MocExtension(ExtensionApp):
     close_seconds = Float(_CLOSE_SECONDS, min=0, help="How long to wait at the end for calls that still run.").tag(
         config=True
     )
+    backup_target = Unicode(
+        "", help="Where backups go: a directory, best on another disk, or s3://BUCKET/PREFIX; empty is nowhere."
+    ).tag(config=True)
+    backup_every_seconds = Float(0, min=0, help="How often a backup is made, in seconds; 0 is never by itself.").tag(
+        config=True
+    )
+    backup_keep = Integer(
+        0, min=0, help="How many backups are kept of those that are made by themselves; 0 is all."
+    ).tag(config=True)
     required = Bool(False, help="Whether the server ends when the cluster cannot be opened.").tag(config=True)
 
     cluster: Cluster | None = None
@@ -98,6 +108,7 @@ class MocExtension(ExtensionApp):
     _unfinished = False
     _observation: Observation | None = None
     _housekeeping: Housekeeping | None = None
+    _backups: BackupSchedule | None = None
 
     # -- start --------------------------------------------------------------------------------------------------------
 
@@ -135,6 +146,7 @@ class MocExtension(ExtensionApp):
             warm_instances=self.warm_instances,
             storage_bytes=self.storage_bytes,
             grace_seconds=self.grace_seconds,
+            backup_target=self.backup_target or None,
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage
@@ -146,6 +158,7 @@ class MocExtension(ExtensionApp):
             self.gateway = Gateway(
                 api,
                 token=storage.token,
+                accepted=storage.accepted_tokens(),
                 certificate=ensure_certificate(storage.path / "tls", certificate_hosts(self.gateway_host)),
                 host=self.gateway_host,
                 port=self.gateway_port,
@@ -200,6 +213,9 @@ class MocExtension(ExtensionApp):
         cluster = self.cluster
         self._housekeeping = Housekeeping(lambda: cluster.activity().running == 0)
         self._housekeeping.start()
+        if self.backup_every_seconds and self.backup_target:
+            self._backups = BackupSchedule(cluster.backups, self.backup_every_seconds, self.backup_keep or None)
+            self._backups.start()
         if self.on_ready is not None:
             self.on_ready()
 
@@ -232,6 +248,9 @@ class MocExtension(ExtensionApp):
         if self._housekeeping is not None:
             await self._housekeeping.stop()
             self._housekeeping = None
+        if self._backups is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._backups.stop)
+            self._backups = None
         if self.cluster is None:
             return
         if self.gateway is not None:

@@ -74,13 +74,15 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def start_server(storage: Path, *options: str) -> MocServer:
+def start_server(storage: Path, *options: str, **environment: str) -> MocServer:
     """Start ``moc serve`` on free ports and wait until it has written its endpoint file and printed its addresses."""
     command = [sys.executable, "-m", "moc_server_ext.cli", "serve", "--storage", str(storage),
                "--port", "0", "--jupyter-port", "0", *options]  # fmt: skip
     log = storage.parent / f"server-of-{storage.name}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=clean_environment(**environment), stdout=output, stderr=subprocess.STDOUT
+        )
     server = MocServer(process, storage, log)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:

@@ -26,6 +26,10 @@ _PORT = click.IntRange(0, 65535)
     "--notebook-dir", type=click.Path(path_type=Path), metavar="DIR", help="Root of Jupyter's files.  [default: here]"
 )
 @click.option("--open-path", metavar="FILE", help="File below the notebook directory that the printed address opens.")
+@click.option(
+    "--restore", metavar="TARGET", help="Make the storage, which is new or empty, from the newest backup there."
+)
+@click.option("--take-over", is_flag=True, help="Let the schedules of a restored storage start.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -35,6 +39,8 @@ def serve(
     lab: bool,
     notebook_dir: Path | None,
     open_path: str | None,
+    restore: str | None,
+    take_over: bool,
 ) -> MessageOutcome:
     """Start the server: Jupyter with the moc extension, and the HTTPS gateway.
 
@@ -51,6 +57,8 @@ def serve(
         notebook_dir=notebook_dir,
         open_path=open_path,
         storage=Path(face.storage) if face.storage else None,
+        restore=restore,
+        take_over=take_over,
     )
     return MessageOutcome("", None, status=run_server(options, _say))
 

@@ -26,6 +26,7 @@ from ..model import (
     parse_blob_id,
 )
 from .calls import HttpCall, call_path
+from .http_backups import HttpBackups
 from .http_buffers import HttpBuffers
 from .http_hierarchy import HttpHierarchy
 from .http_keyvalues import HttpKeyValues
@@ -73,6 +74,7 @@ class HttpPlatform:
         self.kv = HttpKeyValues(transport)
         self.calls = HttpCalls(transport)
         self.runs = HttpRuns(transport)
+        self.backups = HttpBackups(transport, self.status)
 
     @property
     def url(self) -> str:

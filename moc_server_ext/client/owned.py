@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..abc import (
+    Backups,
     Blobs,
     Buffers,
     Calls,
@@ -23,6 +24,7 @@ from ..abc import (
     Functions,
     Hierarchy,
     KeyValues,
+    LocalBackups,
     LocalBlobs,
     LocalBuffers,
     LocalHierarchy,
@@ -30,7 +32,16 @@ from ..abc import (
     Runs,
 )
 from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
-from ..model import CallRequest, CallResult, CheckProgress, CheckReport, RunState
+from ..model import (
+    BackupProgress,
+    BackupRecord,
+    BackupReport,
+    CallRequest,
+    CallResult,
+    CheckProgress,
+    CheckReport,
+    RunState,
+)
 from ..storage.endpoint import ENDPOINT_FILE, remove_endpoint
 from .following import address_of, trusted
 
@@ -88,6 +99,18 @@ class _Noun:
         return use
 
 
+class _BackupsNoun(_Noun):
+    """The noun whose work goes on while its steps are taken: the doorway is held until its end."""
+
+    def create(self, *arguments: Any, **options: Any) -> Generator[BackupProgress, None, BackupRecord]:
+        with self._doorway() as platform:
+            return (yield from platform.backups.create(*arguments, **options))
+
+    def verify(self, *arguments: Any, **options: Any) -> Generator[BackupProgress, None, BackupReport]:
+        with self._doorway() as platform:
+            return (yield from platform.backups.verify(*arguments, **options))
+
+
 class _Face:
     """The nouns and verbs of ``abc.Platform``, each through one doorway."""
 
@@ -100,6 +123,7 @@ class _Face:
         self.zarr: Hierarchy = cast(Hierarchy, _Noun(doorway, "zarr"))
         self.runs = cast(Runs, _Noun(doorway, "runs"))
         self.calls = cast(Calls, _Noun(doorway, "calls"))
+        self.backups: Backups = cast(Backups, _BackupsNoun(doorway, "backups"))
 
     def status(self) -> dict[str, Any]:
         """Tell what runs."""
@@ -130,6 +154,7 @@ class ServedFace(_Face):
         self.blobs: LocalBlobs = cast(LocalBlobs, _Noun(doorway, "blobs"))
         self.buffers: LocalBuffers = cast(LocalBuffers, _Noun(doorway, "buffers"))
         self.zarr: LocalHierarchy = cast(LocalHierarchy, _Noun(doorway, "zarr"))
+        self.backups: LocalBackups = cast(LocalBackups, _BackupsNoun(doorway, "backups"))
 
     async def call(
         self,

@@ -61,6 +61,7 @@ class EmbeddedGateway:
         self._gateway = Gateway(
             Api(platform, self._workers, _MAX_BODY_BYTES, hand_over=self._hand_over),
             token=storage.token,
+            accepted=storage.accepted_tokens(),
             certificate=ensure_certificate(storage.path / "tls"),
             host="127.0.0.1",
             port=0,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
-from ..abc import LocalBlobs, LocalBuffers, LocalHierarchy, Platform, Receiver
+from ..abc import LocalBackups, LocalBlobs, LocalBuffers, LocalHierarchy, Platform, Receiver
 from ..buffers.channel import Channel
 from ..errors import InvalidInputError
 from ..model import CallRequest, CallResult
@@ -44,6 +44,11 @@ class ServedPlatform(Platform, Protocol):
     @property
     def zarr(self) -> LocalHierarchy:
         """All that is stored, as one Zarr hierarchy."""
+        ...
+
+    @property
+    def backups(self) -> LocalBackups:
+        """Copies of everything that is stored, elsewhere."""
         ...
 
     async def call(

@@ -12,6 +12,7 @@ from ..errors import MethodNotAllowedError, NotFoundError
 from ..model import CallRequest
 from .messages import ApiRequest, ApiResponse
 from .nouns import (
+    backups,
     blobs,
     buffers,
     calls,
@@ -160,6 +161,9 @@ ROUTES: tuple[Route, ...] = (
     _route("runs/{id}/output", get=runs.get_run_output),
     _route("zarr", get=zarr.list_zarr_keys),
     _route("zarr/{key}", get=zarr.get_zarr_value, tail=True, at_once={"GET": zarr.glance_at_zarr_value}),
+    _route("backups", get=backups.list_backups, post=backups.post_backup),
+    _route("backups/verify", post=backups.post_verify),
+    _route("take-over", post=backups.post_take_over),
     _route("fsck", post=fsck.post_fsck),
     _route("handover", post=handover.post_handover),
 )

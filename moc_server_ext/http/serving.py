@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from ..cluster import default_storage_path
 from ..errors import AddressInUseError, InvalidInputError, MissingExtraError, MocError
 from .deferral import defer_address_grammar
 from .gateway import bind
@@ -46,6 +47,10 @@ class ServeOptions:
         File below `notebook_dir` that the printed address opens; None opens none.
     storage
         Storage directory; None takes the default one.
+    restore
+        Backup target that a new or empty storage directory is made from first; None restores nothing.
+    take_over
+        Whether the schedules of a restored storage start.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +60,8 @@ class ServeOptions:
     notebook_dir: Path | None = None
     open_path: str | None = None
     storage: Path | None = None
+    restore: str | None = None
+    take_over: bool = False
 
 
 def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
@@ -77,13 +84,19 @@ def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
         JupyterLab was asked for and is not installed.
     InvalidInputError
         A directory or file of the options is not there.
+    ConflictError, BackupTargetError, BackupError
+        A backup was to be restored: the storage directory holds something; there is none; it is damaged.
     """
     _check(options)
+    if options.restore is not None:
+        _restore(options.restore, options.storage or default_storage_path(), say)
     try:
         app = _make_app(options)
     except StartupError as failure:
         raise _named_by_option(failure.error) from None
     extension = app.extension_manager.extension_points[_EXTENSION].app
+    if options.take_over:
+        extension.cluster.backups.take_over()
     extension.on_ready = lambda: _announce(app, extension, options, say)
     loop = app.io_loop.asyncio_loop
     stopping = cut_off = False
@@ -131,6 +144,14 @@ def _check(options: ServeOptions) -> None:
     # Jupyter would end with a line of its own, after the storage was opened.
     for each in bind(options.host, options.jupyter_port, option="--jupyter-port"):
         each.close()
+
+
+def _restore(target: str, directory: Path, say: Callable[[str], None]) -> None:
+    from ..storage.backup.restoring import restore_backup
+    from ..storage.targets.opening import open_target
+
+    record = restore_backup(open_target(target), directory)
+    say(f"moc: restored the backup {record.id} of the instance {record.instance_id}.")
 
 
 def _make_app(options: ServeOptions) -> Any:
@@ -195,6 +216,11 @@ def _announce(app: Any, extension: Any, options: ServeOptions, say: Callable[[st
         "Storage": str(storage.path),
         "Try": _curl_line(extension.gateway, storage, functions),
     }
+    if storage.schedules_held:
+        origin = storage.facts.get("restored_from") or {}
+        lines["Restored"] = (
+            f"from {origin.get('backup')}; schedules are held until `moc take-over` (or serve --take-over)"
+        )
     width = max(map(len, lines))
     say("My Own Cluster is running. Ctrl-C ends it.")
     for title, text in lines.items():

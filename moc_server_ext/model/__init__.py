@@ -17,6 +17,7 @@ from .arrays import (
     parse_dtype,
     parse_shape,
 )
+from .backups import BackupProgress, BackupRecord, BackupReport
 from .calls import (
     INPUTS_MAX,
     Activity,
@@ -92,6 +93,9 @@ __all__ = [
     "WASM_CONTENT_TYPE",
     "Activity",
     "ArraySpec",
+    "BackupProgress",
+    "BackupRecord",
+    "BackupReport",
     "BlobRecord",
     "BoundImport",
     "BufferRecord",

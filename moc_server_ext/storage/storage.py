@@ -34,7 +34,7 @@ from .buffer_writes import BufferWrites
 from .buffers import StoredBuffers
 from .catalog import Catalog
 from .collector import GRACE_SECONDS, Collected, Collector, find_unknown
-from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
+from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token, token_digest
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
 from .facts import Facts
@@ -47,7 +47,7 @@ from .integrity.quick import look
 from .integrity.repairs import Repairs
 from .keyvalue import StoredKeyValues
 from .names import NameTable
-from .objects import Objects
+from .objects import ObjectFile, Objects
 from .open_logs import OpenLogs
 from .ownership import FORMAT, LOCK_FILE, OwnerLock, check_directory, note_format, read_format, write_format
 from .parts import PartsTable
@@ -134,6 +134,7 @@ class Storage:
         objects.leases.seconds = grace_seconds
         objects.make_room = self._collector.make_room
         self._writer = Writer(catalog, objects, reserve, self._collector, self._quota, path)
+        self.facts = Facts(catalog, self._writer)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
         self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
@@ -149,7 +150,6 @@ class Storage:
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
         self._following = Following(catalog, objects, self._writer, self.names, self._versions)
-        self.facts = Facts(catalog, self._writer)
         self._sizes = Sizes(self.facts)
         parts: ContentTable[str] = ContentTable("parts", catalog, objects)
         self._repairs = Repairs(
@@ -384,6 +384,32 @@ class Storage:
         """Repeat a commit of another storage, of which this one is a copy (see :meth:`~.following.Following.apply`)."""
         self._following.apply(changes, objects, sequence)
 
+    def copy_catalog(self, path: Path) -> None:
+        """Write the catalog of this moment into the empty file `path`; see :meth:`.Catalog.copy_to`."""
+        self._catalog.copy_to(path)
+
+    def open_object(self, object_id: str) -> ObjectFile:
+        """Open an object file, inside of :meth:`hold_objects`; FileNotFoundError if it is not there."""
+        return self._objects.open(object_id)
+
+    def accepted_tokens(self) -> list[str]:
+        """Give the SHA-256 of each token that lets clients in besides its own: of instances it was restored from."""
+        return [str(each) for each in self.facts.get("accepted_token_sha256") or []]
+
+    def token_digests(self) -> list[str]:
+        """Give the SHA-256 of each token that lets clients in."""
+        return list(dict.fromkeys([token_digest(self.token), *self.accepted_tokens()]))
+
+    @property
+    def schedules_held(self) -> bool:
+        """Whether nothing may be started by schedules, because another instance of the same content may do so."""
+        return bool(self.facts.get("schedules_held"))
+
+    def take_over(self) -> None:
+        """Let schedules start from now on; idempotent. The instance that this one was restored from must be gone."""
+        if self.schedules_held:
+            self.facts.set("schedules_held", False)
+
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.
 
@@ -450,7 +476,13 @@ class Storage:
             "free_bytes": free_bytes,
             "growth": self._sizes.growth(catalog_bytes + stored_bytes, free_bytes),
             "last_check": self.facts.get(LAST_CHECK),
+            **self._history(),
         }
+
+    def _history(self) -> dict[str, Any]:
+        facts = {name: self.facts.get(name) for name in ("restored_from",)}
+        told: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
+        return {**told, "schedules_held": True} if self.schedules_held else told
 
     def hand_over_to(self, pid: int | None) -> None:
         """Name the process that opens the directory after :meth:`close`, for those who look for its owner meanwhile."""

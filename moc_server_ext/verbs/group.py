@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    backups,
     buffers,
     calls,
     checking,
@@ -53,6 +54,8 @@ def build_group(face: Face) -> VerbGroup:
         compiling.guest_api,
         *(compiling.cell_verb(*each) for each in compiling.CELL_LANGUAGES),
         inspecting.browse,
+        backups.backup,
+        backups.take_over,
         checking.fsck,
         status.connect,
         status.status,

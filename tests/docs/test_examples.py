@@ -43,7 +43,7 @@ def test_the_python_examples_run(page, tmp_path):
     register_samples(tmp_path / "directory")
     (tmp_path / "books.txt").write_text("to be or not to be\n")
     examples = [checked(block) for block in blocks(page("reference/python.md").text, "python")]
-    assert len(examples) == 4
+    assert len(examples) == 5
     assert "assert" in examples[0]
     for example in examples:
         done = subprocess.run(

@@ -37,6 +37,7 @@ _TAGS = {
     "runs": "Executions of map-reduce plans.",
     "zarr": "All that is stored, as one Zarr v3 hierarchy; read-only.",
     "gc": "Files that nothing refers to any more.",
+    "backups": "Copies of everything that is stored, in the server's own target.",
     "handover": "Who owns the storage.",
 }
 

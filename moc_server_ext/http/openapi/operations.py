@@ -12,6 +12,7 @@ from ..lines import JSON_LINES_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
 from ..multipart import FORM_CONTENT_TYPE
 from ..nouns import (
+    backups,
     blobs,
     buffers,
     calls,
@@ -111,6 +112,14 @@ def _lists(noun: str, shape: str) -> Description:
     return Description(noun, {200: json_answer(shape, "All of them.")})
 
 
+def _lines(result: str) -> Response:
+    return {
+        "description": 'A line `{"progress": …}` now and then, and at the end `{"result": …}` with '
+        f'{result}, or `{{"error": …}}`.',
+        "content": {JSON_LINES_CONTENT_TYPE: {}},
+    }
+
+
 DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     status.get_status: Description("status", {200: json_answer("Status", "What runs.")}),
     garbage.post_gc: Description(
@@ -128,15 +137,22 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         {200: {"description": "The metrics.", "content": {metrics.METRICS_CONTENT_TYPE: {}}}},
         note="Names begin with `moc_`. Jupyter's own `/metrics` tells them too.",
     ),
+    backups.list_backups: _lists("backups", "Backups"),
+    backups.post_backup: Description(
+        "backups",
+        {200: _lines("the backup")},
+        query=("target", "keep", "include_tls_key", "adopt", "proof"),
+        errors=_STORES | {409, 422},
+        note="All parameters but `proof` are for the server's own user on its own machine: `proof` names an empty file "
+        "that this user has put into the `staging` directory of the storage.",
+    ),
+    backups.post_verify: Description(
+        "backups", {200: _lines("the report")}, query=("backup",), errors=_ANY | {404, 422}
+    ),
+    backups.post_take_over: Description("backups", {204: empty_answer("Schedules start from now on.")}, errors=_STORES),
     fsck.post_fsck: Description(
         "fsck",
-        {
-            200: {
-                "description": 'A line `{"progress": …}` now and then, and at the end `{"result": …}` with the '
-                'report or `{"error": …}`.',
-                "content": {JSON_LINES_CONTENT_TYPE: {}},
-            }
-        },
+        {200: _lines("the report")},
         query=("quick", "repair", "remove_damaged"),
         errors=_STORES,
     ),

@@ -86,6 +86,16 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ),
     ("functions", "limit"): _LIMIT,
     ("gc", "dry_run"): _query("dry_run", {"type": "boolean"}, "Whether to remove nothing, and tell what would be."),
+    ("backups", "target"): _query("target", _TEXT, "A directory of the server, or `s3://BUCKET/PREFIX`."),
+    ("backups", "keep"): _query("keep", {"type": "integer", "minimum": 1}, "How many backups are there afterwards."),
+    ("backups", "include_tls_key"): _query(
+        "include_tls_key", {"type": "boolean"}, "Whether the gateway's key comes along."
+    ),
+    ("backups", "adopt"): _query("adopt", {"type": "boolean"}, "Whether the target of another instance is taken over."),
+    ("backups", "proof"): _query(
+        "proof", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "Name of a file in `staging`."
+    ),
+    ("backups", "backup"): _query("backup", _TEXT, "The id of a backup. Without it: the newest."),
     ("fsck", "quick"): _query("quick", {"type": "boolean"}, "Read no object files, but look at their sizes."),
     ("fsck", "repair"): _query("repair", {"type": "boolean"}, "Remove the files that nothing refers to."),
     ("fsck", "remove_damaged"): _query("remove_damaged", {"type": "boolean"}, "Remove them, and what is damaged."),

@@ -264,6 +264,18 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "Calls": _list("calls", "CallRecord"),
     "Runs": _list("runs", "Run"),
+    "Backup": _object(
+        {
+            **dict.fromkeys(("id", "created_at", "instance_id", "version"), _TEXT),
+            **dict.fromkeys(
+                ("number", "sequence", "objects", "object_bytes", "catalog_bytes", "copied_objects", "copied_bytes"),
+                _COUNT,
+            ),
+            "counts": {"type": "object", "additionalProperties": _COUNT},
+            "has_tls_key": {"type": "boolean"},
+        }
+    ),
+    "Backups": _list("backups", "Backup"),
     "Heir": _object(
         {"pid": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1, "description": "Its process id."}},
         optional=frozenset({"pid"}),
@@ -307,6 +319,17 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                         }
                     ),
                     "last_check": {"type": ["object", "null"]},
+                    "restored_from": {"type": "object"},
+                    "schedules_held": {"type": "boolean"},
+                },
+                optional=frozenset({"restored_from", "schedules_held"}),
+            ),
+            "backup": _object(
+                {
+                    "target": _TEXT_OR_NULL,
+                    "last": {"type": ["object", "null"]},
+                    "failures": _COUNT,
+                    "failure": {"type": ["object", "null"]},
                 }
             ),
             "functions": _COUNT,
