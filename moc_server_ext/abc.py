@@ -29,6 +29,7 @@ from .model import (
     CallResult,
     Declaration,
     FunctionRecord,
+    LogRecord,
     MapReduce,
     Number,
     RunRecord,
@@ -89,6 +90,32 @@ class Blobs(Protocol):
         ...
 
 
+class OpenLog(Protocol):
+    """A log that is appended to; a context manager that seals it, unless its block raises: then it stays open."""
+
+    @property
+    def record(self) -> LogRecord:
+        """Its size and so on, as they are now."""
+        ...
+
+    def append(self, part: Bytes | Iterable[Bytes], *, offset: int | None = None) -> int:
+        """Append one part; see :meth:`Buffers.append_log`."""
+        ...
+
+    def seal(self) -> BufferRecord:
+        """Make the buffer of it; see :meth:`Buffers.seal_log`."""
+        ...
+
+    def abandon(self) -> None:
+        """Remove it; see :meth:`Buffers.abandon_log`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
 class Buffers(Protocol):
     """Stored, named buffers."""
 
@@ -101,11 +128,13 @@ class Buffers(Protocol):
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> BufferRecord:
         """Store `content`, bytes or the parts of them, under `name`, replacing what was there; durable on return.
 
         With `array`, the content is that array's elements in C order, little-endian, and exactly as large
-        (InvalidInputError); `origin` says what made it. Readers never see half of it. What the iterator of the parts
+        (InvalidInputError); `origin` says what made it; with `compression` ``"zstd"`` chunks are stored compressed,
+        others are refused (InvalidInputError). Readers never see half of it. What the iterator of the parts
         raises goes on, and nothing was changed.
         """
         ...
@@ -115,6 +144,71 @@ class Buffers(Protocol):
 
         `array` says what comes: its data type and all axes but the first are those of the buffer (InvalidInputError).
         """
+        ...
+
+    def copy(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Store a buffer under another name as well, at once; durable on return. No bytes are copied.
+
+        A buffer that has the new name is replaced with `overwrite`, and else refused (ConflictError).
+        """
+        ...
+
+    def rename(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Give a buffer another name, as :meth:`copy` does."""
+        ...
+
+    def open_log(
+        self,
+        name: str,
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+    ) -> OpenLog:
+        """Begin a buffer that is appended to in parts, each durable on return, and that is none before it is sealed.
+
+        One log of a name is open at a time (ConflictError); `resume_log` goes on with it, also after a restart.
+        """
+        ...
+
+    def resume_log(self, name: str) -> OpenLog:
+        """Go on with an open log; LogNotFoundError if there is none."""
+        ...
+
+    def log(self, name: str) -> LogRecord:
+        """Look an open log up."""
+        ...
+
+    def logs(self) -> Sequence[LogRecord]:
+        """List the open logs, sorted by name."""
+        ...
+
+    def append_log(
+        self,
+        name: str,
+        part: Bytes | Iterable[Bytes],
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+        log_id: str | None = None,
+        offset: int | None = None,
+    ) -> int:
+        """Append one part, all of it or nothing; durable on return. Gives the size of the log then.
+
+        The first part begins the log, unless `log_id` says to which one it belongs; `offset` is where it is to begin
+        (ConflictError).
+        """
+        ...
+
+    def seal_log(self, name: str, *, log_id: str | None = None) -> BufferRecord:
+        """Make a log the buffer of its name, at once; durable on return."""
+        ...
+
+    def abandon_log(self, name: str, *, log_id: str | None = None) -> None:
+        """Remove a log with all that was appended."""
         ...
 
     def put_zarr(
@@ -445,11 +539,26 @@ class LocalBuffers(Buffers, Protocol):
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> Receiver[BufferRecord]:
         """Begin to store content that comes in parts; InvalidInputError refuses the name or the headers at once.
 
         With `array`, the receiver refuses more bytes than that has when they come, and fewer at the commit.
         """
+        ...
+
+    def receive_part(
+        self,
+        name: str,
+        content_type: str = ...,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+        log_id: str | None = None,
+        offset: int | None = None,
+    ) -> Receiver[int]:
+        """Begin to take a part of a log that comes in pieces; raises as `append_log` does."""
         ...
 
     def write_array(

@@ -64,6 +64,7 @@ __all__ = [
     "KeyNotFoundError",
     "LimitExceededError",
     "LockedStorageError",
+    "LogNotFoundError",
     "MemoryBudgetError",
     "MethodNotAllowedError",
     "MissingExtraError",
@@ -217,6 +218,19 @@ class BufferNotFoundError(NotFoundError):
     def __init__(self, name: str, *, nearest: Sequence[str] = ()) -> None:
         hint = f"Did you mean {oxford(nearest)}?" if nearest else "`moc buffers` lists what there is."
         super().__init__(f"No buffer is named {name!r}. {hint}", name=name, nearest=list(nearest))
+
+
+class LogNotFoundError(NotFoundError):
+    """No log is open for a buffer of this name, or another one than the one that was opened."""
+
+    code = "log_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"No such log is open for buffer {name!r}: it was sealed, abandoned, or never begun. "
+            f"`moc buffer append {name} FILE` begins one.",
+            name=name,
+        )
 
 
 class KeyNotFoundError(NotFoundError):

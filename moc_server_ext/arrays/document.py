@@ -60,11 +60,14 @@ class StoredArray:
         Whether chunks hold the elements as they are: C order, little-endian, nothing around them.
     fill
         One element, in bytes, of what chunks are made of that were never stored.
+    is_compressed
+        Whether chunks are what plain ones hold, compressed with zstd, as moc does on request.
     """
 
     spec: ArraySpec
     is_plain: bool
     fill: bytes
+    is_compressed: bool = False
 
 
 def parse_document(content: bytes) -> dict[str, Any]:
@@ -93,11 +96,18 @@ def stored_array(document: Mapping[str, Any]) -> StoredArray | None:
     if spec is None:
         return None
     fill = _fill(spec.dtype, document.get("fill_value"))
-    return StoredArray(spec, fill is not None and _is_plain(document, spec), fill or bytes(spec.itemsize))
+    if fill is None:
+        return StoredArray(spec, False, bytes(spec.itemsize))
+    return StoredArray(spec, _is_plain(document, spec), fill, _is_compressed(document, spec))
 
 
-def array_document(spec: ArraySpec, facts: Mapping[str, Any] | None = None) -> bytes:
-    """Make the document of an array that is stored plainly, with moc's own `facts` of it beside its attributes."""
+def array_document(
+    spec: ArraySpec, facts: Mapping[str, Any] | None = None, *, codecs: Sequence[Mapping[str, Any]] = ()
+) -> bytes:
+    """Make the document of an array with moc's own `facts` of it beside its attributes.
+
+    It is stored plainly, or as what `codecs` make of plain chunks.
+    """
     configuration = {} if spec.itemsize == 1 else {"configuration": {"endian": "little"}}
     document: dict[str, Any] = {
         "zarr_format": 3,
@@ -107,7 +117,7 @@ def array_document(spec: ArraySpec, facts: Mapping[str, Any] | None = None) -> b
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(spec.chunks)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": _zero(spec.dtype),
-        "codecs": [{"name": "bytes", **configuration}],
+        "codecs": [{"name": "bytes", **configuration}, *codecs],
         "attributes": dict(spec.attributes) if facts is None else {**spec.attributes, MOC: dict(facts)},
     }
     if spec.dimension_names is not None:
@@ -185,6 +195,14 @@ def _parse_spec(document: Mapping[str, Any]) -> ArraySpec | None:
         )
     except (InvalidInputError, KeyError, TypeError):
         return None
+
+
+def _is_compressed(document: Mapping[str, Any], spec: ArraySpec) -> bool:
+    codecs = document.get("codecs")
+    if not isinstance(codecs, list) or len(codecs) != 2:
+        return False
+    name = codecs[1].get("name") if isinstance(codecs[1], dict) else codecs[1]
+    return name == "zstd" and _is_plain({**document, "codecs": codecs[:1]}, spec)
 
 
 def _is_plain(document: Mapping[str, Any], spec: ArraySpec) -> bool:

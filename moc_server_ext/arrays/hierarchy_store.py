@@ -13,6 +13,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from ..abc import Hierarchy
+from ..errors import CorruptStorageError
 
 if TYPE_CHECKING:
     from typing import Any, Never
@@ -32,13 +33,17 @@ class HierarchyStore(Store):
     ----------
     path
         The node that is the store's root; empty is the whole hierarchy.
+    whole
+        Whether the root is an array of which every chunk was stored: a missing one is CorruptStorageError then, and
+        nothing to be filled.
     """
 
-    def __init__(self, hierarchy: Hierarchy, path: str = "") -> None:
+    def __init__(self, hierarchy: Hierarchy, path: str = "", *, whole: bool = False) -> None:
         super().__init__(read_only=True)
         self._hierarchy = hierarchy
         self._path = path.strip("/")
         self._root = f"{self._path}/" if self._path else ""
+        self._whole = whole
 
     supports_writes: bool = False
     supports_deletes: bool = False
@@ -49,7 +54,7 @@ class HierarchyStore(Store):
         """Give the same store again; ValueError when it is to be written."""
         if not read_only:
             self._refuse()
-        return type(self)(self._hierarchy, self._path)
+        return type(self)(self._hierarchy, self._path, whole=self._whole)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -57,6 +62,8 @@ class HierarchyStore(Store):
         """Give the value of a key, or a part of it; None if there is no such key."""
         await self._ensure_open()
         content = await asyncio.to_thread(self._read, self._root + key, byte_range)
+        if content is None and self._whole and (key == "c" or key.startswith("c/")):
+            raise CorruptStorageError(f"chunk {self._root + key!r}", "it is missing")
         return None if content is None else prototype.buffer.from_bytes(content)
 
     async def get_partial_values(

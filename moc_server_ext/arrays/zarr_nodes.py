@@ -132,21 +132,21 @@ def hierarchy_entries(hierarchy: Hierarchy, path: str, facts: Mapping[str, Any])
         after = keys[-1]
 
 
-def open_node(hierarchy: Hierarchy, path: str) -> zarr.Array[Any] | zarr.Group:
-    """Open a stored node for reading."""
+def open_node(hierarchy: Hierarchy, path: str, *, whole: bool = False) -> zarr.Array[Any] | zarr.Group:
+    """Open a stored node for reading; of an array that is `whole` a missing chunk is damage."""
     import zarr
 
     from .hierarchy_store import HierarchyStore
 
-    return zarr.open(HierarchyStore(hierarchy, path), mode="r", zarr_format=3)
+    return zarr.open(HierarchyStore(hierarchy, path, whole=whole), mode="r", zarr_format=3)
 
 
 class ZarrReader:
     """Reads an array that is not stored plainly, by way of zarr, with the face of :class:`.reader.ArrayReader`."""
 
-    def __init__(self, hierarchy: Hierarchy, path: str, spec: ArraySpec) -> None:
+    def __init__(self, hierarchy: Hierarchy, path: str, spec: ArraySpec, *, whole: bool = False) -> None:
         self.spec = spec
-        self._array: Any = open_node(hierarchy, path)
+        self._array: Any = open_node(hierarchy, path, whole=whole)
 
     def read(self, selection: Any = ...) -> Any:
         """Give what ``array[selection]`` is; see :meth:`.reader.ArrayReader.read`."""

@@ -11,7 +11,16 @@ from typing import Any
 from ..abc import Bytes
 from ..arrays.reader import ChunkSource
 from ..errors import AccessDeniedError, ConflictError, InvalidInputError
-from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, array_headers, label_headers
+from ..model import (
+    DEFAULT_CONTENT_TYPE,
+    ArraySpec,
+    BufferRecord,
+    LogRecord,
+    array_headers,
+    label_headers,
+    parse_compression,
+)
+from ..storage.log_handle import OpenLog
 from .local_files import LARGE_BYTES, ChunkFiles, SharedDirectory, StagingError
 from .noun import Noun, encode, listed, read_json
 from .parts import FileParts, SizedParts
@@ -36,20 +45,20 @@ class HttpBuffers(Noun):
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> BufferRecord:
         """Store `content`, bytes or the parts of them, under `name`.
 
-        On the same machine large content is written where the server takes it from, instead of being sent.
+        On the same machine large content is written where the server takes it from, instead of being sent,
+        unless it is to be compressed.
         """
-        sent = {} if array is None else {**array_headers(array), **label_headers(array)}
-        if headers is not None:
-            sent["Moc-Headers"] = json.dumps(dict(headers))
-        if origin:
-            sent["Moc-Origin"] = json.dumps(dict(origin))
+        sent = _said(content_type, headers, array, origin)
         path = f"buffers/{encode(name)}"
-        if array is not None and (record := self._put_staged(path, content, content_type, sent, array)) is not None:
+        if parse_compression(compression) is not None:
+            sent["Moc-Compression"] = str(compression)
+        elif array is not None and (record := self._put_staged(path, content, content_type, sent, array)) is not None:
             return record
-        return self._record(self._store("PUT", path, content, {"Content-Type": content_type, **sent}))
+        return self._record(self._store("PUT", path, content, sent))
 
     def _put_staged(
         self,
@@ -102,6 +111,71 @@ class HttpBuffers(Noun):
         sent = {"Content-Type": DEFAULT_CONTENT_TYPE, **array_headers(array)}
         return self._record(self._store("POST", f"buffers/{encode(name)}/append", content, sent))
 
+    def copy(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Store a buffer under another name as well."""
+        return self._relocate("copy", old, new, overwrite)
+
+    def rename(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Give a buffer another name."""
+        return self._relocate("rename", old, new, overwrite)
+
+    # -- open logs --------------------------------------------------------------------------------------------------
+
+    def open_log(
+        self,
+        name: str,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+    ) -> OpenLog:
+        """Begin a log."""
+        said = _said(content_type, headers, array, origin)
+        response = self._store("PUT", f"buffers/{encode(name)}/log", b"", said)
+        return OpenLog(self, read_json(self._transport, response, LogRecord.from_json))
+
+    def resume_log(self, name: str) -> OpenLog:
+        """Go on with an open log."""
+        return OpenLog(self, self.log(name))
+
+    def log(self, name: str) -> LogRecord:
+        """Look an open log up."""
+        record: LogRecord = self._get(f"buffers/{encode(name)}/log", LogRecord.from_json)
+        return record
+
+    def logs(self) -> Sequence[LogRecord]:
+        """List the open logs, sorted by name."""
+        records: Sequence[LogRecord] = self._get("logs", listed("logs", LogRecord.from_json))
+        return records
+
+    def append_log(
+        self,
+        name: str,
+        part: Bytes | Iterable[Bytes],
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+        log_id: str | None = None,
+        offset: int | None = None,
+    ) -> int:
+        """Append one part to a log."""
+        sent = {**_said(content_type, headers, array, origin), **_log_id(log_id)}
+        if offset is not None:
+            sent["Moc-Offset"] = str(offset)
+        response = self._store("POST", f"buffers/{encode(name)}/log", part, sent)
+        return int(read_json(self._transport, response, lambda body: int(body["size"])))
+
+    def seal_log(self, name: str, *, log_id: str | None = None) -> BufferRecord:
+        """Make a log the buffer of its name."""
+        return self._record(self._store("POST", f"buffers/{encode(name)}/log/seal", b"", _log_id(log_id)))
+
+    def abandon_log(self, name: str, *, log_id: str | None = None) -> None:
+        """Remove a log with all that was appended."""
+        self._transport.request("DELETE", f"buffers/{encode(name)}/log", headers=_log_id(log_id))
+
     def stat(self, name: str) -> BufferRecord:
         """Look a buffer up without reading it."""
         record: BufferRecord = self._stat(f"buffers/{encode(name)}", BufferRecord.from_json)
@@ -151,6 +225,29 @@ class HttpBuffers(Noun):
         chunks: dict[str, dict[str, Any]] = self._get(path, lambda body: dict(body["chunks"]))
         return ChunkFiles(shared, chunks, others, f"buffer {name!r}")
 
+    def _relocate(self, how: str, old: str, new: str, overwrite: bool) -> BufferRecord:
+        body = json.dumps({"to": new, "overwrite": overwrite}).encode()
+        sent = {"Content-Type": "application/json"}
+        return self._record(self._store("POST", f"buffers/{encode(old)}/{how}", body, sent))
+
     def _record(self, response: Any) -> BufferRecord:
         record: BufferRecord = read_json(self._transport, response, BufferRecord.from_json)
         return record
+
+
+def _said(
+    content_type: str, headers: Mapping[str, str] | None, array: ArraySpec | None, origin: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Give the headers that tell what a body is."""
+    sent = {"Content-Type": content_type}
+    if array is not None:
+        sent |= {**array_headers(array), **label_headers(array)}
+    if headers is not None:
+        sent["Moc-Headers"] = json.dumps(dict(headers))
+    if origin:
+        sent["Moc-Origin"] = json.dumps(dict(origin))
+    return sent
+
+
+def _log_id(log_id: str | None) -> dict[str, str]:
+    return {} if log_id is None else {"Moc-Log-Id": log_id}

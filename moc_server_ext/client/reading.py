@@ -116,9 +116,10 @@ def reader_of(platform: Platform, record: BufferRecord, *, whole: bool = False) 
         return ArrayReader(spec, BytesOf(platform.buffers, record.name), what=what)
     path, document = _array_node(platform, record)
     stored = stored_array(document)
+    is_whole = own_facts(document).get("whole") is True
     if stored is None or not stored.is_plain:
-        return ZarrReader(platform.zarr, path, spec)
-    fill = None if own_facts(document).get("whole") is True else stored.fill
+        return ZarrReader(platform.zarr, path, spec, whole=is_whole)
+    fill = None if is_whole else stored.fill
     source: ChunkSource = HierarchyChunks(platform.zarr, path, stored.spec, fill, what)
     if whole and not record.arrays and spec.nbytes >= LARGE_BYTES and isinstance(platform.buffers, HttpBuffers):
         source = platform.buffers.chunk_files(record.name, source) or source

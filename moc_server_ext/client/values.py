@@ -87,15 +87,23 @@ class Given:
     origin: Mapping[str, str] | None = None
     entries: Iterable[tuple[str, bytes]] | None = field(default=None)
 
-    def store(self, buffers: Buffers, name: str) -> BufferRecord:
+    def store(self, buffers: Buffers, name: str, compression: str | None = None) -> BufferRecord:
         """Store it under `name`; raises as :meth:`..abc.Buffers.put` does."""
         if self.entries is not None:
+            if compression is not None:
+                raise InvalidInputError(
+                    "compression can be given for bytes and single arrays; what is of Zarr or xarray is stored as it "
+                    "is. Give an array's elements, numpy.asarray(value), or compress it with Zarr's own codecs. "
+                    "Nothing was changed."
+                )
             return buffers.put_zarr(name, self.entries, origin=self.origin)
         options: dict[str, Any] = {}
         if self.array is not None:
             options["array"] = self.array
         if self.origin:
             options["origin"] = self.origin
+        if compression is not None:
+            options["compression"] = compression
         return buffers.put(name, self.content, self.content_type, self.headers, **options)
 
 

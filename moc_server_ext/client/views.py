@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError, MocError
-from ..model import WASM_CONTENT_TYPE, BufferRecord, Declaration, FunctionRecord
+from ..model import (
+    DEFAULT_CONTENT_TYPE,
+    WASM_CONTENT_TYPE,
+    ArraySpec,
+    BufferRecord,
+    Declaration,
+    FunctionRecord,
+    LogRecord,
+    parse_compression,
+)
+from ..storage.log_handle import OpenLog
 from .copying import given_of
 from .handles import BufferHandle, FunctionHandle
 from .http import hurried
@@ -106,6 +116,7 @@ class BuffersView:
         chunks: Sequence[int] | None = None,
         dims: Sequence[str | None] | None = None,
         attributes: Mapping[str, Any] | None = None,
+        compression: str | None = None,
     ) -> BufferRecord:
         """Store `value` under `name`, replacing what was there; durable on return.
 
@@ -121,6 +132,8 @@ class BuffersView:
         chunks, dims, attributes
             For an array: the shape of its chunks (by default runs of about 8 MiB), a name for each axis, and what else
             there is to say of it, as JSON.
+        compression
+            ``"zstd"`` stores bytes or an array compressed, with a checksum; without it they are stored as they are.
 
         Raises
         ------
@@ -132,7 +145,51 @@ class BuffersView:
             given = given_of(value._platform, value.name, labels, content_type=content_type, headers=headers)
         else:
             given = to_given(value, labels, content_type=content_type, headers=headers)
-        return given.store(self._client.platform.buffers, to_text(name))
+        return given.store(self._client.platform.buffers, to_text(name), parse_compression(compression))
+
+    def open_log(
+        self,
+        name: str,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+    ) -> OpenLog:
+        """Begin a buffer that is appended to in parts: ``with moc.buffers.open_log(name) as log: log.append(b"…")``.
+
+        Each part is durable when `append` returns. At the end of the block the log is sealed: it is the buffer then. A
+        block that raises leaves it open.
+
+        Raises
+        ------
+        ConflictError
+            A log of this name is open; :meth:`resume_log` goes on with it.
+        """
+        log = self._client.platform.buffers.open_log(to_text(name), content_type, headers, array=array)
+        return OpenLog(self._client.platform.buffers, log.record)
+
+    def resume_log(self, name: str) -> OpenLog:
+        """Go on with an open log, also after a crash or a restart; LogNotFoundError if there is none."""
+        buffers = self._client.platform.buffers
+        return OpenLog(buffers, buffers.log(to_text(name)))
+
+    def logs(self) -> Sequence[LogRecord]:
+        """List the open logs, sorted by name."""
+        return self._client.platform.buffers.logs()
+
+    def copy(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Store a buffer under another name as well, at once and without copying its bytes.
+
+        Raises
+        ------
+        ConflictError
+            There is a buffer of the new name; `overwrite` replaces it.
+        """
+        return self._client.platform.buffers.copy(to_text(old), to_text(new), overwrite=overwrite)
+
+    def rename(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Give a buffer another name; raises as :meth:`copy` does."""
+        return self._client.platform.buffers.rename(to_text(old), to_text(new), overwrite=overwrite)
 
     def list(self) -> Sequence[BufferRecord]:
         """List all buffers, sorted by name."""

@@ -34,8 +34,9 @@ from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface
 from .limits import GRANT_KINDS, PREFIX_KINDS, Grants, Limits, parse_grants, parse_limits, parse_size
 from .mounts import Mount, parse_mount, parse_mounts
 from .plans import MapReduce, RunRecord, RunState
-from .stored import BlobRecord, BufferRecord
+from .stored import BlobRecord, BufferRecord, LogRecord
 from .words import (
+    COMPRESSIONS,
     DEFAULT_CONTENT_TYPE,
     EXECUTABLE_CONTENT_TYPES,
     WASM_CONTENT_TYPE,
@@ -45,6 +46,7 @@ from .words import (
     is_blob_id,
     is_content_type,
     parse_blob_id,
+    parse_compression,
     parse_content_type,
     parse_mode,
     parse_name,
@@ -52,6 +54,7 @@ from .words import (
 
 __all__ = [
     "CHUNK_BYTES",
+    "COMPRESSIONS",
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
     "GRANT_KINDS",
@@ -73,6 +76,7 @@ __all__ = [
     "Grants",
     "Invocation",
     "Limits",
+    "LogRecord",
     "MapReduce",
     "Mode",
     "ModuleInterface",
@@ -90,6 +94,7 @@ __all__ = [
     "parse_array",
     "parse_array_headers",
     "parse_blob_id",
+    "parse_compression",
     "parse_content_type",
     "parse_dtype",
     "parse_grants",

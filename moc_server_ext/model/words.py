@@ -10,6 +10,9 @@ from ..errors import InvalidInputError
 
 WASM_CONTENT_TYPE: Final = "application/wasm"
 DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
+COMPRESSIONS: Final = ("zstd",)
+"""How chunks may be compressed."""
+
 EXECUTABLE_CONTENT_TYPES: Final = frozenset({WASM_CONTENT_TYPE})
 
 Number = int | float
@@ -28,6 +31,22 @@ class Mode(StrEnum):
 
     POSIX = "posix"
     DIRECT = "direct"
+
+
+def parse_compression(text: str | None) -> str | None:
+    """Read how chunks are to be compressed; None is not at all.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such compression; the message names those that there are.
+    """
+    if text is None or text in COMPRESSIONS:
+        return text
+    raise InvalidInputError(
+        f"Compression {str(text)[:32]!r} is unknown: there is {' and '.join(map(repr, COMPRESSIONS))}, "
+        "and without one content is stored as it is."
+    )
 
 
 def parse_mode(text: str | None) -> Mode | None:

@@ -106,12 +106,12 @@ def open_version(version: Version) -> VersionContent:
     array = node.array
     if array is None:
         raise NoBytesError(version.name, arrays=sorted(version.record.arrays))
+    if node.facts.whole or version.nodes[""].facts.whole:
+        check_whole(version, path, array)
     if not node.plain:
         from .zarr_reading import EncodedBytes
 
         return VersionContent(array.nbytes, EncodedBytes(version, path, array).pieces)
-    if node.facts.whole or version.nodes[""].facts.whole:
-        check_whole(version, path, array)
     if array.is_contiguous:
         return VersionContent(array.nbytes, ContiguousBytes(version, path, node, array).pieces)
     return VersionContent(array.nbytes, GriddedBytes(version, path, node, array).pieces)

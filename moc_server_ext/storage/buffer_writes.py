@@ -16,6 +16,7 @@ from ..abc import Bytes
 from ..arrays.document import METADATA
 from ..errors import InvalidInputError, MocError
 from ..model import ArraySpec, BufferRecord, parse_name
+from .compression import CODECS, CompressedBytes, compress
 from .content import INLINE_BYTES_MAX, PART_BYTES, StoredContent
 from .cutting import ChunkCutter, StagedChunk, discard_all, flat, stage_chunk
 from .files import failures
@@ -72,9 +73,14 @@ class BufferWrites:
         lowered = {key.lower(): value for key, value in (headers or {}).items()}
         return Facts(content_type, lowered, time.time(), said)
 
-    def cutter(self, name: str, array: ArraySpec) -> ChunkCutter:
+    def cutter(self, name: str, array: ArraySpec, *, compressed: bool = False) -> ChunkCutter:
         """Begin to cut an array's bytes into chunks."""
-        return ChunkCutter(self.objects, self.directory, array, f"buffer {name!r}")
+        encode = compress if compressed else None
+        return ChunkCutter(self.objects, self.directory, array, f"buffer {name!r}", encode)
+
+    def compressed_cutter(self, name: str) -> CompressedBytes:
+        """Begin to cut bytes into chunks that are compressed."""
+        return CompressedBytes(self.objects, self.directory, f"buffer {name!r}")
 
     def store_array(
         self,
@@ -83,14 +89,16 @@ class BufferWrites:
         chunks: Mapping[str, StagedChunk],
         facts: Facts,
         *,
+        compressed: bool = False,
         group: WriteGroup | None = None,
     ) -> BufferRecord:
         """Put an array in place of a buffer; `chunks` are all of its chunks, and are taken over."""
         facts = replace(facts, whole=True)
-        node = Node("array", facts, array, plain=True)
-        content: dict[str, bytes | Sealable] = {METADATA: array_node_document(array, facts), **chunks}
+        node = Node("array", facts, array, plain=not compressed)
+        document = array_node_document(array, facts, CODECS if compressed else ())
+        content: dict[str, bytes | Sealable] = {METADATA: document, **chunks}
         try:
-            self.check_document(name, array_node_document(array, facts))
+            self.check_document(name, document)
             with self._writer.joined(group) as joined:
                 self._replace(joined, name, content, f"buffer {name!r} ({array.nbytes:,} bytes)")
         finally:
@@ -164,6 +172,21 @@ class BufferWrites:
                 self._replace(joined, name, {**chunk, METADATA: document}, what)
         finally:
             content.discard()
+        return BufferRecord(name, size, facts.content_type, facts.headers, facts.created_at, origin=facts.origin)
+
+    def store_compressed(
+        self, name: str, content: CompressedBytes, facts: Facts, group: WriteGroup | None
+    ) -> BufferRecord:
+        """Put bytes in place of a buffer, as the compressed chunks that were cut from them."""
+        size = len(content)
+        chunks = content.finish()
+        document = bytes_node_document(size, facts, chunk=content.chunk, codecs=CODECS)
+        try:
+            self.check_document(name, document)
+            with self._writer.joined(group) as joined:
+                self._replace(joined, name, {**chunks, METADATA: document}, f"buffer {name!r} ({size:,} bytes)")
+        finally:
+            discard_all(chunks)
         return BufferRecord(name, size, facts.content_type, facts.headers, facts.created_at, origin=facts.origin)
 
     def store_node(self, name: str, node: ReceivedNode) -> BufferRecord:

@@ -2,7 +2,8 @@
 
 Each is a node ``buffers/<percent-encoded name>`` of the Zarr hierarchy; its attributes hold all but the content. Here
 is the face of several modules: how buffers are written (:mod:`.buffer_writes`), grow (:mod:`.growing`), are written
-chunk by chunk (:mod:`.array_writer`), come as whole nodes (:mod:`.zarr_nodes`), and are read (:mod:`.versions`).
+chunk by chunk (:mod:`.array_writer`), come as whole nodes (:mod:`.zarr_nodes`) or in parts that are durable one by one
+(:mod:`.open_logs`), are copied and renamed (:mod:`.relocating`), and are read (:mod:`.versions`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 
 from ..abc import Bytes, Content
 from ..errors import BufferNotFoundError, nearest
-from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, parse_name
+from ..model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, LogRecord, parse_compression, parse_name
 from .adopting import adopt_staged
 from .array_content import VersionContent, open_version
 from .array_writer import ArrayWriter
@@ -23,8 +24,11 @@ from .buffer_writes import BufferWrites
 from .chunk_files import ChunkFiles, list_chunk_files
 from .glances import glance_at
 from .growing import Grower
+from .log_handle import OpenLog
 from .nodes import array_node_document, bytes_node_document
+from .open_logs import OpenLogs
 from .receiving import StoredReceiver
+from .relocating import Relocations
 from .versions import Version, Versions
 from .writes import WriteGroup
 from .zarr_nodes import receive_node
@@ -36,10 +40,14 @@ _SUGGESTED_AMONG: Final = 256
 class StoredBuffers:
     """The buffers of one storage directory: :class:`moc_server_ext.abc.LocalBuffers`. Thread-safe."""
 
-    def __init__(self, versions: Versions, writes: BufferWrites, staging: Path) -> None:
+    def __init__(
+        self, versions: Versions, writes: BufferWrites, staging: Path, logs: OpenLogs, relocations: Relocations
+    ) -> None:
         self._versions = versions
         self._writes = writes
         self._staging = staging
+        self._logs = logs
+        self._relocations = relocations
         self._grower = Grower(self.version, writes)
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -53,6 +61,7 @@ class StoredBuffers:
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
         group: WriteGroup | None = None,
     ) -> BufferRecord:
         """Store `content` under `name`, replacing what was there; durable on return.
@@ -68,20 +77,24 @@ class StoredBuffers:
             What the content is an array of: its elements in C order, little-endian, exactly as many as it has.
         origin
             What made the buffer.
+        compression
+            ``zstd`` stores chunks compressed, with a checksum; reading a part of one decompresses all of it.
 
         Raises
         ------
         InvalidInputError
-            `name` cannot be a name, the headers are too large, or the content is not as large as the array. Nothing
-            was changed.
+            `name` cannot be a name, the headers are too large, the content is not as large as the array, there is no
+            such compression, or chunks are too large for it. Nothing was changed.
         StorageFullError, ReadOnlyStorageError, StorageError
             The buffer is as it was before.
         """
         is_bytes = isinstance(content, bytes | bytearray | memoryview)
-        if is_bytes and array is None:
+        if is_bytes and array is None and compression is None:
             facts = self._writes.new_facts(name, content_type, headers, origin)
             return self._writes.store_bytes(name, self._writes.staged(name, content), facts, group)  # type: ignore[arg-type]
-        with self.receive(name, content_type, headers, array=array, origin=origin, group=group) as receiver:
+        with self.receive(
+            name, content_type, headers, array=array, origin=origin, compression=compression, group=group
+        ) as receiver:
             for part in (content,) if is_bytes else content:
                 receiver.write(part)  # type: ignore[arg-type]
             return receiver.commit()
@@ -94,6 +107,7 @@ class StoredBuffers:
         *,
         array: ArraySpec | None = None,
         origin: Mapping[str, str] | None = None,
+        compression: str | None = None,
         group: WriteGroup | None = None,
     ) -> StoredReceiver[BufferRecord]:
         """Begin to store content that comes in parts; nothing of it is visible before its commit.
@@ -101,14 +115,23 @@ class StoredBuffers:
         Raises
         ------
         InvalidInputError
-            `name` cannot be a name, or the headers are too large. Nothing was begun. From the receiver's methods: the
+            `name` cannot be a name, the headers are too large, there is no such compression, or chunks are too large
+            for it. Nothing was begun. From the receiver's methods: the
             content is not as large as `array`, and nothing was changed.
         StorageFullError, ReadOnlyStorageError, StorageError
             From the receiver's methods: the buffer is as it was before, and nothing is left of what came.
         """
         facts = self._writes.new_facts(name, content_type, headers, origin)
+        compressed = parse_compression(compression) is not None
         if array is None:
             self._writes.check_document(name, bytes_node_document(0, facts))
+            if compressed:
+                return StoredReceiver(
+                    self._writes.compressed_cutter(name),
+                    lambda cutter: self._writes.store_compressed(
+                        name, cutter, replace(facts, created_at=time.time()), group
+                    ),
+                )
             return StoredReceiver(
                 self._writes.receive(name),
                 lambda received: self._writes.store_bytes(
@@ -117,9 +140,14 @@ class StoredBuffers:
             )
         self._writes.check_document(name, array_node_document(array, replace(facts, whole=True)))
         return StoredReceiver(
-            self._writes.cutter(name, array),
+            self._writes.cutter(name, array, compressed=compressed),
             lambda cutter: self._writes.store_array(
-                name, array, cutter.finish(), replace(facts, created_at=time.time()), group=group
+                name,
+                array,
+                cutter.finish(),
+                replace(facts, created_at=time.time()),
+                compressed=compressed,
+                group=group,
             ),
         )
 
@@ -237,6 +265,159 @@ class StoredBuffers:
             There is none. Nothing was changed, and nothing of the group is stored.
         """
         self._writes.delete(parse_name(name, "buffer's name"), lambda: self._not_found(name), group)
+
+    def copy(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Store a buffer under another name as well, at once; durable on return. No bytes are copied.
+
+        Parameters
+        ----------
+        overwrite
+            Whether a buffer that has the new name is replaced.
+
+        Raises
+        ------
+        BufferNotFoundError, ConflictError, InvalidInputError
+            There is none; the new name is taken; a name cannot be one, or both are the same. Nothing was changed.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            Nothing was changed.
+        """
+        self._relocations.copy(old, new, lambda: self._not_found(old), overwrite=overwrite)
+        return self.stat(new)
+
+    def rename(self, old: str, new: str, *, overwrite: bool = False) -> BufferRecord:
+        """Give a buffer another name, at once; durable on return. Raises as :meth:`copy` does."""
+        self._relocations.rename(old, new, lambda: self._not_found(old), overwrite=overwrite)
+        return self.stat(new)
+
+    # -- open logs ----------------------------------------------------------------------------------------------------
+
+    def open_log(
+        self,
+        name: str,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+    ) -> OpenLog:
+        """Begin a buffer that is appended to in parts, each durable on return; it is a buffer once it is sealed.
+
+        A buffer that has the name stays until then. What was appended outlives crashes and restarts.
+
+        Parameters
+        ----------
+        array
+            What the parts are the elements of; its first axis, whatever it is here, grows with them.
+
+        Raises
+        ------
+        ConflictError
+            A log of this name is open; :meth:`resume_log` goes on with it. Nothing was changed.
+        InvalidInputError
+            `name` cannot be a name, the headers are too large, or the array has no rows. Nothing was begun.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            Nothing was begun.
+        """
+        return OpenLog(self, self._logs.open(name, content_type, headers, array=array, origin=origin))
+
+    def resume_log(self, name: str) -> OpenLog:
+        """Go on with an open log, beside others who append to it. Raises as :meth:`log` does."""
+        return OpenLog(self, self._logs.find(name))
+
+    def log(self, name: str) -> LogRecord:
+        """Look an open log up.
+
+        Raises
+        ------
+        LogNotFoundError, InvalidInputError
+            None is open; `name` cannot be a name.
+        """
+        return self._logs.find(name)
+
+    def logs(self) -> Sequence[LogRecord]:
+        """List the open logs, sorted by name."""
+        return self._logs.list()
+
+    def append_log(
+        self,
+        name: str,
+        part: Bytes | Iterable[Bytes],
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+        log_id: str | None = None,
+        offset: int | None = None,
+    ) -> int:
+        """Append one part to a log, all of it or nothing, and tell how long the log is now; durable on return.
+
+        The first part begins the log, of which `content_type`, `headers`, `array` and `origin` count then, as for
+        :meth:`open_log`.
+
+        Parameters
+        ----------
+        part
+            Bytes, or the pieces that make them up, which are never in memory all together.
+        log_id
+            Only to this log, which is not begun.
+        offset
+            Only where the log has this size; with `log_id`.
+
+        Raises
+        ------
+        LogNotFoundError
+            The log `log_id` was sealed or abandoned.
+        ConflictError
+            The log has another size than `offset` or a million parts, or it is being sealed.
+        InvalidInputError
+            What :meth:`open_log` says.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            As for all of them: nothing was appended.
+        """
+        return self._logs.append(
+            name, part, content_type, headers, array=array, origin=origin, log_id=log_id, offset=offset
+        )
+
+    def receive_part(
+        self,
+        name: str,
+        content_type: str = DEFAULT_CONTENT_TYPE,
+        headers: Mapping[str, str] | None = None,
+        *,
+        array: ArraySpec | None = None,
+        origin: Mapping[str, str] | None = None,
+        log_id: str | None = None,
+        offset: int | None = None,
+    ) -> StoredReceiver[int]:
+        """Begin to take a part that comes in pieces; appended at its commit. Raises as :meth:`append_log` does."""
+        return self._logs.receive(name, content_type, headers, array=array, origin=origin, log_id=log_id, offset=offset)
+
+    def seal_log(self, name: str, *, log_id: str | None = None) -> BufferRecord:
+        """Make a log the buffer of its name, in place of what was there, at once; durable on return.
+
+        Raises
+        ------
+        LogNotFoundError, InvalidInputError
+            None is open, or another one than `log_id`; `name` cannot be a name.
+        ConflictError
+            It is being sealed, or it is an array whose last row is not whole.
+        CorruptStorageError
+            A part is damaged.
+        StorageFullError, ReadOnlyStorageError, StorageError
+            As for all of them: the log stays open, and the buffer is as it was before.
+        """
+        return self._logs.seal(name, log_id=log_id)
+
+    def abandon_log(self, name: str, *, log_id: str | None = None) -> None:
+        """Remove a log with all that was appended; durable on return.
+
+        Raises
+        ------
+        LogNotFoundError, ConflictError, InvalidInputError
+            None is open, or another one than `log_id`; it is being sealed; `name` cannot be a name.
+        """
+        self._logs.abandon(name, log_id=log_id)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

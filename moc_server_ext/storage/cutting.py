@@ -30,6 +30,11 @@ _SLAB_BYTES: Final = 64 << 20
 _CHUNK_BYTES_MAX: Final = 1 << 30
 _ZEROS: Final = bytes(64 << 10)
 
+ENCODED_BYTES_MAX: Final = 256 << 20
+"""A chunk that is encoded is in memory as a whole."""
+
+Encode = Callable[[Bytes], bytes]
+
 
 class StagedChunk:
     """Content that is durable aside, under an id of its own."""
@@ -79,6 +84,37 @@ def stage_chunk(objects: Objects, content: Bytes, object_id: Callable[[], str]) 
     return StagedChunk(objects, stored, objects.stage(stored.object_id, content))
 
 
+class EncodedChunk:
+    """A chunk in memory, of which the end is still to come and which is encoded then. ``len()`` is what came."""
+
+    def __init__(self, objects: Objects, encode: Encode) -> None:
+        self._objects = objects
+        self._encode = encode
+        self._content = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def write(self, part: Bytes) -> None:
+        """Take the next part."""
+        self._content += part
+
+    def seal(self, object_id: Callable[[], str]) -> tuple[StoredContent, StagedObject | None]:
+        """Encode what came and make it durable aside; whoever called this owns the staged object, if there is one.
+
+        Raises
+        ------
+        OSError
+            Nothing is left of what came.
+        """
+        content, self._content = self._content, bytearray()
+        return stage_chunk(self._objects, self._encode(content), object_id).seal(object_id)
+
+    def discard(self) -> None:
+        """Forget what came; idempotent."""
+        self._content = bytearray()
+
+
 class ChunkCutter:
     """Takes an array's bytes in C order and makes its chunks. One thread at a time; ``len()`` is what came so far.
 
@@ -88,22 +124,32 @@ class ChunkCutter:
         What comes: its chunks are cut from its first element on.
     what
         What is being stored, for messages.
+    encode
+        Makes of a chunk what is stored; without it chunks are stored as they are.
     """
 
-    def __init__(self, objects: Objects, directory: Path, array: ArraySpec, what: str) -> None:
+    def __init__(
+        self, objects: Objects, directory: Path, array: ArraySpec, what: str, encode: Encode | None = None
+    ) -> None:
         self._objects = objects
         self._directory = directory
         self._array = array
         self._what = what
+        self._encode = encode
         self._size = 0
         self._object_id = neighbouring_object_ids()
         self._chunks: dict[str, StagedChunk] = {}
         self._by_run = array.is_contiguous
         # The chunk that is being filled, and how much of it is still to come.
-        self._open: Received | None = None
+        self._open: Received | EncodedChunk | None = None
         self._key = ""
         self._missing = 0
         self._file: NewFile | None = None
+        if encode is not None and array.chunk_bytes > ENCODED_BYTES_MAX:
+            raise InvalidInputError(
+                f"Chunks of the shape {list(array.chunks)} have {array.chunk_bytes:,} bytes each; chunks that are "
+                f"compressed may have {ENCODED_BYTES_MAX:,} at most. Give smaller chunks."
+            )
         if not self._by_run and array.chunk_bytes > _CHUNK_BYTES_MAX:
             raise InvalidInputError(
                 f"Chunks of the shape {list(array.chunks)} have {array.chunk_bytes:,} bytes each, and are no runs of "
@@ -181,7 +227,10 @@ class ChunkCutter:
                     rest = self._stage_whole(rest)
                     continue
                 self._key, self._missing = self._next_run()
-                self._open = Received(self._objects, self._directory, self._what)
+                if self._encode is None:
+                    self._open = Received(self._objects, self._directory, self._what)
+                else:
+                    self._open = EncodedChunk(self._objects, self._encode)
             taken = min(self._missing, len(rest))
             self._open.write(bytes(rest[:taken]))
             self._missing -= taken
@@ -200,10 +249,13 @@ class ChunkCutter:
     def _stage_whole(self, rest: memoryview) -> memoryview:
         """Stage a chunk straight from the part that holds all of it."""
         key, size = self._next_run()
-        self._chunks[key] = stage_chunk(self._objects, rest[:size], self._object_id)
+        self._chunks[key] = self._staged(rest[:size])
         return rest[size:]
 
-    def _close_chunk(self, chunk: Received) -> None:
+    def _staged(self, content: Bytes) -> StagedChunk:
+        return stage_chunk(self._objects, content if self._encode is None else self._encode(content), self._object_id)
+
+    def _close_chunk(self, chunk: Received | EncodedChunk) -> None:
         for filled in range(len(chunk), self._array.chunk_bytes, len(_ZEROS)):
             chunk.write(_ZEROS[: self._array.chunk_bytes - filled])
         self._chunks[self._key] = StagedChunk(self._objects, *chunk.seal(self._object_id))
@@ -235,7 +287,7 @@ class ChunkCutter:
                         )
                     )
                     content = filled_chunk(array, elements[inside])
-                    self._chunks[chunk_path(index)] = stage_chunk(self._objects, content, self._object_id)
+                    self._chunks[chunk_path(index)] = self._staged(content)
         finally:
             os.close(source)
         self._file = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -95,7 +95,8 @@ def parse_node(content: bytes) -> Node | None:
         return Node("array", facts)
     array = stored.spec
     attributes = array.attributes
-    is_bytes = stored.is_plain and array.ndim == 1 and array.dtype == "uint8" and len(set(array.grid) - {0, 1}) == 0
+    in_one = stored.is_plain and len(set(array.grid) - {0, 1}) == 0
+    is_bytes = (in_one or stored.is_compressed) and array.ndim == 1 and array.dtype == "uint8"
     if is_bytes and isinstance(attributes.get("content_type"), str) and isinstance(attributes.get("headers"), dict):
         # Whoever removes a chunk through the Zarr store leaves the other form's mark that it is not whole any more.
         whole = own.get("whole") is not False
@@ -119,8 +120,10 @@ def parse_facts(body: Mapping[str, Any]) -> Facts:
     )
 
 
-def bytes_node_document(size: int, facts: Facts) -> bytes:
-    """Make the document of a buffer of `size` bytes without a shape."""
+def bytes_node_document(
+    size: int, facts: Facts, *, chunk: int | None = None, codecs: Sequence[Mapping[str, Any]] = ()
+) -> bytes:
+    """Make the document of a buffer of `size` bytes without a shape, in one chunk or in chunks of `chunk` bytes."""
     attributes: dict[str, Any] = {
         "content_type": facts.content_type,
         "headers": dict(facts.headers),
@@ -128,12 +131,22 @@ def bytes_node_document(size: int, facts: Facts) -> bytes:
     }
     if facts.origin:
         attributes["origin"] = dict(facts.origin)
-    return bytes_document(size, attributes)
+    return bytes_document(size, attributes, chunk=chunk, codecs=codecs)
 
 
-def array_node_document(array: ArraySpec, facts: Facts) -> bytes:
-    """Make the document of an array whose chunks hold its elements as they are."""
-    return array_document(array, facts.to_json())
+def array_node_document(array: ArraySpec, facts: Facts, codecs: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    """Make the document of an array whose chunks hold its elements as they are, or what `codecs` make of that."""
+    return array_document(array, facts.to_json(), codecs=codecs)
+
+
+def with_created_at(content: bytes, created_at: float) -> bytes:
+    """Give the same document of a buffer with another time at which it was made."""
+    node = parse_node(content)
+    body = json.loads(content)
+    if node is None or node.kind != "bytes":
+        return with_facts(content, {**own_facts(body), "created_at": created_at})
+    body["attributes"]["created_at"] = created_at
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def without_whole(content: bytes) -> bytes | None:

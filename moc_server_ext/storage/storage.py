@@ -41,8 +41,11 @@ from .garbage import Garbage, SteadyClock
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
+from .open_logs import OpenLogs
 from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
+from .parts import PartsTable
 from .quota import Quota
+from .relocating import Relocations
 from .reserve import Reserve
 from .shipping import Shipper
 from .table import ContentTable
@@ -123,7 +126,13 @@ class Storage:
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
         self._versions = Versions(self._entries, objects)
         buffer_writes = BufferWrites(self._entries, objects, self._writer, self._versions, path)
-        self.buffers = StoredBuffers(self._versions, buffer_writes, path / STAGING_DIRECTORY)
+        self.buffers = StoredBuffers(
+            self._versions,
+            buffer_writes,
+            path / STAGING_DIRECTORY,
+            OpenLogs(PartsTable(catalog, objects), buffer_writes, self._writer),
+            Relocations(self._entries, self._writer, self._versions),
+        )
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
         self._following = Following(catalog, objects, self._writer, self.names, self._versions)

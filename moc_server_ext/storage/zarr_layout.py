@@ -2,7 +2,7 @@
 
 A blob, a value, and a buffer without a shape is a one-dimensional ``uint8`` array in a single uncompressed chunk, so
 that the chunk *is* the thing, byte for byte. A thing without bytes has no chunk, as the specification has it. Arrays
-are as they are described, uncompressed too.
+are as they are described, uncompressed too. A buffer that was to be compressed has several chunks if it is large.
 
 References
 ----------
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -61,10 +61,17 @@ def chunk_key(group: str, name: str | bytes) -> str:
     return f"{group}/{node_name(name)}/{CHUNK}"
 
 
-def bytes_document(size: int, attributes: Mapping[str, Any]) -> bytes:
-    """Make the metadata document of `size` bytes in one chunk."""
+def bytes_document(
+    size: int,
+    attributes: Mapping[str, Any],
+    *,
+    chunk: int | None = None,
+    codecs: Sequence[Mapping[str, Any]] = (),
+) -> bytes:
+    """Make the metadata document of `size` bytes in one chunk, or in chunks of `chunk` bytes."""
     # A chunk has at least one element, also where the array has none.
-    return array_document(ArraySpec("uint8", (size,), (max(size, 1),), attributes=attributes))
+    chunk = max(size, 1) if chunk is None else chunk
+    return array_document(ArraySpec("uint8", (size,), (chunk,), attributes=attributes), codecs=codecs)
 
 
 def parse_bytes_document(document: bytes) -> tuple[int, dict[str, Any]]:

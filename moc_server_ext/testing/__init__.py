@@ -11,4 +11,4 @@ Subclass a suite in a test module and give the fixture that it names; pytest the
 import pytest
 
 # Failing assertions then show their values, as they do in test modules.
-pytest.register_assert_rewrite(f"{__name__}.blobs", f"{__name__}.buffers", f"{__name__}.keyvalues")
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in ("blobs", "buffers", "keyvalues", "logs")))

@@ -58,6 +58,47 @@ class BuffersContract:
         assert buffers.read("x") == content
         assert buffers.stat("x") == record
 
+    @pytest.mark.parametrize("size", [0, 1, 100_000, 4 << 20, (4 << 20) + 1, 9_000_000])
+    def test_compressed_bytes_come_back_byte_for_byte(self, buffers: Buffers, size: int) -> None:
+        content = patterned(size)
+        parts = [content[begin : begin + 1_000_000] for begin in range(0, size, 1_000_000)]
+        for given in (content, iter(parts)):
+            record = buffers.put("x", given, "text/plain", {"etag": "1"}, compression="zstd")
+            assert (record.size, record.content_type, record.headers) == (size, "text/plain", {"etag": "1"})
+            assert record.array is None
+            assert buffers.stat("x") == record
+            assert buffers.read("x") == content
+            assert b"".join(buffers.parts("x")) == content
+            for begin, end in ((0, 10), (size - 7, size), ((4 << 20) - 5, (4 << 20) + 5), (size, size + 5)):
+                begin, end = max(begin, 0), max(end, 0)
+                assert buffers.read("x", begin, end) == content[begin:end]
+
+    @pytest.mark.parametrize(("dtype", "shape", "chunks"), ARRAYS)
+    def test_compressed_arrays_are_the_same_arrays(
+        self, buffers: Buffers, dtype: str, shape: tuple[int, ...], chunks: tuple[int, ...] | None
+    ) -> None:
+        array = parse_array(dtype, shape, chunks)
+        content = elements(array)
+        record = buffers.put("x", iter([content[:5], content[5:]]), array=array, compression="zstd")
+        assert record == buffers.stat("x")
+        assert record.array == array
+        assert buffers.read("x") == content
+        middle = len(content) // 2
+        assert buffers.read("x", middle, middle + 9) == content[middle : middle + 9]
+
+    def test_an_unknown_compression_names_what_there_is_and_changes_nothing(self, buffers: Buffers) -> None:
+        buffers.put("x", b"old")
+        for compression in ("gzip", "ZSTD", ""):
+            with pytest.raises(InvalidInputError, match="'zstd'"):
+                buffers.put("x", b"new", compression=compression)
+        assert buffers.read("x") == b"old"
+
+    def test_too_large_chunks_are_not_compressed(self, buffers: Buffers) -> None:
+        array = parse_array("uint8", (1 << 29,), (1 << 29,))
+        with pytest.raises(InvalidInputError, match="268,435,456"):
+            buffers.put("x", iter([b"begun"]), array=array, compression="zstd")
+        assert buffers.list() == []
+
     @pytest.mark.parametrize("old", SIZES)
     @pytest.mark.parametrize("new", SIZES)
     def test_a_second_put_replaces_all_of_the_first(self, buffers: Buffers, old: int, new: int) -> None:

@@ -12,6 +12,7 @@ from moc_server_ext.storage import Storage
 from moc_server_ext.testing.blobs import BlobsContract
 from moc_server_ext.testing.buffers import BuffersContract
 from moc_server_ext.testing.keyvalues import KeyValuesContract
+from moc_server_ext.testing.logs import LogsContract
 
 
 @pytest.fixture
@@ -27,6 +28,12 @@ class TestStoredBlobs(BlobsContract):
 
 
 class TestStoredBuffers(BuffersContract):
+    @pytest.fixture
+    def buffers(self, storage: Storage) -> Buffers:
+        return storage.buffers
+
+
+class TestStoredLogs(LogsContract):
     @pytest.fixture
     def buffers(self, storage: Storage) -> Buffers:
         return storage.buffers

@@ -43,7 +43,7 @@ def test_the_python_examples_run(page, tmp_path):
     register_samples(tmp_path / "directory")
     (tmp_path / "books.txt").write_text("to be or not to be\n")
     examples = [checked(block) for block in blocks(page("reference/python.md").text, "python")]
-    assert len(examples) == 3
+    assert len(examples) == 4
     assert "assert" in examples[0]
     for example in examples:
         done = subprocess.run(
@@ -114,13 +114,16 @@ def test_the_curl_examples_work(page, moc_server):
     """Each `curl` command of the web API's page, with the server's own directory and port in it."""
     examples = [line for block in re.findall(r"^```\n(curl .*?)^```$", page("reference/http.md").text, re.M | re.S)
                 for line in block.splitlines()]  # fmt: skip
-    assert len(examples) == 4
+    assert len(examples) == 7
     access = f"--cacert {moc_server.storage}/tls/cert.pem -H @{moc_server.storage}/authorization.header"
     (moc_server.storage.parent / "text").write_text("hello")
     (moc_server.storage.parent / "x").write_text("a\t1\n")
     (moc_server.storage.parent / "y").write_text("a\t2\n")
     (moc_server.storage.parent / "cube.f4").write_bytes(bytes(4 * 12 * 18 * 36))
-    for example, expected in zip(examples, ['"instance_id"', "HELLO", "a\t1\t2", '"float32"'], strict=True):
+    (moc_server.storage.parent / "monday.csv").write_text("1\n")
+    (moc_server.storage.parent / "tuesday.csv").write_text("22\n")
+    answers = ['"instance_id"', "HELLO", "a\t1\t2", '"float32"', '"size": 2', '"size": 5', '"text/csv"']
+    for example, expected in zip(examples, answers, strict=True):
         command = example.replace("DIR", str(moc_server.storage)).replace("…", access)
         command = command.replace(":8443", f":{moc_server.gateway_port}").replace("curl", "curl -sS --fail", 1)
         done = subprocess.run(

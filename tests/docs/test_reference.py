@@ -32,6 +32,7 @@ from moc_server_ext.http.routes import ROUTES
 from moc_server_ext.http.tls import ensure_certificate
 from moc_server_ext.storage import Storage
 from moc_server_ext.storage.endpoint import Endpoint, write_endpoint
+from moc_server_ext.storage.log_handle import OpenLog
 from moc_server_ext.verbs import build_group
 from moc_server_ext.verbs.commands import FacedOption, GlobalOption, Verb
 from support import ROOT
@@ -149,6 +150,7 @@ def test_every_shape_has_the_fields_that_are_sent(page, code):
         "FUNCTION": model.FunctionRecord("name", "id", 1, "type", model.Declaration(), {}, 0.0),
         "BLOB": model.BlobRecord("id", 1, "type"),
         "BUFFER": model.BufferRecord("name", 1, "type", {}, 0.0),
+        "LOG": model.LogRecord("name", "id", 1, 1, "type", {}, 0.0),
         "ARRAY": model.parse_array("int8", [1]),
         "CALL": model.CallResult("id", 1, None, b""),
         "CALLRECORD": model.CallRecord("id", "f", model.Mode.POSIX, "me", model.CallState.DONE, 0.0),
@@ -354,6 +356,7 @@ def check_call(text: str, function: object, *, bound: bool) -> None:
         ("### `moc.functions`", "member of a function handle", FunctionHandle),
         ("### `moc.buffers`", "member", BuffersView),
         ("### `moc.buffers`", "member of a buffer handle", BufferHandle),
+        ("### Open logs", "member of an open log", OpenLog),
         ("### `moc.kv`", "member", KeyValuesView),
         ("## `Cluster`: the platform in your own process", "member", Cluster),
     ],

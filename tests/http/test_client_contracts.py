@@ -11,6 +11,7 @@ from moc_server_ext.abc import Blobs, Buffers
 from moc_server_ext.client.http import HttpPlatform
 from moc_server_ext.testing.blobs import BlobsContract
 from moc_server_ext.testing.buffers import BuffersContract
+from moc_server_ext.testing.logs import LogsContract
 
 
 @pytest.fixture
@@ -26,6 +27,12 @@ class TestHttpBlobs(BlobsContract):
 
 
 class TestHttpBuffers(BuffersContract):
+    @pytest.fixture
+    def buffers(self, client: HttpPlatform) -> Buffers:
+        return client.buffers
+
+
+class TestHttpLogs(LogsContract):
     @pytest.fixture
     def buffers(self, client: HttpPlatform) -> Buffers:
         return client.buffers

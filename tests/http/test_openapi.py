@@ -236,6 +236,7 @@ def exchanges(gateway):
     text = {"Content-Type": "text/plain", "Moc-Headers": '{"x-own": "1"}'}
     as_json = {"Accept": "application/json"}
     function, buffer, key, run = "/functions/{name}", "/buffers/{name}", "/kv/{key}", "/runs/{id}"
+    log = "/buffers/{name}/log"
     append, chunks, value = "/buffers/{name}/append", "/buffers/{name}/chunks", "/zarr/{key}"
     call, output, one_call = "/functions/{name}/call", "/runs/{id}/output", "/calls/{id}"
     yield "/status", 200, "GET", "status", {}
@@ -308,6 +309,25 @@ def exchanges(gateway):
     yield append, 200, "POST", "buffers/cube/append", {"content": bytes(12), "headers": {**cube, "Moc-Shape": "[1,3]"}}
     yield append, 400, "POST", "buffers/cube/append", {"content": bytes(12)}
     yield append, 404, "POST", "buffers/none/append", {"content": bytes(24), "headers": cube}
+    yield "/buffers/{name}/copy", 201, "POST", "buffers/cube/copy", {"json": {"to": "twin"}}
+    yield "/buffers/{name}/copy", 409, "POST", "buffers/cube/copy", {"json": {"to": "twin"}}
+    yield "/buffers/{name}/copy", 400, "POST", "buffers/cube/copy", {"json": {"to": "twin", "over": True}}
+    yield "/buffers/{name}/rename", 201, "POST", "buffers/twin/rename", {"json": {"to": "a/b"}}
+    yield "/buffers/{name}/rename", 404, "POST", "buffers/twin/rename", {"json": {"to": "c"}}
+    yield log, 201, "PUT", "buffers/x/log", {"headers": cube}
+    yield log, 409, "PUT", "buffers/x/log", {}
+    yield log, 400, "PUT", "buffers/y/log", {"content": b"1"}
+    yield log, 200, "POST", "buffers/x/log", {"content": bytes(12)}
+    yield log, 200, "POST", "buffers/y/log", {"content": b"1"}
+    yield log, 400, "POST", "buffers/y/log", {"content": b"1", "headers": {"Moc-Offset": "1"}}
+    yield log, 404, "POST", "buffers/y/log", {"content": b"1", "headers": {"Moc-Log-Id": "0" * 16}}
+    yield log, 200, "GET", "buffers/x/log", {}
+    yield log, 404, "GET", "buffers/none/log", {}
+    yield "/logs", 200, "GET", "logs", {}
+    yield log + "/seal", 201, "POST", "buffers/x/log/seal", {}
+    yield log + "/seal", 404, "POST", "buffers/x/log/seal", {}
+    yield log, 204, "DELETE", "buffers/y/log", {}
+    yield log, 404, "DELETE", "buffers/y/log", {}
     yield chunks, 200, "GET", "buffers/cube/chunks", {}
     yield chunks, 404, "GET", "buffers/none/chunks", {}
     yield chunks, 409, "GET", "buffers/set/chunks", {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...abc import Content
+from ...errors import InvalidInputError
 from ...model import BufferRecord, array_headers
 from ..content import bytes_response, record_header
 from ..messages import ApiRequest, ApiResponse, created, json_response, no_content
@@ -57,11 +58,35 @@ def get_buffer_chunks(request: ApiRequest) -> ApiResponse:
     return json_response({"etag": found.etag, "chunks": chunks})
 
 
+def copy_buffer(request: ApiRequest) -> ApiResponse:
+    """Store a buffer under another name as well, without copying its bytes."""
+    request.parameters()
+    to, overwrite = _target(request)
+    record = request.platform.buffers.copy(request.name(), to, overwrite=overwrite)
+    return created(request, record.to_json(), "buffers", record.name)
+
+
+def rename_buffer(request: ApiRequest) -> ApiResponse:
+    """Give a buffer another name."""
+    request.parameters()
+    to, overwrite = _target(request)
+    record = request.platform.buffers.rename(request.name(), to, overwrite=overwrite)
+    return created(request, record.to_json(), "buffers", record.name)
+
+
 def delete_buffer(request: ApiRequest) -> ApiResponse:
     """Remove a buffer."""
     request.parameters()
     request.platform.buffers.delete(request.name())
     return no_content()
+
+
+def _target(request: ApiRequest) -> tuple[str, bool]:
+    body = request.json_body()
+    to, overwrite = body.get("to"), body.get("overwrite", False)
+    if not isinstance(to, str) or not isinstance(overwrite, bool) or not body.keys() <= {"to", "overwrite"}:
+        raise InvalidInputError('The new name is told as {"to": NAME, "overwrite": false}; overwrite may be left out.')
+    return to, overwrite
 
 
 def _bytes_of(request: ApiRequest, record: BufferRecord, etag: str, content: Content | None) -> ApiResponse:

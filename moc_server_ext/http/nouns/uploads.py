@@ -11,7 +11,15 @@ from typing import IO, Any, Final
 
 from ...abc import Receiver
 from ...errors import InvalidInputError
-from ...model import DEFAULT_CONTENT_TYPE, ArraySpec, BufferRecord, parse_array_headers, parse_content_type, parse_name
+from ...model import (
+    DEFAULT_CONTENT_TYPE,
+    ArraySpec,
+    BufferRecord,
+    parse_array_headers,
+    parse_compression,
+    parse_content_type,
+    parse_name,
+)
 from ..archive import zarr_entries
 from ..collected import SpooledBody
 from ..content import request_content_type
@@ -32,14 +40,21 @@ def receive_buffer(request: ApiRequest) -> Receiver[BufferRecord]:
     if format is not None:
         return _receive_zipped(request, name, format, content_type)
     array = parse_array_headers(request.headers)
-    headers, origin = _texts(request, "moc-headers"), _texts(request, "moc-origin")
+    headers, origin = header_texts(request, "moc-headers"), header_texts(request, "moc-origin")
+    compression = parse_compression(request.headers.get("moc-compression"))
     if content_type == STAGED_CONTENT_TYPE:
         if array is None:
             raise InvalidInputError(
                 "Staged files are the chunks of an array: send Moc-Dtype, Moc-Shape and Moc-Chunks."
             )
+        if compression is not None:
+            raise InvalidInputError(
+                "Staged files are stored as they are: leave Moc-Compression out, or send the bytes."
+            )
         return _receive_staged(request, name, array, headers, origin)
-    return request.platform.buffers.receive(name, content_type, headers, array=array, origin=origin)
+    return request.platform.buffers.receive(
+        name, content_type, headers, array=array, origin=origin, compression=compression
+    )
 
 
 def receive_appended(request: ApiRequest) -> Receiver[BufferRecord]:
@@ -68,10 +83,11 @@ def _receive_zipped(request: ApiRequest, name: str, format: str, content_type: s
         "Moc-Dimension-Names",
         "Moc-Attributes",
         "Moc-Headers",
+        "Moc-Compression",
     ):
         if request.headers.get(header.lower()) is not None:
             raise InvalidInputError(f"A body with format=zarr tells by itself what it is: leave {header} out.")
-    origin = _texts(request, "moc-origin")
+    origin = header_texts(request, "moc-origin")
 
     def store(file: IO[bytes]) -> BufferRecord:
         entries = zarr_entries(file, max_bytes=request.max_body_bytes)
@@ -104,7 +120,7 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
         yield part
 
 
-def _texts(request: ApiRequest, name: str) -> dict[str, str] | None:
+def header_texts(request: ApiRequest, name: str) -> dict[str, str] | None:
     """Read a header that is a JSON object of texts; None if it is not there."""
     text = request.headers.get(name)
     if text is None:

@@ -19,6 +19,7 @@ from ..nouns import (
     garbage,
     handover,
     keyvalues,
+    logs,
     metrics,
     runs,
     status,
@@ -34,6 +35,7 @@ _STORES: Final = _ANY | {507}
 _RUNS: Final = _ANY | {404, 409, 422, 507}
 _CONDITIONS: Final = ("Range", "If-Range", "If-None-Match")
 _OF_ARRAYS: Final = ("Moc-Dtype", "Moc-Shape", "Moc-Chunks")
+_OF_LOGS: Final = ("Moc-Headers", "Moc-Origin", *_OF_ARRAYS, "Moc-Dimension-Names", "Moc-Attributes")
 _OF_BYTES: Final = ("ETag", "Accept-Ranges")
 _FORM: Final = {"type": "object", "minProperties": 1, "maxProperties": INPUTS_MAX}
 _RAW: Final[Mapping[str, Any]] = {DEFAULT_CONTENT_TYPE: {}, "*/*": {}}
@@ -86,6 +88,17 @@ def _reads_bytes(noun: str, *names: str, errors: frozenset[int] = frozenset()) -
 
 def _removes(noun: str) -> Description:
     return Description(noun, {204: empty_answer("It is removed.")}, errors=_STORES | {404})
+
+
+def _relocates(text: str) -> Description:
+    shape = {"schema": {"$ref": "#/components/schemas/Target"}}
+    return Description(
+        "buffers",
+        {201: json_answer("Buffer", text, "Location")},
+        body=_body("The new name.", {JSON_CONTENT_TYPE: shape}, required=True),
+        errors=_STORES | {404, 409},
+        note="409 if the new name is taken, unless `overwrite` is true.",
+    )
 
 
 def _lists(noun: str, shape: str) -> Description:
@@ -166,7 +179,14 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "buffers",
         {201: json_answer("Buffer", "It is stored.", "Location")},
         query=("format",),
-        headers=("Moc-Headers", "Moc-Origin", *_OF_ARRAYS, "Moc-Dimension-Names", "Moc-Attributes"),
+        headers=(
+            "Moc-Headers",
+            "Moc-Origin",
+            "Moc-Compression",
+            *_OF_ARRAYS,
+            "Moc-Dimension-Names",
+            "Moc-Attributes",
+        ),
         body=_body(
             "The bytes; with `Moc-Dtype` and `Moc-Shape` exactly those of the array's elements in C order, "
             "little-endian; with `format=zarr` a zip file; or the names of files that a client on the same machine "
@@ -184,6 +204,35 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         errors=_STORES | {404, 409},
         note="`Moc-Dtype` and `Moc-Shape` say what comes: as the array, but for the first axis. All of it is added or "
         "nothing.",
+    ),
+    buffers.copy_buffer: _relocates("It is stored under both names."),
+    buffers.rename_buffer: _relocates("It has the new name."),
+    logs.list_logs: _lists("logs", "Logs"),
+    logs.get_log: Description("buffers", {200: json_answer("Log", "How it is.")}, errors=_ANY | {404}),
+    logs.put_log: Description(
+        "buffers",
+        {201: json_answer("Log", "It is open.", "Location")},
+        headers=_OF_LOGS,
+        errors=_STORES | {409},
+        note="409 if a log of the name is open already.",
+    ),
+    logs.append_to_log: Description(
+        "buffers",
+        {200: json_answer("LogSize", "It is appended.")},
+        headers=(*_OF_LOGS, "Moc-Log-Id", "Moc-Offset"),
+        body=_body("The part.", _RAW),
+        errors=_STORES | {404, 409},
+        note="With `Moc-Log-Id` it belongs to that log, and none is begun. With `Moc-Offset` the log must have this "
+        "size, else 409 with the size that it has: a part whose answer was lost can be sent again.",
+    ),
+    logs.seal_log: Description(
+        "buffers",
+        {201: json_answer("Buffer", "It is the buffer.", "Location")},
+        headers=("Moc-Log-Id",),
+        errors=_STORES | {404, 409},
+    ),
+    logs.delete_log: Description(
+        "buffers", {204: empty_answer("It is removed.")}, headers=("Moc-Log-Id",), errors=_STORES | {404, 409}
     ),
     buffers.get_buffer: _reads_bytes("buffers", *_OF_ARRAYS, "Moc-Record.Buffer", errors=frozenset({409})),
     buffers.get_buffer_chunks: Description(

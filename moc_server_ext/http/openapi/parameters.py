@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from ...model import GRANT_KINDS, Limits, Mode
+from ...model import COMPRESSIONS, GRANT_KINDS, Limits, Mode
 from ...model.arrays import ITEM_BYTES
 from ..messages import LIMIT_DEFAULT, LIMIT_MAX
 from .schemas import BASE64, BLOB_ID
@@ -138,10 +138,23 @@ HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
         "Its attributes; `moc` is taken.",
         content={"application/json": {"schema": {"type": "object"}}},
     ),
+    "Moc-Compression": _header(
+        "Moc-Compression",
+        "Stores chunks compressed; without it as they are.",
+        schema={"type": "string", "enum": list(COMPRESSIONS)},
+    ),
     "Moc-Origin": _header(
         "Moc-Origin",
         "What made it, such as `call_id` and `function`.",
         content={"application/json": {"schema": {"$ref": "#/components/schemas/Headers"}}},
+    ),
+    "Moc-Log-Id": _header(
+        "Moc-Log-Id", "Only this log, as `log_id` tells it.", schema={"type": "string", "pattern": "^[0-9a-f]{16}$"}
+    ),
+    "Moc-Offset": _header(
+        "Moc-Offset",
+        "Only where the log has so many bytes; beside `Moc-Log-Id`.",
+        schema={"type": "string", "pattern": "^[0-9]{1,18}$"},
     ),
     "Moc-Headers": _header(
         "Moc-Headers",

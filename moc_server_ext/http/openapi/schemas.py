@@ -129,6 +129,29 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Buffers": _list("buffers", "Buffer"),
+    "Log": _object(
+        {
+            "name": {**_TEXT, "description": "That of the buffer which it will be."},
+            "log_id": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "This log and no other."},
+            "size": _COUNT,
+            "parts": _COUNT,
+            "content_type": _TEXT,
+            "headers": _ref("Headers"),
+            "created_at": _TIME,
+            "array": {"anyOf": [{"type": "null"}, _ref("Array")]},
+            "origin": _ref("Headers"),
+        }
+    ),
+    "Logs": _list("logs", "Log"),
+    "LogSize": _object({"name": _TEXT, "size": {**_COUNT, "description": "Of the whole log, in bytes."}}),
+    "Target": _object(
+        {
+            "to": {**_TEXT, "description": "The new name."},
+            "overwrite": {"type": "boolean", "description": "Whether a buffer that has it is replaced."},
+        },
+        optional=frozenset({"overwrite"}),
+        additionalProperties=False,
+    ),
     "Numbers": {"type": "array", "items": _COUNT, "maxItems": DIMENSIONS_MAX},
     "Staged": _object(
         {

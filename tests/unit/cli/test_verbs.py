@@ -58,6 +58,27 @@ def test_a_direct_call_prints_its_number(moc, wat):
     assert json.loads(moc("call", "--json", "add", "1", "2").stdout)["result"] == 3
 
 
+def test_a_log_grows_from_command_to_command_until_it_is_sealed(moc, tmp_path):
+    (tmp_path / "day.csv").write_bytes(BINARY * 1000)
+    assert moc("buffer", "append", "days", "day.csv").returncode == 0
+    appended = moc("buffer", "append", "--json", "days", "-", input=BINARY)
+    assert json.loads(appended.stdout) == {"name": "days", "size": 256_256}
+    [log] = json.loads(moc("buffer", "logs", "--json").stdout)["logs"]
+    assert (log["name"], log["size"], log["parts"], log["content_type"]) == ("days", 256_256, 2, "text/csv")
+    assert moc("buffer", "seal", "days").returncode == 0
+    assert moc("buffer", "get", "days").stdout == BINARY * 1001
+    assert b"error[log_not_found]" in moc("buffer", "abandon", "days").stderr
+    assert moc("buffer", "append", "--seal", "days", "-", input=b"new").returncode == 0
+
+
+def test_buffers_are_copied_and_renamed(moc):
+    moc("buffer", "put", "a", "-", input=BINARY)
+    assert moc("buffer", "copy", "a", "b").returncode == 0
+    assert b"error[conflict]" in moc("buffer", "rename", "a", "b").stderr
+    assert moc("buffer", "rename", "--overwrite", "a", "b").returncode == 0
+    assert moc("buffer", "get", "b").stdout == BINARY
+
+
 def test_buffers_and_values_outlive_the_command(moc, tmp_path):
     (tmp_path / "data.bin").write_bytes(BINARY * 1000)
     assert moc("buffer", "put", "data", "data.bin").returncode == 0
