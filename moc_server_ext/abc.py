@@ -29,6 +29,8 @@ from .model import (
     CallResult,
     Declaration,
     FunctionRecord,
+    KvChange,
+    KvPage,
     LogRecord,
     MapReduce,
     Number,
@@ -261,6 +263,45 @@ class KeyValues(Protocol):
 
     def delete(self, key: bytes) -> None:
         """Remove; KeyNotFoundError if there is none."""
+        ...
+
+    def compare_and_set(self, key: bytes, expected: Bytes | None, value: Bytes | None) -> None:
+        """Store `value` (None: remove) if the key has the value `expected` (None: is not there); durable on return.
+
+        Raises
+        ------
+        KeyConflictError
+            The key is not as expected. Nothing was changed.
+        """
+        ...
+
+    def increment(self, key: bytes, by: int = 1) -> int:
+        """Add `by` to a number, ASCII decimal of 64 bits, absent is 0; durable on return.
+
+        Raises
+        ------
+        InvalidInputError
+            The value is no such number, or the sum would be none. Nothing was changed.
+        """
+        ...
+
+    def scan(self, prefix: bytes = b"", *, limit: int = 1000, after: bytes | None = None) -> KvPage:
+        """Read up to `limit` keys, as :meth:`list` lists them, with their values, as of one moment.
+
+        A page has up to 10,000 keys and 4 MiB, but at least one key; it says where the next one begins.
+        """
+        ...
+
+    def apply(self, changes: Sequence[KvChange]) -> Sequence[int | None]:
+        """Make up to 10,000 changes with up to 64 MiB in one transaction, in order; durable on return.
+
+        Gives the sum of each increment, and None for the others.
+
+        Raises
+        ------
+        KeyConflictError, KeyNotFoundError, InvalidInputError
+            One of them cannot be made. Nothing was changed.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     MocError
     ├── NotFoundError        FunctionNotFound, BlobNotFound, BufferNotFound, KeyNotFound, RunNotFound,
     │                        CallNotFound, EntryPointNotFound
-    ├── ConflictError        AddressInUse, NoBytes
+    ├── ConflictError        AddressInUse, KeyConflict, NoBytes
     ├── InvalidInputError    InvalidModule, InvalidArguments, ArrayRequired, CompileFailed, UnknownLanguage, InvalidUrl,
     │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, ReadOnlyKey, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
@@ -61,6 +61,7 @@ __all__ = [
     "InvalidInputError",
     "InvalidModuleError",
     "InvalidUrlError",
+    "KeyConflictError",
     "KeyNotFoundError",
     "LimitExceededError",
     "LockedStorageError",
@@ -99,6 +100,7 @@ __all__ = [
 ]
 
 _CLASSES: dict[str, type[MocError]] = {}
+_SHOWN_VALUE_BYTES = 64
 
 
 class MocError(Exception):
@@ -164,6 +166,15 @@ def oxford(words: Sequence[str], conjunction: str = "or") -> str:
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Give the `count` names of `known` that are most like `name`, best first."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+
+
+def _printable(content: bytes) -> str | None:
+    """Give bytes as text, if that is what they are."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() else None
 
 
 # -- not found --------------------------------------------------------------------------------------------------------
@@ -283,6 +294,27 @@ class AddressInUseError(ConflictError):
             host=host,
             port=port,
             option=option,
+        )
+
+
+class KeyConflictError(ConflictError):
+    """A key does not have the value that a compare-and-set expects. Nothing was changed."""
+
+    code = "key_conflict"
+
+    def __init__(self, key: str, *, expected: str, found: bytes | None, found_size: int | None) -> None:
+        shown = None if found is None or len(found) > _SHOWN_VALUE_BYTES else _printable(found)
+        if found_size is None:
+            there = "there is no such key"
+        else:
+            there = f"it has {found_size:,} bytes" if shown is None else f"it has {shown!r}"
+        super().__init__(
+            f"Key {key!r} is not as expected ({expected}): {there}. Nothing was changed; read it again, and decide "
+            "anew.",
+            key=key,
+            expected=expected,
+            found=shown,
+            found_size=found_size,
         )
 
 

@@ -28,9 +28,10 @@ from ..model import (
 from ..plans.wait import wait
 from ..storage.zarr_layout import BUFFERS, node_name
 from .call_input import take_inputs
+from .keyvalues import KeyValuesView
 from .started import CallHandle
 from .transport import API_PATH, Address
-from .views import BuffersView, FunctionsView, KeyValuesView, to_text
+from .views import BuffersView, FunctionsView, to_text
 
 
 class Client:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from ..model import (
 from .calls import HttpCall, call_path
 from .http_buffers import HttpBuffers
 from .http_hierarchy import HttpHierarchy
+from .http_keyvalues import HttpKeyValues
 from .noun import Noun, encode, listed, read_json
 from .owned import OwnedPlatform
 from .transport import Address, Transport
@@ -186,34 +186,6 @@ class HttpBlobs(Noun):
     def parts(self, blob_id: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Read bytes ``[start, stop)`` in parts."""
         return self._parts(f"blobs/{parse_blob_id(blob_id)}", start, stop)
-
-
-class HttpKeyValues(Noun):
-    """See :class:`~..abc.KeyValues`."""
-
-    def set(self, key: bytes, value: Bytes) -> None:
-        """Store a value."""
-        self._transport.request(
-            "PUT", f"kv/{encode(key)}", headers={"Content-Type": DEFAULT_CONTENT_TYPE}, body=bytes(value)
-        )
-
-    def get(self, key: bytes) -> bytes:
-        """Read a value."""
-        return bytes(self._transport.request("GET", f"kv/{encode(key)}").content)
-
-    def list(self, prefix: bytes = b"", *, limit: int = 1000, after: bytes | None = None) -> Sequence[bytes]:
-        """List keys in bytewise order."""
-        query = [("prefix_base64", base64.b64encode(prefix).decode()), ("limit", str(limit))]
-        if after is not None:
-            query.append(("after_base64", base64.b64encode(after).decode()))
-        keys: Sequence[bytes] = self._get(
-            "kv", listed("keys", lambda each: base64.b64decode(each["base64"], validate=True)), query
-        )
-        return keys
-
-    def delete(self, key: bytes) -> None:
-        """Remove a key."""
-        self._transport.request("DELETE", f"kv/{encode(key)}")
 
 
 class HttpCalls(Noun):

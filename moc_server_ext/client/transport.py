@@ -83,6 +83,7 @@ class Transport:
         answer_seconds: float | None = _ANSWER_SECONDS,
         expected: Sequence[int] = (),
         whole: bool = True,
+        repeat: bool = True,
     ) -> httpx.Response:
         """Send one request and wait for the whole answer.
 
@@ -99,6 +100,8 @@ class Transport:
             Status codes above 400 that are given back instead of raised.
         whole
             Whether to wait for the whole answer; else :meth:`parts` reads it, or the caller closes it.
+        repeat
+            Whether doing it twice is the same as once, for a method that says so.
 
         Raises
         ------
@@ -118,7 +121,7 @@ class Transport:
                     reread = True
                     self._open_again(http)
                     continue
-                repeatable = method in _SAFE_TO_REPEAT or isinstance(error.__cause__, _connect_errors())
+                repeatable = (repeat and method in _SAFE_TO_REPEAT) or isinstance(error.__cause__, _connect_errors())
                 if not repeatable or _is_spent(body) or not self.find_again(address):
                     raise
             except (UnauthorizedError, HandedOverError):

@@ -1,11 +1,11 @@
-"""The nouns in Python's own forms: ``moc.functions[name]``, ``moc.buffers[name] = …``, ``moc.kv[key]``."""
+"""The nouns in Python's own forms: ``moc.functions[name]`` and ``moc.buffers[name] = …``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError, MocError
+from ..errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, MocError
 from ..model import (
     DEFAULT_CONTENT_TYPE,
     WASM_CONTENT_TYPE,
@@ -26,11 +26,9 @@ from .values import Labels, to_bytes, to_given
 if TYPE_CHECKING:
     from .client import Client
 
-_PAGE = 1000
 _GLANCE_SECONDS = 0.4
 # Inside of the classes, `list` is a method.
 _Names = list[str]
-_Keys = list[bytes]
 
 
 class FunctionsView:
@@ -228,56 +226,6 @@ class BuffersView:
 
     def __repr__(self) -> str:
         return _names("buffers", self)
-
-
-class KeyValuesView:
-    """The key-value store. Keys and values are bytes; text is sent as UTF-8."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def list(self, prefix: str | bytes = b"") -> Sequence[bytes]:
-        """List all keys that begin with `prefix`, in bytewise order."""
-        keys: _Keys = []
-        while True:
-            page = self._client.platform.kv.list(to_bytes(prefix), limit=_PAGE, after=keys[-1] if keys else None)
-            keys += page
-            if len(page) < _PAGE:
-                return keys
-
-    def __getitem__(self, key: str | bytes) -> bytes:
-        return self._client.platform.kv.get(to_bytes(key))
-
-    def __setitem__(self, key: str | bytes, value: Any) -> None:
-        self._client.platform.kv.set(to_bytes(key), to_bytes(value))
-
-    def __delitem__(self, key: str | bytes) -> None:
-        self._client.platform.kv.delete(to_bytes(key))
-
-    def __contains__(self, key: object) -> bool:
-        if not isinstance(key, str | bytes):
-            return False
-        try:
-            self._client.platform.kv.get(to_bytes(key))
-        except KeyNotFoundError:
-            return False
-        return True
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.list())
-
-    def __len__(self) -> int:
-        return len(self.list())
-
-    def _ipython_key_completions_(self) -> _Names:
-        try:
-            keys = hurried(self._client.platform, _GLANCE_SECONDS).kv.list(limit=_PAGE)
-        except MocError:
-            return []
-        return [key.decode(errors="replace") for key in keys]
-
-    def __repr__(self) -> str:
-        return "<kv>"
 
 
 def to_text(name: Any) -> str:

@@ -16,10 +16,11 @@ import apsw
 from ..arrays.document import METADATA
 from ..errors import ConflictError, InvalidInputError, MocError
 from ..model import parse_name
+from .committing import Operation
 from .nodes import with_created_at
 from .table import ContentTable
 from .versions import Versions
-from .writes import Operation, Writer
+from .writes import Writer
 from .zarr_layout import BUFFERS, end_of_directory, node_name
 
 _COPY: Final = (

@@ -14,7 +14,7 @@ import apsw
 import google_crc32c
 
 from ..errors import MocError
-from .catalog import Catalog
+from .catalog import Catalog, Row
 from .content import COLUMNS, OpenContent, StoredContent, open_content, read_content
 from .objects import Objects, random_object_id
 from .receiving import Sealable
@@ -40,6 +40,7 @@ class ContentTable(Generic[Key]):
         self._delete_below = f"DELETE FROM {table} WHERE key >= ? AND key < ?"  # noqa: S608
         self._exists_below = f"SELECT 1 FROM {table} WHERE key >= ? AND key < ? LIMIT 1"  # noqa: S608
         self._size_below = f"SELECT coalesce(sum(size), 0) FROM {table} WHERE key >= ? AND key < ?"  # noqa: S608
+        self._between = f"SELECT key, {COLUMNS} FROM {table} WHERE key >= ? AND key <= ? ORDER BY key"  # noqa: S608
         self._find_both = f"SELECT key, {COLUMNS} FROM {table} WHERE key IN (?, ?)"  # noqa: S608
         self._size = f"SELECT size FROM {table} WHERE key = ?"  # noqa: S608
         self._object = f"SELECT object FROM {table} WHERE key = ?"  # noqa: S608
@@ -91,6 +92,11 @@ class ContentTable(Generic[Key]):
         """Look two keys up as of one moment."""
         found = {row[0]: StoredContent(*row[1:]) for row in self._catalog.rows(self._find_both, (key, other))}
         return found.get(key), found.get(other)
+
+    def find_in(self, connection: apsw.Connection, key: Key) -> StoredContent | None:
+        """Look a key up inside of a transaction, with what it has changed so far; for operations of a group."""
+        rows: list[Row] = connection.execute(self._find, (key,)).fetchall()
+        return StoredContent(*rows[0]) if rows else None
 
     def find_as_writer(self, key: Key) -> StoredContent | None:
         """Look a key up inside of a transaction, as the one writer."""
@@ -173,6 +179,38 @@ class ContentTable(Generic[Key]):
         """List keys as :meth:`keys` does, with the sizes of what is stored there."""
         bounds: tuple[Key, ...] = (first,) if end is None else (first, end)
         return [(row[0], row[1]) for row in self._catalog.rows(self._sizes[after, end is None], (*bounds, limit))]
+
+    def read_page(
+        self, first: Key, end: Key | None, limit: int, bytes_max: int, *, after: bool, what: Callable[[Key], str]
+    ) -> tuple[list[tuple[Key, bytes]], bool]:
+        """Read up to `limit` keys, as :meth:`keys` lists them, with what is stored there, all as of one moment.
+
+        Parameters
+        ----------
+        bytes_max
+            Up to how many bytes of keys and content; the first key comes along in any case.
+
+        Returns
+        -------
+        list, bool
+            Each key and its content, which is checked; and whether more keys follow.
+        """
+        bounds: tuple[Key, ...] = (first,) if end is None else (first, end)
+        with self._objects.pins.looking():
+            with self._catalog.moment() as moment:
+                sizes = moment.rows(self._sizes[after, end is None], (*bounds, limit + 1))
+                count, room = 0, bytes_max
+                for key, size in sizes[:limit]:
+                    room -= len(key) + size
+                    if room < 0 and count:
+                        break
+                    count += 1
+                rows = moment.rows(self._between, (sizes[0][0], sizes[count - 1][0])) if count else []
+            items = [
+                (row[0], self.read(partial(_same, StoredContent(*row[1:])), 0, None, what=partial(what, row[0])))
+                for row in rows
+            ]
+        return items, count < len(sizes)
 
     def keys_like(self, first: Key, end: Key, pattern: str, unlike: str, limit: int) -> list[Key]:
         """List up to `limit` keys of ``[first, end)`` that match one GLOB pattern and not the other, in no order."""

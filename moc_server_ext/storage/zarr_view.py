@@ -12,11 +12,12 @@ from typing import Any, Final
 from ..abc import Bytes, Content
 from ..arrays.document import METADATA
 from ..errors import CorruptStorageError, InvalidInputError
+from ..model import KEY_BYTES_MAX
 from .checks import Checks
 from .consolidated import consolidate, consolidated_keys
 from .content import OpenContent, StoredContent, check_range, open_content
 from .glances import GlanceContent, open_value
-from .keyvalue import KEY_BYTES_MAX, end_of_prefix
+from .keyvalue import end_of_prefix
 from .nodes import parse_node
 from .objects import Objects
 from .table import ContentTable

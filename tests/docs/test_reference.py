@@ -20,8 +20,9 @@ from moc_server_ext import errors, model
 from moc_server_ext.cli import main as cli
 from moc_server_ext.client.client import Client
 from moc_server_ext.client.handles import BufferHandle, FunctionHandle
+from moc_server_ext.client.keyvalues import KeyValuesView, KvTransaction
 from moc_server_ext.client.started import CallHandle
-from moc_server_ext.client.views import BuffersView, FunctionsView, KeyValuesView
+from moc_server_ext.client.views import BuffersView, FunctionsView
 from moc_server_ext.cluster import Cluster
 from moc_server_ext.compilers.bindings import bindings
 from moc_server_ext.engines.wasi import PREVIEW1, UNSTABLE
@@ -358,6 +359,7 @@ def check_call(text: str, function: object, *, bound: bool) -> None:
         ("### `moc.buffers`", "member of a buffer handle", BufferHandle),
         ("### Open logs", "member of an open log", OpenLog),
         ("### `moc.kv`", "member", KeyValuesView),
+        ("### `moc.kv`", "member of a transaction", KvTransaction),
         ("## `Cluster`: the platform in your own process", "member", Cluster),
     ],
 )

@@ -350,6 +350,22 @@ def exchanges(gateway):
     yield "/kv", 200, "GET", f"kv?prefix_base64={base64.b64encode(bytes([255])).decode()[:2]}%3D%3D", {}
     yield "/kv", 400, "GET", "kv?limit=0", {}
     yield key, 200, "GET", "kv/%FF%00", {}
+    etag = gateway.request("HEAD", "kv/%FF%00").headers["etag"]
+    yield key, 409, "PUT", "kv/%FF%00", {"content": b"new", "headers": {"If-None-Match": "*"}}
+    yield key, 201, "PUT", "kv/%FF%00", {"content": b"new", "headers": {"If-Match": etag}}
+    yield key, 409, "DELETE", "kv/%FF%00", {"headers": {"If-Match": etag}}
+    yield key, 400, "DELETE", "kv/%FF%00", {"headers": {"If-Match": "*"}}
+    yield "/kv", 200, "GET", "kv?values&limit=1", {}
+    changes = [{"change": "increment", "key": "n"}, {"change": "set", "key_base64": "/w==", "value": "v"}]
+    yield "/kv", 200, "POST", "kv", {"json": changes}
+    yield "/kv", 200, "GET", "kv?values&limit=1", {}
+    yield "/kv", 400, "POST", "kv", {"json": {"change": "set"}}
+    yield "/kv", 404, "POST", "kv", {"json": [{"change": "delete", "key": "nobody"}]}
+    stale = {"change": "compare_and_set", "key": "n", "expected": None, "value": None}
+    yield "/kv", 409, "POST", "kv", {"json": [stale]}
+    yield "/kv/{key}/increment", 200, "POST", "kv/n/increment?by=-2", {}
+    yield "/kv/{key}/increment", 400, "POST", "kv/n/increment?by=1.5", {}
+    yield "/kv/{key}/increment", 400, "POST", "kv/%FF/increment", {}
     yield key, 204, "DELETE", "kv/%FF%00", {}
     yield key, 404, "DELETE", "kv/%FF%00", {}
     yield "/runs", 201, "POST", "runs", {"json": plan}

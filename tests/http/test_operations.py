@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import json
 import math
 
@@ -390,6 +391,91 @@ def test_a_value_is_put_and_read_with_plain_http(gateway):
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=-1", "limit=99999", "limit=²", "after_base64=!"])
 def test_a_bad_page_of_keys_is_400(gateway, query):
     assert gateway.request("GET", f"kv?{query}").status_code == 400
+
+
+def test_a_change_is_made_only_if_the_key_is_as_its_etag_says(gateway):
+    key = "kv/%00%2F%25%FF"
+    assert gateway.request("PUT", key, content=b"1", headers={"If-None-Match": "*"}).status_code == 201
+    etag = gateway.request("GET", key).headers["etag"]
+    assert etag == f'"{hashlib.sha256(b"1").hexdigest()}"'
+    refused = gateway.request("PUT", key, content=b"2", headers={"If-None-Match": "*"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "key_conflict")
+    assert gateway.request("PUT", key, content=b"2", headers={"If-Match": etag}).status_code == 201
+    for method in ("PUT", "DELETE"):
+        refused = gateway.request(method, key, content=b"3", headers={"If-Match": etag})
+        assert refused.json()["error"]["details"] == {
+            "key": "\0/%\\xff",
+            "expected": f"the value with the ETag {etag[1:13]}…",
+            "found": "2",
+            "found_size": 1,
+        }
+    assert gateway.platform.kv.get(b"\0/%\xff") == b"2"
+    etag = gateway.request("HEAD", key).headers["etag"]
+    assert gateway.request("DELETE", key, headers={"If-Match": etag}).status_code == 204
+    assert gateway.request("DELETE", key, headers={"If-Match": etag}).status_code == 409
+    assert gateway.request("DELETE", key, headers={"If-None-Match": "*"}).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"If-Match": "*"},
+        {"If-Match": ""},
+        {"If-Match": "x"},
+        {"If-Match": f'W/"{"0" * 64}"'},
+        {"If-Match": f'"{"0" * 64}", "{"1" * 64}"'},
+        {"If-None-Match": f'"{"0" * 64}"'},
+        {"If-None-Match": "*", "If-Match": f'"{"0" * 64}"'},
+    ],
+)
+def test_a_condition_that_is_not_understood_is_400_and_nothing_is_changed(gateway, headers):
+    for method in ("PUT", "DELETE"):
+        assert gateway.request(method, "kv/k", content=b"new", headers=headers).status_code == 400
+    assert gateway.platform.kv.list() == []
+
+
+def test_many_keys_are_changed_at_once_with_plain_http(gateway):
+    changes = [
+        {"change": "set", "key": "a", "value": "ä"},
+        {"change": "increment", "key": "n", "by": -2},
+        {"change": "compare_and_set", "key_base64": "/wA=", "expected": None, "value_base64": "/w=="},
+    ]
+    assert gateway.request("POST", "kv", json=changes).json() == {"results": [None, -2, None]}
+    assert gateway.platform.kv.scan().items == ((b"a", "ä".encode()), (b"n", b"-2"), (b"\xff\0", b"\xff"))
+    refused = gateway.request("POST", "kv", json=changes)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "key_conflict")
+    assert gateway.platform.kv.get(b"n") == b"-2"
+    page = gateway.request("GET", "kv?values&limit=2").json()
+    assert page["keys"][1] == {"key": "n", "base64": "bg==", "value_base64": "LTI="}
+    assert gateway.request("GET", "kv", params={"values": "1", "after_base64": page["after_base64"]}).json() == {
+        "keys": [{"key": "\ufffd\0", "base64": "/wA=", "value_base64": "/w=="}],
+        "after_base64": None,
+    }
+
+
+@pytest.mark.parametrize("by", ["", "x", "1.5", "1e3", "+1", "0x1", "²", "9223372036854775808", "9" * 5000, "1&by=2"])
+def test_what_cannot_be_added_is_400(gateway, by):
+    assert gateway.request("POST", f"kv/n/increment?by={by}").status_code == 400
+    assert gateway.platform.kv.list() == []
+
+
+@pytest.mark.parametrize("length", [(64 << 20) + 1, 100 << 20])
+def test_a_value_that_is_too_large_is_refused_by_the_server_itself(served, length):
+    """Announced, and in chunks of a length that nobody announced."""
+    with served(max_body_bytes=256 << 20) as running:
+        announced = running.request("PUT", "kv/k", content=bytes(length))
+        assert (announced.status_code, announced.json()["error"]["code"]) == (400, "invalid_input")
+        part = bytes(1 << 20)
+        chunked = running.request("PUT", "kv/k", content=(part for _ in range(length // len(part) + 1)))
+        assert (chunked.status_code, chunked.json()["error"]["code"]) == (400, "invalid_input")
+        assert running.platform.kv.list() == []
+
+
+def test_a_key_that_is_too_long_is_refused_before_its_value(gateway):
+    for method, address in (("PUT", "kv/{}"), ("GET", "kv/{}"), ("DELETE", "kv/{}"), ("POST", "kv/{}/increment")):
+        refused = gateway.request(method, address.format("%FF" * 4097))
+        assert (refused.status_code, "4,096 bytes" in refused.text) == (400, True)
+    assert gateway.request("PUT", "kv/" + "%FF" * 4096, content=b"v").status_code == 201
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------

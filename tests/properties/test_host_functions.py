@@ -78,6 +78,11 @@ RIGHT = {
     "get_blob_bytes_as_string": text(b"echo"),
     "persistence_set": (*text(b"key"), SCRATCH, 100),
     "persistence_get": text(b"key"),
+    "persistence_delete": text(b"key"),
+    "persistence_compare_and_set": (*text(b"key"), SCRATCH, 100, SCRATCH, 100),
+    "persistence_increment": (*text(b"number"), SCRATCH, 8),
+    "persistence_list": (*text(b""), *text(b""), 10),
+    "persistence_apply": text(b'[{"change": "increment", "key": "n"}]'),
     "log": (3, *text(b"hostile")),
 }
 

@@ -95,6 +95,13 @@ def test_api_tour_keeps_its_input_and_tells_all_it_kept(call: Call, cluster: Clu
     assert call("api-tour", entry="recall").output == b"a note"
 
 
+def test_a_tour_has_one_owner_and_counts_who_comes(call: Call, cluster: Cluster):
+    assert [call("api-tour", entry="claim", input=name).result for name in (b"Ada", b"Bob")] == [0, -Errno.EAGAIN]
+    assert [call("api-tour", entry="count").result for _ in range(3)] == [1, 2, 3]
+    cluster.kv.compare_and_set(b"tour/owner", b"Ada", None)
+    cluster.kv.compare_and_set(b"tour/count", b"3", None)
+
+
 def test_api_tour_publishes_a_module_and_fetches_it_again(call: Call, cluster: Cluster, samples_directory):
     module = (samples_directory / "wat/wasi-write/wasi-write.wasm").read_bytes()
     published = call("api-tour", entry="publish", input=module)

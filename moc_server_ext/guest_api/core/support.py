@@ -77,10 +77,18 @@ def check_room(call: CallContext, size: int) -> None:
 
 def check_grant(call: CallContext, kind: str, target: str = "") -> None:
     """Refuse with EACCES what the function was not granted, and say on its stderr which grant is missing."""
-    if not call.invocation.grants.allows(kind, target):
-        shown = "".join(each if each.isprintable() else "\ufffd" for each in target[:_SHOWN_CHARS])
-        call.complain(NotGrantedError(call.invocation.function, f"{kind}:{shown}" if shown else kind).message)
+    missing = missing_grant(call, kind, target)
+    if missing is not None:
+        call.complain(missing.message)
         raise GuestErrno(Errno.EACCES)
+
+
+def missing_grant(call: CallContext, kind: str, target: str) -> NotGrantedError | None:
+    """Give the error for what the function was not granted, from any thread; None if it was."""
+    if call.invocation.grants.allows(kind, target):
+        return None
+    shown = "".join(each if each.isprintable() else "\ufffd" for each in target[:_SHOWN_CHARS])
+    return NotGrantedError(call.invocation.function, f"{kind}:{shown}" if shown else kind)
 
 
 def services_of(call: CallContext) -> CallServices:

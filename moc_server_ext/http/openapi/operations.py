@@ -34,6 +34,10 @@ _ANY: Final = frozenset({400, 413, 500, 503})
 _STORES: Final = _ANY | {507}
 _RUNS: Final = _ANY | {404, 409, 422, 507}
 _CONDITIONS: Final = ("Range", "If-Range", "If-None-Match")
+_KEY_CONDITIONS: Final = (
+    "`If-Match` is the `ETag` of the value that the caller expects; `If-None-Match: *` expects that the key is not "
+    "there. 409 if it is otherwise, and nothing is changed."
+)
 _OF_ARRAYS: Final = ("Moc-Dtype", "Moc-Shape", "Moc-Chunks")
 _OF_LOGS: Final = ("Moc-Headers", "Moc-Origin", *_OF_ARRAYS, "Moc-Dimension-Names", "Moc-Attributes")
 _OF_BYTES: Final = ("ETag", "Accept-Ranges")
@@ -245,16 +249,39 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
     keyvalues.list_keys: Description(
         "kv",
         {200: json_answer("Keys", "Up to `limit` keys.")},
-        query=("prefix", "prefix_base64", "after", "after_base64", "limit"),
+        query=("prefix", "prefix_base64", "after", "after_base64", "limit", "values"),
+    ),
+    keyvalues.post_changes: Description(
+        "kv",
+        {200: json_answer("ChangeResults", "All of them are made.")},
+        body=_body(
+            "The changes, in their order: up to 10,000, with up to 64 MiB of keys and values together. Bytes are text, "
+            "or exact under the name with `_base64` behind it.",
+            {JSON_CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Changes"}}},
+            required=True,
+        ),
+        errors=_STORES | {404, 409},
+        note="409 if a key is not as a `compare_and_set` expects, 404 if one that is to be removed is not there.",
     ),
     keyvalues.put_key: Description(
         "kv",
         {201: json_answer("StoredKey", "It is stored.", "Location")},
+        headers=("If-Match", "If-None-Match"),
         body=_body("The value, up to 64 MiB.", _RAW),
-        errors=_STORES,
+        errors=_STORES | {409},
+        note=_KEY_CONDITIONS,
     ),
     keyvalues.get_key: _reads_bytes("kv"),
-    keyvalues.delete_key: _removes("kv"),
+    keyvalues.delete_key: Description(
+        "kv",
+        {204: empty_answer("It is removed.")},
+        headers=("If-Match", "If-None-Match"),
+        errors=_STORES | {404, 409},
+        note=_KEY_CONDITIONS,
+    ),
+    keyvalues.increment_key: Description(
+        "kv", {200: json_answer("Incremented", "The sum.")}, query=("by",), errors=_STORES
+    ),
     calls.list_calls: Description(
         "calls", {200: json_answer("Calls", "Up to `limit` calls, those that began last first.")}, query=("limit",)
     ),

@@ -106,6 +106,16 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ("kv", "after"): _query("after", _TEXT, "Only keys that come after this one."),
     ("kv", "after_base64"): _query("after_base64", BASE64, "The same as exact bytes; counts instead of `after`."),
     ("kv", "limit"): _LIST_LIMIT,
+    ("kv", "values"): _query(
+        "values",
+        {"type": "boolean", "default": False},
+        "Whether the values come along. `1`, `0` and the bare name are taken too.",
+    ),
+    ("kv", "by"): _query(
+        "by",
+        {"type": "integer", "format": "int64", "minimum": -1 << 63, "maximum": (1 << 63) - 1, "default": 1},
+        "What is added.",
+    ),
     ("calls", "limit"): _LIST_LIMIT,
     ("zarr", "prefix"): _query("prefix", _TEXT, "Only keys that begin with this."),
     ("zarr", "after"): _query("after", _TEXT, "Only keys that come after this one."),
@@ -115,7 +125,11 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
 HEADER_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "Range": _header("Range", "One range of bytes. Others are ignored, as RFC 9110 has it."),
     "If-Range": _header("If-Range", "An `ETag`: with another one the range is ignored."),
-    "If-None-Match": _header("If-None-Match", "`ETag`s of what the client has: the answer is then 304."),
+    "If-Match": _header("If-Match", "The `ETag` of the value that is expected, one alone."),
+    "If-None-Match": _header(
+        "If-None-Match",
+        "To read: `ETag`s of what the client has, and the answer is then 304. To change: `*`, nothing is expected.",
+    ),
     "Moc-Client": _header(
         "Moc-Client",
         "Sets clients that share a token apart, so that they take turns.",

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from typing import Any, Final
 
 from ... import errors
-from ...model import GRANT_KINDS, CallState, Limits, MapReduce, Mode, RunState
+from ...model import CHANGES_MAX, GRANT_KINDS, CallState, Limits, MapReduce, Mode, RunState
 from ...model.arrays import DIMENSIONS_MAX, ITEM_BYTES
 
 Schema = Mapping[str, Any]
@@ -20,6 +20,7 @@ BASE64: Final = {
 }
 _TEXT: Final = {"type": "string"}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_INTEGER: Final = {"type": "integer", "format": "int64"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _AMOUNT: Final = {"objects": _COUNT, "bytes": _COUNT}
 _REASONS: Final = ("grace", "reader", "look", "failure")
@@ -172,8 +173,49 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Chunks": _object({"etag": _TEXT, "chunks": {"type": "object", "additionalProperties": _ref("Chunk")}}),
-    "Key": _object({"key": {**_TEXT, "description": "To look at."}, "base64": {**BASE64, "description": "Exact."}}),
-    "Keys": _list("keys", "Key"),
+    "Key": _object(
+        {
+            "key": {**_TEXT, "description": "To look at."},
+            "base64": {**BASE64, "description": "Exact."},
+            "value_base64": {**BASE64, "description": "With `values`."},
+        },
+        optional=frozenset({"value_base64"}),
+    ),
+    "Keys": _object(
+        {
+            "keys": {"type": "array", "items": _ref("Key")},
+            "after_base64": {
+                "anyOf": [{"type": "null"}, BASE64],
+                "description": "With `values`: where the next page begins; null if there is none.",
+            },
+        },
+        optional=frozenset({"after_base64"}),
+    ),
+    "Changes": {"type": "array", "items": _ref("Change"), "maxItems": CHANGES_MAX},
+    "Change": _object(
+        {
+            "change": {"enum": ["set", "delete", "compare_and_set", "increment"]},
+            "key": _TEXT,
+            "key_base64": BASE64,
+            "value": {**_TEXT_OR_NULL, "description": "Of `set` and `compare_and_set`, which null makes remove it."},
+            "value_base64": BASE64,
+            "expected": {**_TEXT_OR_NULL, "description": "Of `compare_and_set`; null: the key is not there."},
+            "expected_base64": BASE64,
+            "by": {**_INTEGER, "description": "Of `increment`; 1 without it."},
+        },
+        optional=frozenset({"key", "key_base64", "value", "value_base64", "expected", "expected_base64", "by"}),
+        additionalProperties=False,
+    ),
+    "ChangeResults": _object(
+        {
+            "results": {
+                "type": "array",
+                "items": {"anyOf": [{"type": "null"}, _INTEGER]},
+                "description": "The sum of each increment; null for each other change.",
+            }
+        }
+    ),
+    "Incremented": _object({"key": {**_TEXT, "description": "To look at."}, "value": _INTEGER}),
     "ZarrKeys": _object({"keys": {"type": "array", "items": _TEXT}}),
     "StoredKey": _object({"key": {**_TEXT, "description": "To look at."}, "size": _COUNT}),
     "Result": {"anyOf": [{"type": "null"}, _NUMBER, {"type": "array", "items": _NUMBER}]},

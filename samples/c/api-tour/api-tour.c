@@ -4,6 +4,8 @@
  *
  *   keep()      store the input under the key tour/last; all keys below tour/ go to the output (grant kv:tour/)
  *   recall()    what was kept last (kv:tour/)
+ *   claim()     become the owner of the tour by the name in the input, if there is none yet: else EAGAIN (kv:tour/)
+ *   count()     how often it was called, also by others at the same time: its result (kv:tour/)
  *   publish()   register the input, a module, as the function tour/published; the output is its blob id
  *               (register:tour/published)
  *   store()     keep the input as a blob without a name; the output is its id (register, for everything: the sample is
@@ -55,6 +57,17 @@ int32_t keep(void) {
 }
 
 int32_t recall(void) { return give(TEXT("nothing was kept"), persistence_get(TEXT("tour/last"))); }
+
+int32_t claim(void) {
+    int32_t size = read_input();
+    return size < 0 ? size : persistence_compare_and_set(TEXT("tour/owner"), NULL, -1, room, size);
+}
+
+int32_t count(void) {
+    int64_t number = 1;
+    int32_t error = persistence_increment(TEXT("tour/count"), &number, sizeof number);
+    return error ? error : (int32_t)number;
+}
 
 int32_t publish(void) {
     int32_t size = read_input();

@@ -11,6 +11,7 @@ from moc_server_ext.errors import (
     FunctionNotFoundError,
     GuestExitError,
     InvalidInputError,
+    KeyConflictError,
     KeyNotFoundError,
     PlanError,
     TaskFailedError,
@@ -226,6 +227,58 @@ def test_all_keys_are_listed_over_several_pages(moc):
         moc.kv._client.platform.kv.set(b"k%04d" % number, b"")
     assert len(moc.kv) == 1003
     assert moc.kv.list("k000") == [b"k%04d" % number for number in range(10)]
+
+
+def test_values_are_compared_counted_and_read_in_order(moc):
+    assert moc.kv.get("n") is None
+    assert moc.kv.get("n", "none") == "none"
+    assert moc.kv.increment("n", 41) == 41
+    assert moc.kv.increment("n") == 42
+    moc.kv.compare_and_set("n", "42", b"done")
+    moc.kv.compare_and_set("m", None, "first")
+    with pytest.raises(KeyConflictError, match="'done'"):
+        moc.kv.compare_and_set("n", "42", "again")
+    assert moc.kv.get("n") == b"done"
+    assert list(moc.kv.items()) == [(b"m", b"first"), (b"n", b"done")]
+    assert list(moc.kv.items("n")) == [(b"n", b"done")]
+    moc.kv.compare_and_set("n", "done", None)
+    assert "n" not in moc.kv
+
+
+def test_all_items_are_read_over_several_pages(moc):
+    with moc.kv.transaction() as changes:
+        for number in range(1003):
+            changes[b"k%04d" % number] = b"%d" % number
+    assert list(moc.kv.items("k")) == [(b"k%04d" % number, b"%d" % number) for number in range(1003)]
+
+
+def test_a_transaction_makes_all_of_its_changes_at_the_end_of_the_block(moc):
+    moc.kv["old"] = "1"
+    with moc.kv.transaction() as changes:
+        changes["a"] = "1"
+        changes.increment("n", 5)
+        changes.compare_and_set("old", "1", "2")
+        del changes["old"]
+        assert list(moc.kv) == [b"old"]
+    assert list(changes.results) == [None, 5, None, None]
+    assert list(moc.kv.items()) == [(b"a", b"1"), (b"n", b"5")]
+    with pytest.raises(InvalidInputError, match="has ended"):
+        changes["a"] = "2"
+
+
+def test_a_transaction_whose_block_raises_or_whose_check_fails_changes_nothing(moc):
+    with pytest.raises(ZeroDivisionError), moc.kv.transaction() as changes:  # noqa: PT012 - the block's end
+        changes["a"] = "1"
+        1 / 0  # noqa: B018
+    with pytest.raises(KeyConflictError), moc.kv.transaction() as changes:  # noqa: PT012 - the block's end
+        changes["a"] = "1"
+        changes.compare_and_set("b", "old", "new")
+    with pytest.raises(InvalidInputError, match="4,096"), moc.kv.transaction() as changes:  # noqa: PT012 - the block's end
+        changes["a"] = "1"
+        changes["x" * 4097] = "2"
+    with moc.kv.transaction() as changes:
+        pass
+    assert list(changes.results) == list(moc.kv) == []
 
 
 # -- map-reduce -------------------------------------------------------------------------------------------------------

@@ -61,6 +61,11 @@ GOOD: dict[str, tuple[str | bytes | int, ...]] = {
     "persistence_set": (b"key", b"value"),
     "persistence_get": (b"there",),
     "persistence_get_subset": (b"the",),
+    "persistence_delete": (b"removed",),
+    "persistence_compare_and_set": (b"there", b"a value", b"a value"),
+    "persistence_increment": (b"number", 8, 8),
+    "persistence_list": (b"the", b"", 10),
+    "persistence_apply": ('[{"change": "set", "key": "key", "value": "value"}]',),
     "call_function": ("callee", "seven", 0, 0, "direct", 0, 0, "", 0, 0),
     "get_url": ("http://WEB/",),
     "register_blob_with_name": ("name", WASM, CALLEE),
@@ -85,6 +90,8 @@ TAKES_TEXT_AT = {  # where a text is among the values
     "get_blob_bytes_as_string": 0,
     "write_exchange_buffer_header": 1,
 }
+# What changes key-values, but for persistence_set.
+CHANGING = ("persistence_delete", "persistence_compare_and_set", "persistence_increment", "persistence_apply")
 FAR = MEMORY - 1
 SECRET = "/where/it/lies"
 
@@ -147,6 +154,8 @@ def cases() -> Iterator[Case]:
         ("register_blob_with_name", OverloadedError(), Errno.EAGAIN),
         ("persistence_set", StorageFullError("it"), Errno.ENOSPC),
         ("persistence_set", ReadOnlyStorageError(SECRET, "it is"), Errno.EROFS),
+        *((each, StorageFullError("it"), Errno.ENOSPC) for each in CHANGING),
+        *((each, ReadOnlyStorageError(SECRET, "it is"), Errno.EROFS) for each in CHANGING),
         ("get_blob_bytes_as_string", CorruptStorageError("it", SECRET), Errno.EIO),
         ("export_database", CorruptStorageError("it", SECRET), Errno.EIO),
         ("call_function", OverloadedError(), Errno.EAGAIN),
@@ -176,6 +185,17 @@ def cases() -> Iterator[Case]:
     yield Case("persistence_get", Errno.EINVAL, (b"k" * 4097,))
     yield Case("persistence_get", Errno.ENOENT, (b"absent",))
     yield Case("persistence_get_subset", Errno.EINVAL, (b"k" * 4097,))
+    yield Case("persistence_delete", Errno.EINVAL, (b"",))
+    yield Case("persistence_delete", Errno.ENOENT, (b"absent",))
+    yield Case("persistence_compare_and_set", Errno.EINVAL, (b"k" * 4097, b"", b""))
+    yield Case("persistence_compare_and_set", Errno.EAGAIN, (b"there", b"other", b"new"))
+    yield Case("persistence_increment", Errno.EINVAL, (b"there", 8, 8))
+    yield Case("persistence_increment", Errno.EINVAL, (b"number", 8, 7))
+    yield Case("persistence_list", Errno.EINVAL, (b"the", b"", 0))
+    yield Case("persistence_apply", Errno.EINVAL, ("[",))
+    yield Case("persistence_apply", Errno.ENOENT, ('[{"change": "delete", "key": "absent"}]',))
+    missing = '[{"change": "compare_and_set", "key": "absent", "expected": "v", "value": null}]'
+    yield Case("persistence_apply", Errno.EAGAIN, (missing,))
     yield Case("register_blob_with_name", Errno.EFBIG, ("name", WASM, 8, (64 << 20) + 1))
     yield Case("register_blob_with_name", Errno.ENOEXEC, ("name", WASM, b"<html>"))
     yield Case("register_blob_with_name", Errno.EINVAL, ("name", "text/html", CALLEE))
@@ -230,6 +250,7 @@ def moc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         cluster.functions.put("callee", CALLEE)
         cluster.blobs.put(BLOB)
         cluster.kv.set(b"there", b"a value")
+        cluster.kv.set(b"removed", b"a value")
         yield cluster
 
 

@@ -78,7 +78,7 @@ def test_a_flipped_bit_in_a_compressed_chunk_is_an_error_also_for_a_part_of_it(
     content = bytearray(file.read_bytes())
     content[position] ^= 1
     file.write_bytes(content)
-    with pytest.raises(CorruptStorageError, match="'x'|buffers/x"):
+    with pytest.raises(CorruptStorageError, match=r"'x'|buffers/x"):
         read(moc.buffers["x"])
 
 

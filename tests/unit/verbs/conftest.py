@@ -12,13 +12,20 @@ import pytest
 
 from moc_server_ext.abc import CallStreams
 from moc_server_ext.client.client import Client
-from moc_server_ext.errors import BufferNotFoundError, FunctionNotFoundError, InvalidInputError, KeyNotFoundError
+from moc_server_ext.errors import (
+    BufferNotFoundError,
+    FunctionNotFoundError,
+    InvalidInputError,
+    KeyConflictError,
+    KeyNotFoundError,
+)
 from moc_server_ext.model import (
     BufferRecord,
     CallRequest,
     CallResult,
     Declaration,
     FunctionRecord,
+    KvPage,
     MapReduce,
     RunRecord,
     RunState,
@@ -100,6 +107,24 @@ class MemoryKeyValues:
     def delete(self, key):
         self.get(key)
         del self.values[key]
+
+    def compare_and_set(self, key, expected, value):
+        found = self.values.pop(key, None)
+        if found is not None and (found != expected or value is not None):
+            self.values[key] = found
+        if found != expected:
+            raise KeyConflictError(key.decode(), expected="other", found=found, found_size=len(found or b""))
+        if value is not None:
+            self.values[key] = value
+
+    def increment(self, key, by=1):
+        self.values[key] = b"%d" % (int(self.values.get(key, b"0")) + by)
+        return int(self.values[key])
+
+    def scan(self, prefix=b"", *, limit=1000, after=None):
+        keys = self.list(prefix, limit=limit + 1, after=after)
+        more = len(keys) > limit
+        return KvPage(tuple((each, self.values[each]) for each in keys[:limit]), keys[limit - 1] if more else None)
 
 
 class MemoryRuns:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from moc_server_ext.errors import InvalidInputError, UsageError
+from moc_server_ext.errors import InvalidInputError, KeyConflictError, UsageError
 from moc_server_ext.guest_api.core import CORE
 from moc_server_ext.model import CallResult, Mode
 from moc_server_ext.verbs import BytesOutcome, CallOutcome, TableOutcome
@@ -281,6 +281,45 @@ def test_more_keys_than_a_page_are_all_listed(moc, platform):
 def test_a_key_with_control_characters_is_listed_without_them(moc, platform):
     platform.kv.values = {b"\x1b[2Jx\n": b""}
     assert moc("kv", "list").to_text() == r"\x1b[2Jx\n"
+
+
+def test_keys_are_listed_with_the_beginning_of_their_values(moc, platform):
+    platform.kv.values = {b"a": b"one\n", b"b\xff": b"\xff", b"c": b"x" * 300, b"d": b""}
+    outcome = moc("kv", "list", "--values", "--limit", "3")
+    lines = outcome.to_text().splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [["KEY", "VALUE"], ["a", r"one\n"], [r"b\udcff", "\ufffd"]]
+    assert lines[3].endswith("x… (300 bytes)")
+    assert [each["value"] for each in outcome.to_json()["keys"]][:2] == ["b25lCg==", "/w=="]
+    assert len(outcome.to_json()["keys"]) == 3
+
+
+def test_all_values_are_listed_page_by_page(moc, platform):
+    platform.kv.values = {f"{number:05}".encode(): b"" for number in range(2500)}
+    assert len(moc("kv", "list", "--values").to_json()["keys"]) == 2500
+
+
+def test_a_value_is_set_only_if_it_is_the_expected_one(moc, platform):
+    moc("kv", "cas", "--absent", "lock", "mine")
+    moc("kv", "cas", "lock", "mine", "yours")
+    assert platform.kv.values == {b"lock": b"yours"}
+    for words in (["--absent", "lock", "mine"], ["lock", "mine", "his"], ["--remove", "lock", "mine"]):
+        with pytest.raises(KeyConflictError):
+            moc("kv", "cas", *words)
+    assert platform.kv.values == {b"lock": b"yours"}
+    assert moc("kv", "cas", "--remove", "lock", "yours").to_json() == {"key": "lock", "size": None}
+    assert platform.kv.values == {}
+
+
+@pytest.mark.parametrize("words", [["k"], ["k", "a"], ["k", "a", "b", "c"], ["--absent", "k"], ["--remove", "k"]])
+def test_values_that_are_missing_or_too_many_are_a_usage_error(moc, words):
+    with pytest.raises(UsageError, match="behind KEY"):
+        moc("kv", "cas", *words)
+
+
+def test_a_number_is_counted_and_the_sum_shown(moc):
+    assert moc("kv", "incr", "n").to_text() == "1"
+    assert moc("kv", "incr", "n", "41").to_json() == {"key": "n", "value": 42}
+    assert moc("kv", "incr", "--", "n", "-50").to_text() == "-8"
 
 
 def test_mapreduce_gives_its_output_or_stores_it(moc, platform):

@@ -76,6 +76,23 @@ int32_t persistence_set(const void *key, int32_t key_length, const void *value, 
 MOC_CORE("persistence_get") int32_t persistence_get(const void *key, int32_t key_length);
 /* All keys that begin with `prefix` and their values, as a JSON object, in a new buffer. */
 MOC_CORE("persistence_get_subset") int32_t persistence_get_subset(const void *prefix, int32_t prefix_length);
+/* Up to `limit` (10,000 at most) keys that begin with `prefix` and come after `after` (of length 0: from the first), in a
+   new buffer, as JSON: {"keys": [{"key", "base64"}, ...]}. */
+MOC_CORE("persistence_list")
+int32_t persistence_list(const void *prefix, int32_t prefix_length, const void *after, int32_t after_length,
+                         int32_t limit);
+MOC_CORE("persistence_delete") int32_t persistence_delete(const void *key, int32_t key_length);
+/* Store `value` if the key has the value `expected`; else -EAGAIN. An `expected_length` of -1 expects that the key is not
+   there, a `value_length` of -1 removes it. */
+MOC_CORE("persistence_compare_and_set")
+int32_t persistence_compare_and_set(const void *key, int32_t key_length, const void *expected, int32_t expected_length,
+                                    const void *value, int32_t value_length);
+/* Add `*number` to the decimal number under a key (0 if there is none); `*number` is the sum then. `length` is 8. */
+MOC_CORE("persistence_increment")
+int32_t persistence_increment(const void *key, int32_t key_length, int64_t *number, int32_t length);
+/* Make the changes of a JSON list in one transaction, such as [{"change": "set", "key": "a", "value": "1"}]: the sums of
+   its increments, in a new buffer, as JSON: {"results": [null, ...]}. */
+MOC_CORE("persistence_apply") int32_t persistence_apply(const char *changes, int32_t changes_length);
 
 /* -- blobs and functions ------------------------------------------------------------------------------------------- */
 
