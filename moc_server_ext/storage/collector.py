@@ -103,9 +103,17 @@ class Collector:
 
     def begin(self) -> None:
         """Collect some of what an earlier owner left and is due, and the rest later; at the opening."""
-        if self._may_collect() and self._garbage.begin():
-            self._collect_due(next(self._batches(), []), Collected(), ignore_grace=False)
-            self.committed()
+        try:
+            if not self._garbage.begin():
+                return
+            if self._may_collect():
+                # Whoever opens the storage for one write after the other gets rid of it as well.
+                self._collect_due(next(self._batches(), []), Collected(), ignore_grace=False)
+        except MocError as error:
+            # A full disk is emptied by one who has opened it.
+            self.failure = error.message
+        self._garbage.noted = True
+        self.committed()
 
     def committed(self) -> None:
         """See to what may have become garbage; after each commit, by a thread that is not the writer."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from moc_server_ext.errors import ReadOnlyStorageError
+from moc_server_ext.errors import ReadOnlyStorageError, StorageFullError
 from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
+from moc_server_ext.storage.garbage import Garbage
 
 LARGE = b"l" * 100_000
 
@@ -117,6 +118,39 @@ def test_files_go_in_the_background_once_they_are_due(path: Path) -> None:
             time.sleep(0.01)
         assert len(files(path)) == 1
         assert storage.kv.get(b"k") == LARGE + bytes(2)
+
+
+def test_garbage_of_an_earlier_owner_goes_in_the_background_too(path: Path) -> None:
+    with Storage.open(path) as storage:
+        for number in range(200):
+            storage.kv.set(b"%d" % number, LARGE)
+        with storage.group() as group:
+            for number in range(200):
+                storage.kv.delete(b"%d" % number, group=group)
+    with Storage.open(path, grace_seconds=0.01):
+        end = time.monotonic() + 30
+        while files(path) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert files(path) == set()
+
+
+def test_a_storage_opens_although_its_garbage_cannot_be_removed_yet(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Storage.open(path) as storage:
+        storage.kv.set(b"k", LARGE)
+        storage.kv.delete(b"k")
+
+    def refuse(*arguments: object) -> None:
+        raise StorageFullError("the removal of garbage")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Garbage, "forget", refuse)
+        with Storage.open(path, grace_seconds=0) as storage:
+            assert "disk is full" in storage.status()["garbage"]["failure"]
+            assert len(rows(storage)) == 1
+    with Storage.open(path, grace_seconds=0) as storage:
+        assert rows(storage) == set()
 
 
 def test_a_dry_run_removes_nothing_and_tells_what_would_go(storage: Storage, path: Path) -> None:
