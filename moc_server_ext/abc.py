@@ -27,6 +27,8 @@ from .model import (
     CallRecord,
     CallRequest,
     CallResult,
+    CheckProgress,
+    CheckReport,
     Declaration,
     FunctionRecord,
     KvChange,
@@ -435,6 +437,27 @@ class Platform(Protocol):
         ----------
         dry_run
             Remove nothing; tell what would go, and of the files that the catalog does not know.
+        """
+        ...
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything that is stored, in steps; ending the generator ends the check.
+
+        Parameters
+        ----------
+        quick
+            Read no object files: only their names and sizes are looked at.
+        repair
+            Remove the files that nothing refers to.
+        remove_damaged
+            Remove them, and what is damaged: whole buffers, blobs, values, and names whose blob is not there.
+
+        Raises
+        ------
+        ReadOnlyStorageError, StorageFullError, StorageError
+            Something could not be removed; what was removed until then is gone.
         """
         ...
 

@@ -7,14 +7,14 @@ else: what they do is in their own modules.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .abc import Calls, CallStreams, Functions, KeyValues, LocalBlobs, LocalBuffers, LocalHierarchy, Observer, Runs
-from .model import Activity, CallRequest, CallResult, Limits
+from .model import Activity, CallRequest, CallResult, CheckProgress, CheckReport, Limits
 
 if TYPE_CHECKING:
     from .buffers.channel import Channel
@@ -330,6 +330,12 @@ class Cluster:
             Remove nothing; tell what would go, and of the files that the catalog does not know.
         """
         return self.storage.gc(dry_run=dry_run)
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything that is stored, in steps; see :meth:`.abc.Platform.fsck`."""
+        return self.storage.fsck(quick=quick, repair=repair, remove_damaged=remove_damaged)
 
     def close(self) -> None:
         """End runs and calls, and let go of the storage directory; idempotent.

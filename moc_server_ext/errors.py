@@ -13,7 +13,7 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── InvalidInputError    InvalidModule, InvalidArguments, ArrayRequired, CompileFailed, UnknownLanguage, InvalidUrl,
     │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, ReadOnlyKey, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
-    ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
+    ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage), UnsuitableFileSystem
     ├── ExchangeBufferError
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, ArrayResult,
     │                        GuestExit (GuestStatus)
@@ -92,6 +92,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UnknownLanguageError",
+    "UnsuitableFileSystemError",
     "UntrustedEndpointError",
     "UsageError",
     "from_json",
@@ -676,6 +677,21 @@ class NotAStorageError(StorageFormatError):
             f"{path!r} is no moc storage: {reason}. Choose an empty or a new directory with --storage or MOC_STORAGE.",
             path=path,
             found=list(found[:3]),
+        )
+
+
+class UnsuitableFileSystemError(StorageError):
+    """The directory lies on a file system that cannot keep a storage safe. Nothing of what it holds was touched."""
+
+    code = "unsuitable_file_system"
+
+    def __init__(self, path: str, file_system: str, reason: str) -> None:
+        super().__init__(
+            f"The storage {path!r} cannot lie on this file system ({file_system}): {reason}. Choose a directory on a "
+            "disk of this machine with --storage or MOC_STORAGE; a backup target may be anywhere.",
+            path=path,
+            file_system=file_system,
+            reason=reason,
         )
 
 

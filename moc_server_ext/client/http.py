@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..abc import Bytes, CallStreams, Platform
@@ -16,6 +16,8 @@ from ..model import (
     CallRecord,
     CallRequest,
     CallResult,
+    CheckProgress,
+    CheckReport,
     Declaration,
     FunctionRecord,
     MapReduce,
@@ -27,6 +29,7 @@ from .calls import HttpCall, call_path
 from .http_buffers import HttpBuffers
 from .http_hierarchy import HttpHierarchy
 from .http_keyvalues import HttpKeyValues
+from .lines import progress_lines
 from .noun import Noun, encode, listed, read_json
 from .owned import OwnedPlatform
 from .transport import Address, Transport
@@ -109,6 +112,14 @@ class HttpPlatform:
         path = f"gc?dry_run={'true' if dry_run else 'false'}"
         told: dict[str, Any] = read_json(self._transport, self._transport.request("POST", path), dict)
         return told
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything that is stored, in steps; ending the generator ends the check on the server."""
+        given = {"quick": quick, "repair": repair, "remove_damaged": remove_damaged}
+        query = [(name, "true") for name, flag in given.items() if flag]
+        return progress_lines(self._transport, "fsck", query, CheckProgress.from_json, CheckReport.from_json)
 
     def hurried(self, seconds: float) -> HttpPlatform:
         """Give the same platform for the next `seconds`; what has no answer by then is unreachable."""

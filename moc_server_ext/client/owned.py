@@ -12,7 +12,7 @@ import enum
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..abc import (
@@ -30,7 +30,7 @@ from ..abc import (
     Runs,
 )
 from ..errors import ConflictError, HandedOverError, InvalidInputError, ServerUnreachableError
-from ..model import CallRequest, CallResult, RunState
+from ..model import CallRequest, CallResult, CheckProgress, CheckReport, RunState
 from ..storage.endpoint import ENDPOINT_FILE, remove_endpoint
 from .following import address_of, trusted
 
@@ -110,6 +110,13 @@ class _Face:
         """Remove the object files that nothing refers to and that are due."""
         with self._doorway() as platform:
             return platform.gc(dry_run=dry_run)
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything that is stored, in steps."""
+        with self._doorway() as platform:
+            return (yield from platform.fsck(quick=quick, repair=repair, remove_damaged=remove_damaged))
 
 
 class ServedFace(_Face):

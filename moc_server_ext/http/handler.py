@@ -331,7 +331,9 @@ class ApiMixin(_Handler):
     async def _send(self, response: ApiResponse, parts: Generator[bytes, None, None]) -> None:
         """Write an answer in parts. What fails after the first of them leaves the client with an unfinished answer."""
         self.set_head(response)
-        self.set_header("Content-Length", str(response.length))
+        # Without a length the answer is chunked: its end is known when it comes.
+        if response.length is not None:
+            self.set_header("Content-Length", str(response.length))
         self._work = asyncio.ensure_future(
             send_parts(self, parts, self.api.workers, silent_seconds=self.api.silent_seconds)
         )

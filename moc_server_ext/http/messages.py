@@ -154,7 +154,7 @@ class ApiResponse:
     Parameters
     ----------
     parts
-        The body in parts, instead of `body`; `length` is their size. Reading them blocks.
+        The body in parts, instead of `body`; `length` is their size, None where nobody knows it. Reading them blocks.
     length
         Size of the body that a GET would have, for an answer to HEAD; None is the size of `body`.
     sandboxed

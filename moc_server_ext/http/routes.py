@@ -16,6 +16,7 @@ from .nouns import (
     buffers,
     calls,
     description,
+    fsck,
     functions,
     garbage,
     handover,
@@ -159,6 +160,7 @@ ROUTES: tuple[Route, ...] = (
     _route("runs/{id}/output", get=runs.get_run_output),
     _route("zarr", get=zarr.list_zarr_keys),
     _route("zarr/{key}", get=zarr.get_zarr_value, tail=True, at_once={"GET": zarr.glance_at_zarr_value}),
+    _route("fsck", post=fsck.post_fsck),
     _route("handover", post=handover.post_handover),
 )
 

@@ -30,6 +30,7 @@ from .calls import (
     result_to_json,
     too_many_inputs,
 )
+from .checking import FINDINGS_MAX, CheckProgress, CheckReport, Finding
 from .functions import BoundImport, Declaration, FunctionRecord, ModuleInterface, Signature
 from .keyvalues import (
     CHANGES_MAX,
@@ -80,6 +81,7 @@ __all__ = [
     "COMPRESSIONS",
     "DEFAULT_CONTENT_TYPE",
     "EXECUTABLE_CONTENT_TYPES",
+    "FINDINGS_MAX",
     "GRANT_KINDS",
     "INPUTS_MAX",
     "KEY_BYTES_MAX",
@@ -98,9 +100,13 @@ __all__ = [
     "CallRequest",
     "CallResult",
     "CallState",
+    "CheckProgress",
+    "CheckReport",
     "CompareAndSetKey",
     "Declaration",
+    "Declaration",
     "DeleteKey",
+    "Finding",
     "FunctionRecord",
     "Grants",
     "IncrementKey",

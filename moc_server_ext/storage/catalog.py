@@ -48,6 +48,10 @@ class Catalog:
     ----------
     may_be_new
         Whether a catalog that is not there is made, rather than missed.
+    before_upgrade
+        Is given a catalog of an earlier format before it is changed; what it raises leaves the catalog as it is.
+    immutable
+        The directory cannot be written, and no other process has it: the catalog is only read.
 
     Raises
     ------
@@ -55,9 +59,18 @@ class Catalog:
         Nothing is left open.
     """
 
-    def __init__(self, path: Path, *, may_be_new: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        may_be_new: bool,
+        before_upgrade: Callable[[apsw.Connection], None] | None = None,
+        immutable: bool = False,
+    ) -> None:
         self._may_be_new = may_be_new
         self._path = path
+        self._before_upgrade = before_upgrade
+        self._immutable = immutable
         self._writer_lock = threading.Lock()
         self._idle_readers: deque[apsw.Connection] = deque()
         self._closed = False
@@ -70,9 +83,7 @@ class Catalog:
         if not path.exists():
             raise CorruptStorageError(f"the catalog {str(path)!r}", "it is missing")
         try:
-            self._writer = apsw.Connection(
-                str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW | apsw.SQLITE_OPEN_EXRESCODE
-            )
+            self._writer = self._connect(apsw.SQLITE_OPEN_READONLY if immutable else apsw.SQLITE_OPEN_READWRITE)
         except apsw.Error as error:
             raise self._failure(error, "the catalog") from error
         try:
@@ -88,6 +99,11 @@ class Catalog:
     def _set_up(self) -> None:
         writer = self._writer
         _configure(writer)
+        if self._immutable:
+            version = writer.pragma("user_version")
+            if writer.pragma("application_id") != APPLICATION_ID or version != SCHEMA_VERSION:
+                raise StorageFormatError(str(self._path), found=version, expected=SCHEMA_VERSION)
+            return
         writer.execute("PRAGMA journal_mode = WAL").fetchall()
         writer.execute("PRAGMA synchronous = FULL").fetchall()
         version = writer.pragma("user_version")
@@ -100,13 +116,29 @@ class Catalog:
             sync_directory(self._path.parent)
         elif writer.pragma("application_id") != APPLICATION_ID or not 0 < version <= SCHEMA_VERSION:
             raise StorageFormatError(str(self._path), found=version, expected=SCHEMA_VERSION)
-        while 0 < version < SCHEMA_VERSION:
+        if 0 < version < SCHEMA_VERSION:
+            if self._before_upgrade is not None:
+                self._before_upgrade(writer)
             writer.execute("BEGIN IMMEDIATE")
-            writer.execute(UPGRADES[version]).fetchall()
+            for each in range(version, SCHEMA_VERSION):
+                writer.execute(UPGRADES[each]).fetchall()
             writer.execute("COMMIT")
-            version += 1
         # In place of SQLite's own checkpoints, which keep their failures to themselves.
         writer.set_wal_hook(self._note_log)
+
+    def _connect(self, flags: int) -> apsw.Connection:
+        flags |= apsw.SQLITE_OPEN_NOFOLLOW | apsw.SQLITE_OPEN_EXRESCODE
+        if not self._immutable:
+            return apsw.Connection(str(self._path), flags=flags)
+        return apsw.Connection(f"{self._path.as_uri()}?immutable=1", flags=flags | apsw.SQLITE_OPEN_URI)
+
+    def size(self) -> int:
+        """Tell how many bytes the catalog and its log take."""
+        total = 0
+        for name in (self._path.name, f"{self._path.name}-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                total += self._path.with_name(name).stat().st_size
+        return total
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -151,10 +183,7 @@ class Catalog:
         except IndexError:
             pass
         try:
-            connection = apsw.Connection(
-                str(self._path),
-                flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOFOLLOW | apsw.SQLITE_OPEN_EXRESCODE,
-            )
+            connection = self._connect(apsw.SQLITE_OPEN_READONLY)
             _configure(connection)
         except apsw.Error as error:
             raise self._failure(error, "the catalog") from error

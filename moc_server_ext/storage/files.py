@@ -137,6 +137,15 @@ def write_new(path: Path, content: bytes) -> None:
         raise
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable that somebody else has written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(path: Path) -> None:
     """Make the entries of a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

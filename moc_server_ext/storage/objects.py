@@ -249,12 +249,20 @@ class Objects:
 
     def sweep(self, referenced: set[str]) -> int:
         """Remove the objects outside of `referenced`, which an owner that died may have left; give their number."""
-        removed = 0
-        for entry in self._entries():
-            if entry.name not in referenced:
-                remove(Path(entry.path))
-                removed += 1
-        return removed
+        strays = self.list_ids() - referenced
+        for object_id in strays:
+            remove(self.path(object_id))
+        return len(strays)
+
+    def list_ids(self) -> set[str]:
+        """List the object files that there are, by their names."""
+        found: set[str] = set()
+        for directory in self._directory.iterdir():
+            with contextlib.suppress(NotADirectoryError), os.scandir(directory) as entries:
+                found.update(
+                    each.name for each in entries if is_object_id(each.name) and each.name.startswith(directory.name)
+                )
+        return found
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         for directory in self._directory.iterdir():

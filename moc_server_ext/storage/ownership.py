@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from ..errors import CorruptStorageError, LockedStorageError, NotAStorageError, StorageFormatError
 from .endpoint import read_endpoint
-from .files import FILE_MODE, failures, replace_file
+from .files import FILE_MODE, failure, failures, replace_file
+from .filesystems import lock_failure
 
 FORMAT: Final = 2
 FORMAT_FILE: Final = "FORMAT.json"
@@ -88,8 +89,8 @@ class OwnerLock:
     ------
     LockedStorageError
         Another process (or another `OwnerLock` of this one) holds it; process and address are named if it tells them.
-    ReadOnlyStorageError, StorageFullError
-        The lock file cannot be made.
+    ReadOnlyStorageError, StorageFullError, UnsuitableFileSystemError
+        The lock file cannot be made; its file system has no locks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,6 +111,9 @@ class OwnerLock:
                 pid=owner.pid if owner else pid,
                 url=(owner.url or owner.jupyter_url) if owner else None,
             ) from None
+        except OSError as error:
+            self.release()
+            raise lock_failure(error, path) or failure(error, "the lock", path) from error
         except BaseException:
             self.release()
             raise

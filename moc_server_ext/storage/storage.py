@@ -18,14 +18,16 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ..arrays.document import METADATA, group_document
-from ..errors import NotAStorageError, ReadOnlyStorageError, StorageError
+from ..arrays.document import METADATA, group_document, own_facts, parse_document
+from ..errors import CorruptStorageError, NotAStorageError, ReadOnlyStorageError, StorageError, StorageFullError
+from ..model import CheckProgress, CheckReport
 from .arrays import ByteArrays
 from .blobs import StoredBlobs
 from .buffer_writes import BufferWrites
@@ -35,20 +37,28 @@ from .collector import GRACE_SECONDS, Collected, Collector, find_unknown
 from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
+from .facts import Facts
 from .files import DIRECTORY_MODE, failures, make_directory
+from .filesystems import check_type, check_works, file_system_of, is_volatile
 from .following import Following
 from .garbage import Garbage, SteadyClock
+from .integrity.fsck import fsck
+from .integrity.quick import look
+from .integrity.repairs import Repairs
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
 from .open_logs import OpenLogs
-from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
+from .ownership import FORMAT, LOCK_FILE, OwnerLock, check_directory, note_format, read_format, write_format
 from .parts import PartsTable
 from .quota import Quota
+from .read_only import REASON, ReaderLock, is_read_only, open_catalog, read_token
 from .relocating import Relocations
 from .reserve import Reserve
 from .shipping import Shipper
+from .sizes import Sizes
 from .table import ContentTable
+from .upgrading import copy_before
 from .versions import Versions
 from .writes import WriteGroup, Writer
 from .zarr_layout import BLOBS, BUFFERS, KEY_VALUES
@@ -64,6 +74,7 @@ OBJECTS_DIRECTORY: Final = "objects"
 TEMPORARY_DIRECTORY: Final = "tmp"
 STAGING_DIRECTORY: Final = "staging"
 RESERVE_FILE: Final = "reserve"
+LAST_CHECK: Final = "last_check"
 
 
 class Storage:
@@ -89,14 +100,16 @@ class Storage:
     def __init__(
         self,
         path: Path,
-        lock: OwnerLock,
+        lock: OwnerLock | ReaderLock,
         instance_id: str,
         catalog: Catalog,
         objects: Objects,
         reserve: Reserve,
         token: str,
-        grace_seconds: float,
-        storage_bytes: int,
+        closing: contextlib.ExitStack,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        storage_bytes: int = 0,
     ) -> None:
         self.path = path
         self.instance_id = instance_id
@@ -136,6 +149,13 @@ class Storage:
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
         self._following = Following(catalog, objects, self._writer, self.names, self._versions)
+        self.facts = Facts(catalog, self._writer)
+        self._sizes = Sizes(self.facts)
+        parts: ContentTable[str] = ContentTable("parts", catalog, objects)
+        self._repairs = Repairs(
+            catalog, objects, self._writer, self._entries, self.kv, parts, self.names, self._versions
+        )
+        self._closing = closing
         self.zarr = ZarrView(self._entries, self._key_values, objects, self._versions)
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
@@ -156,10 +176,15 @@ class Storage:
             Another process owns it.
         NotAStorageError, StorageFormatError
             The directory holds something else, or was written by a newer moc. Nothing in it was touched.
+        UnsuitableFileSystemError
+            It lies where locks or fsync do not work. Nothing in it was touched.
         ReadOnlyStorageError, StorageFullError, CorruptStorageError, StorageError
             It cannot be made or written, or is damaged. Nothing is left open or locked.
         """
         path = _resolved(path)
+        if is_read_only(path) and read_format(path) is not None:
+            return cls._open_for_reading(path)
+        check_type(path)
         with failures("the storage", path):
             make_directory(path)
             check_directory(path)
@@ -174,6 +199,8 @@ class Storage:
     def _open_owned(cls, path: Path, lock: OwnerLock, grace_seconds: float, storage_bytes: int) -> Self:
         # Once more, now that nobody else can change it.
         check_directory(path)
+        with failures("the lock", path):
+            check_works(path / LOCK_FILE)
         description = read_format(path) or write_format(path)
         instance_id: str = description["instance_id"]
         # Of an owner that died: it would lead clients to an address that answers no more, or to somebody else's.
@@ -190,20 +217,54 @@ class Storage:
             # SQLite removes its log when the last connection is closed.
             ended_uncleanly = catalog_path.with_name(f"{CATALOG_FILE}-wal").exists()
             # The token is made after the catalog, so that a token without a catalog means that one was lost.
-            catalog = Catalog(catalog_path, may_be_new=not (path / TOKEN_FILE).exists())
+            catalog = Catalog(
+                catalog_path,
+                may_be_new=not (path / TOKEN_FILE).exists(),
+                before_upgrade=lambda connection: copy_before(path, connection, FORMAT),
+            )
         try:
             if description["format"] != FORMAT:
                 note_format(path, description)
-            token = ensure_token(path)
-            storage = cls(path, lock, instance_id, catalog, objects, reserve, token, grace_seconds, storage_bytes)
-            storage._make_groups()
-            if ended_uncleanly:
-                storage._sweep()
+            storage = cls(
+                path,
+                lock,
+                instance_id,
+                catalog,
+                objects,
+                reserve,
+                ensure_token(path),
+                contextlib.ExitStack(),
+                grace_seconds=grace_seconds,
+                storage_bytes=storage_bytes,
+            )
+            storage._check_identity()
+            storage._look(ended_uncleanly=ended_uncleanly)
             reserve.restore()
             storage._collector.begin()
         except BaseException:
             catalog.close()
             raise
+        return storage
+
+    @classmethod
+    def _open_for_reading(cls, path: Path) -> Self:
+        description = read_format(path)
+        assert description is not None  # noqa: S101 - the caller has looked
+        if description["format"] != FORMAT:
+            reason = f"{REASON}, and its format {description['format']} must be upgraded to {FORMAT} first"
+            raise ReadOnlyStorageError(str(path), reason)
+        with contextlib.ExitStack() as closing:
+            lock = ReaderLock(path)
+            closing.callback(lock.release)
+            catalog = open_catalog(path / CATALOG_FILE, closing)
+            closing.callback(catalog.close)
+            objects = Objects(path / OBJECTS_DIRECTORY, path / TEMPORARY_DIRECTORY, path / STAGING_DIRECTORY)
+            reserve = Reserve(path / RESERVE_FILE)
+            instance_id = description["instance_id"]
+            storage = cls(path, lock, instance_id, catalog, objects, reserve, read_token(path), contextlib.ExitStack())
+            storage._check_identity()
+            storage._writer.read_only_reason = REASON
+            storage._closing = closing.pop_all()
         return storage
 
     def _make_groups(self) -> None:
@@ -218,9 +279,57 @@ class Storage:
                 for name in (BLOBS, BUFFERS, KEY_VALUES):
                     self._entries.put(group, f"{name}/{METADATA}", group_document({}), what="the hierarchy")
 
-    def _sweep(self) -> None:
+    def _check_identity(self) -> None:
+        """Refuse a catalog that belongs to another storage: its object files are not here."""
+        stored = self._entries.find(METADATA)
+        if stored is None or stored.inline is None:
+            return
+        found = own_facts(parse_document(stored.inline)).get("instance_id")
+        restored = self.facts.get("restored_from")
+        origin = restored.get("instance_id") if isinstance(restored, dict) else None
+        if found not in (self.instance_id, origin):
+            raise CorruptStorageError(
+                f"the catalog {str(self.path / CATALOG_FILE)!r}",
+                f"it belongs to the storage {found}, and this directory is {self.instance_id}",
+            )
+
+    def _look(self, *, ended_uncleanly: bool) -> None:
+        """Look whether the storage is whole, and what is not goes to nobody; with damage it is only read."""
         with failures("the objects", self.path):
-            self._objects.sweep(self._garbage.known_object_ids())
+            present = self._objects.list_ids()
+            self._writer.read_only_reason = look(self._catalog, present, ended_uncleanly=ended_uncleanly)
+            if self._writer.read_only_reason:
+                # Whatever lies here may be what somebody who mends it needs.
+                return
+            self._make_groups()
+            if ended_uncleanly:
+                self._objects.sweep(self._garbage.known_object_ids())
+
+    @property
+    def read_only_reason(self) -> str:
+        """Why nothing may be written; empty while it may."""
+        return self._writer.read_only_reason
+
+    def fsck(
+        self, *, quick: bool = False, repair: bool = False, remove_damaged: bool = False
+    ) -> Generator[CheckProgress, None, CheckReport]:
+        """Check everything, in steps that tell how far it is; see :func:`~.integrity.fsck.fsck`.
+
+        A storage that is read-only for its damage can be written again once nothing is missing.
+        """
+        report = yield from fsck(
+            self._catalog, self._objects, self._repairs, quick=quick, repair=repair, remove_damaged=remove_damaged
+        )
+        # A damaged catalog is nothing that could be repaired here.
+        is_legible = all(each.kind != "catalog_damaged" for each in report.findings)
+        if is_legible and self.read_only_reason not in ("", REASON):
+            self._look(ended_uncleanly=False)
+        if not self.read_only_reason:
+            found = len(report.findings) + report.more
+            told = {"at": time.time(), "quick": quick, "sound": report.is_sound, "found": found}
+            with contextlib.suppress(StorageFullError):
+                self.facts.set(LAST_CHECK, told)
+        return report
 
     def group(self) -> AbstractContextManager[WriteGroup]:
         """Collect writes that appear together or not at all: pass the group to them as ``group=``.
@@ -319,19 +428,28 @@ class Storage:
     def status(self) -> dict[str, Any]:
         """Tell what is stored and how much room is left; sizes in bytes."""
         garbage, garbage_bytes = self._garbage.totals()
+        stored_bytes = self._quota.stored_bytes()
+        catalog_bytes = self._catalog.size()
         disk = os.statvfs(self.path)
+        free_bytes = disk.f_bavail * disk.f_frsize
         return {
             "path": str(self.path),
+            "file_system": file_system_of(self.path),
+            "durable": not is_volatile(self.path),
+            "read_only": self.read_only_reason,
             "format": FORMAT,
             "instance_id": self.instance_id,
             "blobs": self._entries.count_like(f"{BLOBS}/*/{METADATA}", f"{BLOBS}/*/*/{METADATA}"),
             "buffers": self._entries.count_like(f"{BUFFERS}/*/{METADATA}", f"{BUFFERS}/*/*/{METADATA}"),
             "keys": self._key_values.count(),
             "names": self.names.count(),
-            "stored_bytes": self._quota.stored_bytes(),
+            "stored_bytes": stored_bytes,
             "quota_bytes": self._quota.limit_bytes or None,
             "garbage": {"objects": garbage, "bytes": garbage_bytes, "failure": self._collector.failure},
-            "free_bytes": disk.f_bavail * disk.f_frsize,
+            "catalog_bytes": catalog_bytes,
+            "free_bytes": free_bytes,
+            "growth": self._sizes.growth(catalog_bytes + stored_bytes, free_bytes),
+            "last_check": self.facts.get(LAST_CHECK),
         }
 
     def hand_over_to(self, pid: int | None) -> None:
@@ -348,6 +466,7 @@ class Storage:
         self._versions.forget_all()
         self._objects.close()
         self._lock.release()
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self

@@ -216,8 +216,7 @@ class Writer:
         ReadOnlyStorageError
             Before the block: nothing may be written now.
         """
-        if self.read_only_reason:
-            raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
+        self.check_writable()
         return self._new_group()
 
     def unrestricted_group(self) -> WriteGroup:
@@ -246,8 +245,20 @@ class Writer:
                     write_sequence(connection, sequence)
             self._shipping.shipper, self._shipping.sequence = shipper, sequence
 
+    def check_writable(self) -> None:
+        """Raise ReadOnlyStorageError if nothing may be written now."""
+        if self.read_only_reason:
+            raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
+
     def receive(self, what: str) -> Received:
-        """Begin to take content that comes in parts; a group stages it once it is whole."""
+        """Begin to take content that comes in parts; a group stages it once it is whole.
+
+        Raises
+        ------
+        ReadOnlyStorageError
+            Nothing may be written now.
+        """
+        self.check_writable()
         return Received(self._objects, self._directory, what)
 
     def joined(self, group: WriteGroup | None) -> contextlib.AbstractContextManager[WriteGroup]:

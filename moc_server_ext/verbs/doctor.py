@@ -153,4 +153,7 @@ def _platform(host: Host) -> Iterator[Check]:
         owner = "this command" if facts.get("pid") == os.getpid() else f"process {facts.get('pid')}"
         free = storage.get("free_bytes")
         room = f", {format_size(free)} free" if isinstance(free, int) else ""
+        if storage.get("read_only"):
+            yield Check("storage", "fault", f"{storage.get('path')} is only read: {storage['read_only']}", "moc fsck")
+            return
         yield Check("storage", "ok", f"{storage.get('path')}: format {storage.get('format')}, owned by {owner}{room}")

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from . import buffers, calls, collecting, compiling, doctor, exporting, functions, inspecting, keyvalues, plans, status
+from . import (
+    buffers,
+    calls,
+    checking,
+    collecting,
+    compiling,
+    doctor,
+    exporting,
+    functions,
+    inspecting,
+    keyvalues,
+    plans,
+    status,
+)
 from .commands import Face, VerbGroup
 
 _CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
@@ -40,6 +53,7 @@ def build_group(face: Face) -> VerbGroup:
         compiling.guest_api,
         *(compiling.cell_verb(*each) for each in compiling.CELL_LANGUAGES),
         inspecting.browse,
+        checking.fsck,
         status.connect,
         status.status,
         collecting.gc,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,5 +63,11 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _flat(value, f"{label} ")
         elif name.endswith("_bytes") and isinstance(value, int):
             yield label.removesuffix(" bytes"), format_size(value)
+        elif value is None or value == "":
+            yield label, "-"
+        elif name == "bytes_per_day" and isinstance(value, int):
+            yield label.replace(" bytes per day", ""), f"{'-' if value < 0 else ''}{format_size(abs(value))} a day"
+        elif name in ("at", "since") and isinstance(value, int | float):
+            yield label, datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         else:
             yield label, str(value)

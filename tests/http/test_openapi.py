@@ -382,6 +382,8 @@ def exchanges(gateway):
     yield "/gc", 200, "POST", "gc", {}
     yield "/gc", 200, "POST", "gc?dry_run=true", {}
     yield "/gc", 400, "POST", "gc?dry_run=perhaps", {}
+    yield "/fsck", 200, "POST", "fsck?quick=true", {}
+    yield "/fsck", 400, "POST", "fsck?deep=true", {}
     yield "/handover", 400, "POST", "handover", {"json": {"pid": 0}}
     yield "/handover", 409, "POST", "handover", {"json": {"pid": 1}}
     yield "/handover", 409, "POST", "handover", {}

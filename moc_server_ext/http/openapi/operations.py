@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, INPUTS_MAX, WASM_CONTENT_TYPE
+from ..lines import JSON_LINES_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
 from ..multipart import FORM_CONTENT_TYPE
 from ..nouns import (
@@ -15,6 +16,7 @@ from ..nouns import (
     buffers,
     calls,
     description,
+    fsck,
     functions,
     garbage,
     handover,
@@ -125,6 +127,18 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "metrics",
         {200: {"description": "The metrics.", "content": {metrics.METRICS_CONTENT_TYPE: {}}}},
         note="Names begin with `moc_`. Jupyter's own `/metrics` tells them too.",
+    ),
+    fsck.post_fsck: Description(
+        "fsck",
+        {
+            200: {
+                "description": 'A line `{"progress": …}` now and then, and at the end `{"result": …}` with the '
+                'report or `{"error": …}`.',
+                "content": {JSON_LINES_CONTENT_TYPE: {}},
+            }
+        },
+        query=("quick", "repair", "remove_damaged"),
+        errors=_STORES,
     ),
     functions.list_functions: _lists("functions", "Functions"),
     functions.get_function: Description(

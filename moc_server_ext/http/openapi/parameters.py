@@ -86,6 +86,9 @@ QUERY_PARAMETERS: Final[Mapping[tuple[str, str], Parameter]] = {
     ),
     ("functions", "limit"): _LIMIT,
     ("gc", "dry_run"): _query("dry_run", {"type": "boolean"}, "Whether to remove nothing, and tell what would be."),
+    ("fsck", "quick"): _query("quick", {"type": "boolean"}, "Read no object files, but look at their sizes."),
+    ("fsck", "repair"): _query("repair", {"type": "boolean"}, "Remove the files that nothing refers to."),
+    ("fsck", "remove_damaged"): _query("remove_damaged", {"type": "boolean"}, "Remove them, and what is damaged."),
     ("functions", "reusable"): _query(
         "reusable",
         {"type": "boolean", "default": False},

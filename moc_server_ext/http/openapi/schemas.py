@@ -285,6 +285,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "storage": _object(
                 {
                     "path": _TEXT,
+                    "file_system": _TEXT,
+                    "durable": {"type": "boolean"},
+                    "read_only": _TEXT,
                     "format": _COUNT,
                     "instance_id": _TEXT,
                     "blobs": _COUNT,
@@ -294,7 +297,16 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                     "stored_bytes": _COUNT,
                     "quota_bytes": {"type": ["integer", "null"], "minimum": 1},
                     "garbage": _object({**_AMOUNT, "failure": _TEXT}),
+                    "catalog_bytes": _COUNT,
                     "free_bytes": _COUNT,
+                    "growth": _object(
+                        {
+                            "bytes_per_day": {"type": ["integer", "null"]},
+                            "since": {"type": ["number", "null"]},
+                            "days_left": {"type": ["number", "null"]},
+                        }
+                    ),
+                    "last_check": {"type": ["object", "null"]},
                 }
             ),
             "functions": _COUNT,

@@ -260,10 +260,20 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_read_only_disk_is_named(read_only_disk: Path) -> None:
-    for name in ("storage", "new"):
-        with pytest.raises(ReadOnlyStorageError, match="Read-only file system") as caught:
-            Storage.open(read_only_disk / name)
-        assert caught.value.details["path"] == str(read_only_disk / name)
+    with pytest.raises(ReadOnlyStorageError, match="Read-only file system") as caught:
+        Storage.open(read_only_disk / "new")
+    assert caught.value.details["path"] == str(read_only_disk / "new")
+
+
+def test_a_storage_on_a_read_only_disk_is_read_by_several_and_refuses_writes_with_the_reason(
+    read_only_disk: Path,
+) -> None:
+    path = read_only_disk / "storage"
+    with Storage.open(path) as storage, Storage.open(path) as other:
+        assert storage.kv.get(b"k") == other.kv.get(b"k") == b"v"
+        assert "read-only" in storage.status()["read_only"]
+        with pytest.raises(ReadOnlyStorageError, match="directory is read-only"):
+            storage.kv.set(b"k", b"w")
 
 
 # -- token ------------------------------------------------------------------------------------------------------------
