@@ -390,3 +390,24 @@ def test_of_short_output_only_an_array_that_fits_it_comes_in_the_headers(gateway
     headers = {"moc-dtype": "float64", "moc-shape": "[4]"}
     gateway.platform.on_call = lambda request: CallResult("1", None, 0, bytes(24), output_headers=headers)
     assert "moc-dtype" not in gateway.request("POST", "functions/f/call").headers
+
+
+def test_a_body_is_stored_compressed_on_request_and_read_by_range(gateway):
+    content = CUBE.tobytes()
+    assert put(gateway, "cube", CUBE, [1, 5, 6], **{"Moc-Compression": "zstd"}).status_code == 201
+    response = gateway.request("GET", "buffers/cube", headers={"Range": "bytes=3-130"})
+    assert (response.status_code, response.content) == (206, content[3:131])
+    assert gateway.request("GET", "buffers/cube").content == content
+    codecs = gateway.request("GET", "zarr/buffers/cube/zarr.json").json()["codecs"]
+    assert [codec["name"] for codec in codecs] == ["bytes", "zstd"]
+
+
+def test_an_unknown_compression_is_refused_and_none_is_taken_for_what_tells_itself_what_it_is(gateway):
+    refused(put(gateway, "cube", CUBE, **{"Moc-Compression": "gzip"}), "'gzip'", "'zstd'")
+    refused(
+        gateway.request("PUT", "buffers/x?format=zarr", content=b"", headers={**ZIP, "Moc-Compression": "zstd"}),
+        "Moc-Compression",
+    )
+    staged = {**STAGED, **says(CUBE, [4, 5, 6]), "Moc-Compression": "zstd"}
+    refused(gateway.request("PUT", "buffers/x", content=b"{}", headers=staged), "Moc-Compression")
+    assert gateway.request("GET", "buffers").json()["buffers"] == []

@@ -62,8 +62,10 @@ class MemoryFunctions:
 class MemoryBuffers:
     def __init__(self) -> None:
         self.contents: dict[str, tuple[bytes, str]] = {}
+        self.compressions: dict[str, str | None] = {}
 
-    def put(self, name, content, content_type="application/octet-stream", headers=None):
+    def put(self, name, content, content_type="application/octet-stream", headers=None, *, compression=None):
+        self.compressions[name] = compression
         whole = bytes(content) if isinstance(content, bytes | bytearray) else b"".join(content)
         self.contents[name] = whole, content_type
         return self.stat(name)

@@ -254,6 +254,20 @@ def test_a_buffer_comes_from_stdin_a_variable_or_the_cell(moc, magic, host, plat
     }
 
 
+def test_a_buffer_is_compressed_as_it_is_asked_for(moc, magic, host, platform):
+    host.stdin_content = b"piped"
+    moc("buffer", "put", "--compression", "zstd", "one", "-")
+    host.variables["v"] = bytearray(b"var")
+    magic("buffer", "put", "--compression", "zstd", "two", "-i", "v")
+    host.cell = "cell"
+    magic("buffer", "put", "--compression", "zstd", "three")
+    host.cell = None
+    moc("buffer", "put", "four", "-")
+    assert platform.buffers.compressions == {"one": "zstd", "two": "zstd", "three": "zstd", "four": None}
+    with pytest.raises(UsageError, match="Compression 'gzip' is unknown: there is 'zstd'"):
+        moc("buffer", "put", "--compression", "gzip", "one", "-")
+
+
 def test_storing_nothing_is_a_usage_error(moc):
     with pytest.raises(UsageError, match=r"Missing argument FILE.*`moc buffer put -h`"):
         moc("buffer", "put", "name")
