@@ -6,6 +6,9 @@
  *   recall()    what was kept last (kv:tour/)
  *   claim()     become the owner of the tour by the name in the input, if there is none yet: else EAGAIN (kv:tour/)
  *   count()     how often it was called, also by others at the same time: its result (kv:tour/)
+ *   keys()      the keys below tour/ (kv:tour/)
+ *   change()    make the changes in the input, a JSON list, in one transaction (kv:tour/)
+ *   forget()    remove what was kept last (kv:tour/)
  *   publish()   register the input, a module, as the function tour/published; the output is its blob id
  *               (register:tour/published)
  *   store()     keep the input as a blob without a name; the output is its id (register, for everything: the sample is
@@ -68,6 +71,15 @@ int32_t count(void) {
     int32_t error = persistence_increment(TEXT("tour/count"), &number, sizeof number);
     return error ? error : (int32_t)number;
 }
+
+int32_t keys(void) { return give(TEXT("no key was listed"), persistence_list(TEXT("tour/"), NULL, 0, 1000)); }
+
+int32_t change(void) {
+    int32_t size = read_input();
+    return size < 0 ? size : give(TEXT("nothing was changed"), persistence_apply(room, size));
+}
+
+int32_t forget(void) { return persistence_delete(TEXT("tour/last")); }
 
 int32_t publish(void) {
     int32_t size = read_input();
