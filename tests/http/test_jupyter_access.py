@@ -37,6 +37,16 @@ ACTIONS = {
     "runs": {"GET": "read", "POST": "execute"},
     "runs/{id}": {"GET": "read", "DELETE": "execute"},
     "runs/{id}/output": {"GET": "read"},
+    "buffers/{name}/copy": {"POST": "write"},
+    "buffers/{name}/rename": {"POST": "write"},
+    "buffers/{name}/log": {"GET": "read", "POST": "write", "PUT": "write", "DELETE": "write"},
+    "buffers/{name}/log/seal": {"POST": "write"},
+    "logs": {"GET": "read"},
+    "gc": {"POST": "write"},
+    "fsck": {"POST": "write"},
+    "backups": {"GET": "read", "POST": "write"},
+    "backups/verify": {"POST": "write"},
+    "take-over": {"POST": "write"},
     "handover": {"POST": "write"},
 }
 # What no route answers is asked for all the same: who may not read does not learn what there is.

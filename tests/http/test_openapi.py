@@ -382,6 +382,13 @@ def exchanges(gateway):
     yield "/gc", 200, "POST", "gc", {}
     yield "/gc", 200, "POST", "gc?dry_run=true", {}
     yield "/gc", 400, "POST", "gc?dry_run=perhaps", {}
+    yield "/backups", 400, "GET", "backups", {}
+    yield "/backups", 200, "POST", "backups", {}
+    yield "/backups", 400, "POST", "backups?keep=0", {}
+    yield "/backups", 403, "POST", "backups?keep=1", {}
+    yield "/backups/verify", 400, "POST", "backups/verify", {}
+    yield "/backups/verify", 400, "POST", "backups/verify?id=x", {}
+    yield "/take-over", 204, "POST", "take-over", {}
     yield "/fsck", 200, "POST", "fsck?quick=true", {}
     yield "/fsck", 400, "POST", "fsck?deep=true", {}
     yield "/handover", 400, "POST", "handover", {"json": {"pid": 0}}

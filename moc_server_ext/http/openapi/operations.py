@@ -142,7 +142,7 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "backups",
         {200: _lines("the backup")},
         query=("target", "keep", "include_tls_key", "adopt", "proof"),
-        errors=_STORES | {409, 422},
+        errors=_STORES | {403, 409, 422},
         note="All parameters but `proof` are for the server's own user on its own machine: `proof` names an empty file "
         "that this user has put into the `staging` directory of the storage.",
     ),
