@@ -13,7 +13,7 @@ rebuilds the same class on the client's side, so that ``except FunctionNotFoundE
     ├── InvalidInputError    InvalidModule, InvalidArguments, ArrayRequired, CompileFailed, UnknownLanguage, InvalidUrl,
     │                        Usage, BodyTooLarge, AnswerTooLarge, RangeNotSatisfiable, ReadOnlyKey, MethodNotAllowed
     ├── AccessDeniedError    Unauthorized, NotGranted, HostNotAllowed
-    ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage)
+    ├── StorageError         ReadOnly, Corrupt, Full, Locked, Format (NotAStorage), BackupTarget, Backup
     ├── ExchangeBufferError
     ├── GuestError           Trap, LimitExceeded, Cancelled, MissingImport, HostCall, ArrayResult,
     │                        GuestExit (GuestStatus)
@@ -37,6 +37,8 @@ __all__ = [
     "ArrayMemoryError",
     "ArrayRequiredError",
     "ArrayResultError",
+    "BackupError",
+    "BackupTargetError",
     "BlobNotFoundError",
     "BodyTooLargeError",
     "BufferNotFoundError",
@@ -614,6 +616,40 @@ class NotAStorageError(StorageFormatError):
             path=path,
             found=list(found[:3]),
         )
+
+
+class BackupTargetError(StorageError):
+    """A backup target refused, cannot be reached, or holds something else. The storage itself is untouched."""
+
+    code = "backup_target"
+
+    def __init__(self, target: str, reason: str, *, what: str = "") -> None:
+        super().__init__(
+            f"The backup target {target!r} {f'cannot {what}: ' if what else ''}{reason}.",
+            target=target,
+            reason=reason,
+        )
+
+
+class BackupError(StorageError):
+    """A backup is damaged, or only half there; nothing was made from it."""
+
+    code = "backup_damaged"
+    http_status = 422
+
+    def __init__(self, backup: str, target: str, damage: Sequence[str]) -> None:
+        first = "; ".join(damage[:3]) + (f"; and {len(damage) - 3} more" if len(damage) > 3 else "")
+        super().__init__(
+            f"The backup {backup!r} in {target!r} is damaged: {first}. `moc backup list` shows the others there.",
+            backup=backup,
+            target=target,
+            damage=list(damage[:100]),
+        )
+
+    @property
+    def damage(self) -> list[str]:
+        """What was found, a sentence each; the first 100."""
+        return list(self.details.get("damage", []))
 
 
 class ExchangeBufferError(MocError):

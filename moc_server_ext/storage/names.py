@@ -116,6 +116,11 @@ class NameTable:
             joined.then(f"the removal of name {name!r}", operation, removes=True)
             joined.when_settled(lambda: self._refresh(name))
 
+    def refresh_all(self) -> None:
+        """Take over what the catalog says about all names, as the one writer."""
+        rows = self._catalog.writer_rows(f"SELECT {_COLUMNS} FROM names")  # noqa: S608
+        self._records = {row[0]: _record(row) for row in rows}
+
     def _refresh(self, name: str) -> None:
         """Take over what the catalog says about `name`, as the one writer."""
         rows = self._catalog.writer_rows(f"SELECT {_COLUMNS} FROM names WHERE name = ?", (name,))  # noqa: S608

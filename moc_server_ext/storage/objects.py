@@ -27,6 +27,11 @@ _OPEN_FILES_MAX: Final = 64
 _OBJECT_ID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}")
 
 
+def is_object_id(text: str) -> bool:
+    """Tell whether `text` can name an object, so that it leads to a file among the objects and to no other."""
+    return _OBJECT_ID.fullmatch(text) is not None
+
+
 def random_object_id() -> str:
     """Make an id for bytes that are replaced; those of a blob are named by their SHA-256."""
     return secrets.token_hex(16)
@@ -230,7 +235,7 @@ class Objects:
         for directory in self._directory.iterdir():
             with contextlib.suppress(NotADirectoryError), os.scandir(directory) as entries:
                 for entry in entries:
-                    if _OBJECT_ID.fullmatch(entry.name) and entry.name not in referenced:
+                    if is_object_id(entry.name) and entry.name not in referenced:
                         remove(Path(entry.path))
                         removed += 1
         return removed

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -35,11 +35,13 @@ from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
 from .files import DIRECTORY_MODE, failures, make_directory
+from .following import Following
 from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
 from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
 from .reserve import Reserve
+from .shipping import Shipper
 from .table import ContentTable
 from .versions import Versions
 from .writes import WriteGroup, Writer
@@ -105,6 +107,7 @@ class Storage:
         self.buffers = StoredBuffers(self._versions, buffer_writes, path / STAGING_DIRECTORY)
         self.kv = StoredKeyValues(self._key_values, self._writer)
         self.names = NameTable(catalog, self.blobs, self._writer)
+        self._following = Following(catalog, objects, self._writer, self.names, self._versions)
         self.zarr = ZarrView(self._entries, self._key_values, objects, self._versions)
         self._zarr_keys = ZarrKeys(self.zarr, self._entries, objects, self._writer, self._versions, path)
 
@@ -200,6 +203,18 @@ class Storage:
         For whoever reads many of them after having looked at the catalog once. From any thread, also from several.
         """
         return self._objects.pins.looking()
+
+    def ship_to(self, shipper: Shipper | None, sequence: int) -> None:
+        """Tell `shipper` of every commit from now on (see :meth:`~.writes.Writer.ship_to`)."""
+        self._writer.ship_to(shipper, sequence)
+
+    def sequence(self) -> int:
+        """Tell the number of the last commit that was shipped or applied; 0 where there was none."""
+        return self._following.sequence()
+
+    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int) -> None:
+        """Repeat a commit of another storage, of which this one is a copy (see :meth:`~.following.Following.apply`)."""
+        self._following.apply(changes, objects, sequence)
 
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.

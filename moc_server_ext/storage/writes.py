@@ -10,7 +10,7 @@ group appear together or not at all.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -22,6 +22,7 @@ from .files import failures
 from .objects import Objects, StagedObject, random_object_id
 from .receiving import Received, Sealable
 from .reserve import Reserve
+from .shipping import Capture, Shipper, write_sequence
 
 Operation = Callable[[apsw.Connection], None]
 
@@ -29,11 +30,15 @@ Operation = Callable[[apsw.Connection], None]
 class WriteGroup:
     """Writes that appear in one transaction. Belongs to one thread; made by :meth:`Writer.group`."""
 
-    def __init__(self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path) -> None:
+    def __init__(
+        self, catalog: Catalog, objects: Objects, reserve: Reserve, directory: Path, shipping: Shipping
+    ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._reserve = reserve
         self._directory = directory
+        self._shipping = shipping
+        self._shipped: tuple[Shipper, int] | None = None
         self._only_removes = True
         self._staged: list[tuple[StagedObject, Callable[[str], bool]]] = []
         self._operations: list[tuple[str, Operation]] = []
@@ -78,6 +83,11 @@ class WriteGroup:
             self._staged.append((staged, is_referenced))
         return stored
 
+    def adopt(self, staged: StagedObject, *, is_referenced: Callable[[str], bool]) -> None:
+        """Take over an object that is durable aside already; `is_referenced` as for :meth:`stage`."""
+        self._check_open()
+        self._staged.append((staged, is_referenced))
+
     def then(self, what: str, operation: Operation, *, removes: bool = False) -> None:
         """Add what the transaction does. It may run twice (after a roll-back), and raise to refuse the whole group.
 
@@ -118,6 +128,9 @@ class WriteGroup:
             self._discard()
         self._objects.pins.retire(self._obsolete)
         self._reserve.restore()
+        if self._shipped is not None:
+            shipper, sequence = self._shipped
+            shipper.wait(sequence)
 
     def abandon(self) -> None:
         """Forget it all; for a group whose block raised."""
@@ -147,9 +160,16 @@ class WriteGroup:
 
     def _apply(self, what: str) -> None:
         self._obsolete.clear()
-        with self._catalog.transaction(what) as connection:
-            for _, operation in self._operations:
-                operation(connection)
+        with contextlib.ExitStack() as ending:
+            with self._catalog.transaction(what) as connection:
+                capture = self._shipping.begin(connection)
+                if capture is not None:
+                    ending.callback(capture.close)
+                for _, operation in self._operations:
+                    operation(connection)
+                changes = b"" if capture is None else capture.changes()
+            if capture is not None:
+                self._shipped = self._shipping.committed(changes, [staged.object_id for staged, _ in self._staged])
 
     def _make_room(self) -> None:
         """Free what may let a small commit through: the log's room, and, for removals, the reserve."""
@@ -172,6 +192,25 @@ class WriteGroup:
             raise StorageError("This group of writes has ended; begin another.")
 
 
+class Shipping:
+    """Who is told of commits now, and the number of the last one. For the one writer."""
+
+    def __init__(self) -> None:
+        self.shipper: Shipper | None = None
+        self.sequence = 0
+
+    def begin(self, connection: apsw.Connection) -> Capture | None:
+        """Record what is changed from now on, if somebody is to be told."""
+        return None if self.shipper is None else Capture(connection, self.sequence + 1)
+
+    def committed(self, changes: bytes, objects: Sequence[str]) -> tuple[Shipper, int]:
+        """Tell of the commit; give whom to wait for, and its number."""
+        assert self.shipper is not None  # noqa: S101 - a commit was recorded
+        self.sequence += 1
+        self.shipper.committed(self.sequence, changes, objects)
+        return self.shipper, self.sequence
+
+
 class Writer:
     """Makes groups. Thread-safe: groups of several threads are staged at the same time and committed in turn."""
 
@@ -180,6 +219,7 @@ class Writer:
         self._objects = objects
         self._reserve = reserve
         self._directory = directory
+        self._shipping = Shipping()
         self.read_only_reason = ""
         """Why nothing may be written now; empty while it may."""
 
@@ -194,13 +234,37 @@ class Writer:
         """
         if self.read_only_reason:
             raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
-        group = WriteGroup(self._catalog, self._objects, self._reserve, self._directory)
+        with self.unrestricted_group() as group:
+            yield group
+
+    @contextlib.contextmanager
+    def unrestricted_group(self) -> Iterator[WriteGroup]:
+        """Do what :meth:`group` does, also while others may not write: for what is copied from another storage."""
+        group = WriteGroup(self._catalog, self._objects, self._reserve, self._directory, self._shipping)
         try:
             yield group
         except BaseException:
             group.abandon()
             raise
         group.commit()
+
+    def ship_to(self, shipper: Shipper | None, sequence: int) -> None:
+        """Tell `shipper` of every commit from now on, the first of which is number `sequence` + 1; None tells nobody.
+
+        `sequence` is written down, durably, before this returns: a snapshot of the catalog that is taken afterwards
+        tells which commits it has. What is committed while nobody is told has no number, so that a copy can only go on
+        from a snapshot that was taken after the last call of this method.
+
+        Raises
+        ------
+        MocError
+            It could not be written down; who was told before still is.
+        """
+        with self._catalog.writing():
+            if shipper is not None:
+                with self._catalog.transaction("the number of the last commit") as connection:
+                    write_sequence(connection, sequence)
+            self._shipping.shipper, self._shipping.sequence = shipper, sequence
 
     def receive(self, what: str) -> Received:
         """Begin to take content that comes in parts; a group stages it once it is whole."""
