@@ -56,7 +56,7 @@ class Catalog:
 
     def __init__(self, path: Path, *, may_be_new: bool) -> None:
         self._may_be_new = may_be_new
-        self._path = path
+        self._path = self.path = path
         self._writer_lock = threading.Lock()
         self._idle_readers: deque[apsw.Connection] = deque()
         self._closed = False

@@ -40,6 +40,8 @@ from .keyvalue import StoredKeyValues
 from .names import NameTable
 from .objects import Objects
 from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
+from .replication.source import StorageSource
+from .replication.standby import read_standby
 from .reserve import Reserve
 from .shipping import Shipper
 from .table import ContentTable
@@ -160,7 +162,11 @@ class Storage:
             if description["format"] != FORMAT:
                 note_format(path, description)
             storage = cls(path, lock, instance_id, catalog, objects, reserve, ensure_token(path))
-            storage._make_groups()
+            standby = read_standby(path)
+            if standby is None:
+                storage._make_groups()
+            else:
+                storage.refuse_writes(standby.reason)
             if ended_uncleanly:
                 storage._sweep()
             reserve.restore()
@@ -197,6 +203,19 @@ class Storage:
         """
         return self._writer.group()
 
+    def refuse_writes(self, reason: str) -> None:
+        """Refuse every write from now on with ReadOnlyStorageError, which tells `reason`; empty allows them again."""
+        self._writer.read_only_reason = reason
+
+    def replication_source(self) -> StorageSource:
+        """Give what replication reads, and writes about itself, in this storage."""
+        return StorageSource(self.path, self.instance_id, self._catalog, self._objects, self.refuse_writes)
+
+    def become_primary(self) -> None:
+        """Accept writes of its own, after it has been a copy of another storage: it says then who it is."""
+        self.refuse_writes("")
+        self._make_groups()
+
     def hold_objects(self) -> AbstractContextManager[None]:
         """Keep every object file that the catalog refers to in the block, also when it is replaced meanwhile.
 
@@ -212,9 +231,9 @@ class Storage:
         """Tell the number of the last commit that was shipped or applied; 0 where there was none."""
         return self._following.sequence()
 
-    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int) -> None:
+    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int, *, leaps: bool = False) -> None:
         """Repeat a commit of another storage, of which this one is a copy (see :meth:`~.following.Following.apply`)."""
-        self._following.apply(changes, objects, sequence)
+        self._following.apply(changes, objects, sequence, leaps=leaps)
 
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.

@@ -234,6 +234,9 @@ class Writer:
         """
         if self.read_only_reason:
             raise ReadOnlyStorageError(str(self._directory), self.read_only_reason)
+        shipper = self._shipping.shipper
+        if shipper is not None:
+            shipper.admit()
         with self.unrestricted_group() as group:
             yield group
 

@@ -64,13 +64,13 @@ def list_epochs(target: Target) -> list[Epoch]:
         The target cannot be read, or one of them cannot be understood.
     """
     numbers = sorted(int(found[1]) for key, _ in target.list("epochs/") if (found := _KEY.fullmatch(key)))
-    return [_read(target, number) for number in numbers]
+    return [read_epoch(target, number) for number in numbers]
 
 
 def newest_epoch(target: Target) -> Epoch | None:
     """Read the epoch that holds now; None where nobody has shipped anything yet."""
     numbers = [int(found[1]) for key, _ in target.list("epochs/") if (found := _KEY.fullmatch(key))]
-    return _read(target, max(numbers)) if numbers else None
+    return read_epoch(target, max(numbers)) if numbers else None
 
 
 def is_taken(target: Target, number: int) -> bool:
@@ -92,11 +92,12 @@ def take_epoch(target: Target, after: int, instance_id: str, reason: str) -> Epo
     if target.put_new(key_of(epoch.number), json.dumps(epoch.to_json()).encode() + b"\n"):
         return epoch
     # A request that was repeated below us finds its own object there.
-    found = _read(target, epoch.number)
+    found = read_epoch(target, epoch.number)
     return found if found == epoch else None
 
 
-def _read(target: Target, number: int) -> Epoch:
+def read_epoch(target: Target, number: int) -> Epoch:
+    """Read an epoch that was taken; BackupTargetError if it cannot be understood."""
     text = target.get(key_of(number))
     try:
         body = json.loads(text or b"")

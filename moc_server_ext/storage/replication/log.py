@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from ...errors import BackupTargetError
@@ -98,7 +99,7 @@ def write_base(target: Target, base: Base) -> None:
 def remove_before(target: Target, epoch: int, sequence: int) -> None:
     """Remove the segments whose records are all up to `sequence`, and the logs of earlier epochs."""
     present = segments(target, epoch)
-    for (first, _), (following, _) in zip(present, present[1:], strict=False):
+    for (first, _), (following, _) in pairwise(present):
         # The newest one stays: it may still grow.
         if following <= sequence + 1:
             target.delete(segment_key(epoch, first))

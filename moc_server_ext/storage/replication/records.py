@@ -132,7 +132,9 @@ def _parse(body: bytes) -> Record:
 
 
 def _parse_object(found: object) -> ShippedObject:
-    object_id, size, checksum = found  # type: ignore[misc] - what has another shape is refused by the caller
+    if not isinstance(found, list) or len(found) != 3:
+        raise TypeError
+    object_id, size, checksum = found
     if not (isinstance(object_id, str) and isinstance(size, int) and isinstance(checksum, int)):
         raise TypeError
     # It becomes the name of a file.

@@ -1,10 +1,10 @@
 """Shipping: what the writer has committed goes to the target, in order, by a thread of its own.
 
-Owns the queue between writers and target, and who waits for what. Asynchronously nobody waits, and the queue is bounded:
-when it is full it is dropped, and a new base takes its place once the target is there again. Synchronously a writer's
-acknowledgement waits until its commit is on the target; the next commit goes on meanwhile, and all that has come since
-is shipped together. A target that does not answer is told to the writers after a while, and no further write is begun
-until the target has everything.
+Owns the queue between writers and target, and who waits for what. Asynchronously nobody waits, and the queue is
+bounded: when it is full it is dropped, and a new base takes its place once the target is there again. Synchronously a
+writer's acknowledgement waits until its commit is on the target; the next commit goes on meanwhile, and all that has
+come since is shipped together. A target that does not answer is told to the writers after a while, and no further
+write is begun until the target has everything.
 
 :mod:`.epochs` says how one who was succeeded learns of it before it acknowledges anything more.
 """
@@ -24,7 +24,7 @@ import google_crc32c
 
 from ...errors import BackupTargetError, MocError, ReplicationError
 from ..targets.target import Target
-from .epochs import Epoch, is_taken, newest_epoch, take_epoch
+from .epochs import Epoch, is_taken, newest_epoch, read_epoch, take_epoch
 from .log import Base, LogWriter, remove_before, write_base
 from .records import Record, ShippedObject, encode
 
@@ -150,9 +150,7 @@ class LogShipper:
             self._committed = sequence
             self._queue.append(commit)
             self._queue_bytes += commit.size
-            if self._queue_bytes > self._queue_bytes_max and not self._fenced:
-                self._drop_queue()
-            elif self._fenced:
+            if self._fenced or self._queue_bytes > self._queue_bytes_max:
                 self._drop_queue()
             self._changed.notify_all()
 
@@ -200,9 +198,12 @@ class LogShipper:
         """Wait until the target has everything that is committed now; tell whether it has."""
         with self._changed:
             goal = self._committed
-            return self._changed.wait_for(
-                lambda: bool(self._fenced) or (self._shipped is not None and self._shipped >= goal), seconds
-            ) and not self._fenced
+            return (
+                self._changed.wait_for(
+                    lambda: bool(self._fenced) or (self._shipped is not None and self._shipped >= goal), seconds
+                )
+                and not self._fenced
+            )
 
     def close(self, *, seconds: float = 5.0) -> None:
         """Ship what is left, for a bounded time, and end; idempotent."""
@@ -216,6 +217,7 @@ class LogShipper:
         if self._renewing is not None:
             self._renewing.join(seconds)
         with self._changed:
+            self._drop_batch()
             self._drop_queue()
         self._target.close()
 
@@ -271,7 +273,8 @@ class LogShipper:
             except MocError as error:
                 with self._changed:
                     self._problem = error.message
-                    self._changed.wait(pause) if not self._ending else None
+                    if not self._ending:
+                        self._changed.wait_for(lambda: self._ending, pause)
                 pause = min(pause * 2, _RETRY_SECONDS[1])
             else:
                 pause = _RETRY_SECONDS[0]
@@ -295,6 +298,7 @@ class LogShipper:
             except FileNotFoundError:
                 # The file is gone although it was kept: what the storage is now takes the place of how it came to it.
                 with self._changed:
+                    self._drop_batch()
                     self._drop_queue()
                 return
             assert self._log is not None  # noqa: S101 - made with the base
@@ -314,7 +318,9 @@ class LogShipper:
         epoch = take_epoch(self._target, newest.number if newest else 0, own, "serve")
         if epoch is None:
             # Somebody was faster: that one is found the next time.
-            raise BackupTargetError(self._target.url, "somebody else began to ship to it just now", what="be shipped to")
+            raise BackupTargetError(
+                self._target.url, "somebody else began to ship to it just now", what="be shipped to"
+            )
         self._epoch = epoch
 
     def _make_base(self) -> None:
@@ -335,6 +341,7 @@ class LogShipper:
         self._log = LogWriter(self._target, self._epoch.number)
         with self._changed:
             self._base = base
+            self._drop_batch()
             while self._queue and self._queue[0].sequence <= sequence:
                 self._forget(self._queue.popleft())
             following = self._queue[0].sequence if self._queue else self._committed + 1
@@ -390,10 +397,7 @@ class LogShipper:
         with self._changed:
             self._shipped = self._batch[-1].sequence
             self._last_shipped_at = self._batch[-1].at
-            for commit in self._batch:
-                commit.let_go()
-            self._batch.clear()
-            self._batch_content = None
+            self._drop_batch()
             if not self._queue:
                 self._in_sync = True
             self._changed.notify_all()
@@ -402,8 +406,7 @@ class LogShipper:
         assert self._epoch is not None  # noqa: S101 - the epoch comes first
         if not is_taken(self._target, self._epoch.number + 1):
             return False
-        newest = newest_epoch(self._target)
-        self._fence(_succeeded(newest) if newest else "its epoch has ended")
+        self._fence(_succeeded(read_epoch(self._target, self._epoch.number + 1)))
         return True
 
     def _fence(self, reason: str) -> None:
@@ -440,14 +443,18 @@ class LogShipper:
     # -- with the lock ------------------------------------------------------------------------------------------------
 
     def _drop_queue(self) -> None:
-        """Forget what was to be shipped; a base takes its place."""
-        for commit in (*self._batch, *self._queue):
+        """Forget what waits to be shipped; a base takes its place. The batch on its way is its thread's."""
+        for commit in self._queue:
             commit.let_go()
-        self._batch.clear()
-        self._batch_content = None
         self._queue.clear()
         self._queue_bytes = 0
         self._needs_base = not self._fenced and not self._ending
+
+    def _drop_batch(self) -> None:
+        for commit in self._batch:
+            commit.let_go()
+        self._batch.clear()
+        self._batch_content = None
 
     def _forget(self, commit: _Commit) -> None:
         self._queue_bytes -= commit.size
@@ -457,12 +464,11 @@ class LogShipper:
         return self._fenced or self._problem or "it has not answered in time"
 
 
-def _succeeded(newest: Epoch) -> str:
-    how = "was promoted" if newest.reason == "promote" else "ships to the same target"
-    return f"fenced by promotion of {newest.instance_id}" if newest.reason == "promote" else (
-        f"fenced: instance {newest.instance_id} {how}"
-    )
+def _succeeded(by: Epoch) -> str:
+    if by.reason == "promote":
+        return f"fenced by promotion of {by.instance_id}: follow that one now, with a new directory"
+    return f"instance {by.instance_id} ships to the same target now"
 
 
 def _nothing() -> None:
-    pass
+    """Let go of nothing."""
