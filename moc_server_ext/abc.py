@@ -293,6 +293,10 @@ class Platform(Protocol):
         """Tell what runs: version, instance id, storage, counts."""
         ...
 
+    def promote(self) -> dict[str, Any]:
+        """Make this standby the primary; ConflictError if it is none."""
+        ...
+
     def close(self) -> None:
         """Let go of everything; idempotent."""
         ...

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .plans.runs import RunTable
     from .scope import CallScope
     from .storage import Storage
+    from .storage.replication.service import Replication
 
 # Of the memory that all guests may hold: what waits must not be most of it.
 _WARM_SHARE: Final = 4
@@ -65,12 +66,14 @@ class Cluster:
         orchestrator: Orchestrator,
         runs: RunTable,
         observers: Observers,
+        replication: Replication,
         closing: ExitStack,
     ) -> None:
         self.storage = storage
         self._orchestrator = orchestrator
         self._runs = runs
         self._observers = observers
+        self._replication = replication
         self._closing = closing
 
     @classmethod
@@ -84,6 +87,9 @@ class Cluster:
         queued_calls: int = 1024,
         memory_bytes: int | None = None,
         warm_instances: int = 64,
+        replicate_to: str = "",
+        replicate_sync: bool = False,
+        follow: str = "",
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -104,6 +110,13 @@ class Cluster:
             Linear memory that all guests may hold together; half of what the machine or container has when not given.
         warm_instances
             How many instances of reusable functions may wait for their next call.
+        replicate_to
+            The target (a directory or ``s3://bucket/prefix``) that every commit is shipped to; a standby does so once
+            it is promoted. Empty ships nothing.
+        replicate_sync
+            Whether a write is acknowledged only when it is on the target.
+        follow
+            The target whose commits this storage, which is then read-only, repeats. Empty follows nobody.
 
         Raises
         ------
@@ -111,6 +124,8 @@ class Cluster:
             Another process owns the directory. It is left as it is.
         StorageFormatError, ReadOnlyStorageError, CorruptStorageError
             The directory cannot be used. Nothing is held open.
+        ReplicationError, BackupTargetError
+            The target belongs to another instance, or holds nothing to follow. Nothing is held open.
         """
         # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
         from .admission import Admission
@@ -126,10 +141,13 @@ class Cluster:
         from .resources import memory_bytes as usable_bytes
         from .resources import processors
         from .storage import Storage
+        from .storage.replication.service import Replication
 
         with ExitStack() as opening:
             storage = Storage.open(default_storage_path() if path is None else Path(path))
             opening.callback(storage.close)
+            replication = Replication(storage, replicate_to=replicate_to, synchronous=replicate_sync, follow=follow)
+            opening.callback(replication.close)
             budget_bytes = memory_bytes or usable_bytes() // 2
             pool = WarmPool(warm_instances, most_bytes=budget_bytes // _WARM_SHARE)
             engine = WasmEngine(
@@ -157,7 +175,7 @@ class Cluster:
             opening.callback(orchestrator.close)
             runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
-            return cls(storage, orchestrator, runs, observers, opening.pop_all())
+            return cls(storage, orchestrator, runs, observers, replication, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -293,6 +311,7 @@ class Cluster:
             "pid": os.getpid(),
             "instance_id": self.storage.instance_id,
             "storage": self.storage.status(),
+            "replication": self._replication.status(),
             "functions": len(self.functions.list()),
             "buffers": len(self.buffers.list()),
             "runs": len(self.runs.list()),
@@ -308,6 +327,23 @@ class Cluster:
             "warm": {"instances": admission.idle.count, "memory_bytes": admission.idle.memory_bytes},
             "limits": self._orchestrator.limits.to_json(),
         }
+
+    def promote(self) -> dict[str, Any]:
+        """Make this standby the primary: repeats the log to its end, and ends the turn of whoever wrote it.
+
+        Returns
+        -------
+        dict
+            ``epoch``, ``sequence`` (the last commit of the former primary) and ``former_instance_id``.
+
+        Raises
+        ------
+        ConflictError
+            It is no standby. Nothing was changed.
+        ReplicationError, BackupTargetError
+            Another standby was promoted at the same moment, or the target cannot be read. It follows on.
+        """
+        return self._replication.promote()
 
     def close(self) -> None:
         """End runs and calls, and let go of the storage directory; idempotent.

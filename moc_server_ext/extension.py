@@ -82,6 +82,15 @@ class MocExtension(ExtensionApp):
     close_seconds = Float(_CLOSE_SECONDS, min=0, help="How long to wait at the end for calls that still run.").tag(
         config=True
     )
+    replicate_to = Unicode(
+        "", help="Target that every commit is shipped to: a directory or s3://BUCKET/PREFIX; empty ships nothing."
+    ).tag(config=True)
+    replicate_sync = Bool(
+        False, help="Whether a write is acknowledged only when it is on the target of replicate_to."
+    ).tag(config=True)
+    follow = Unicode(
+        "", help="Target that this server follows, read-only, until it is promoted; empty follows nobody."
+    ).tag(config=True)
     required = Bool(False, help="Whether the server ends when the cluster cannot be opened.").tag(config=True)
 
     cluster: Cluster | None = None
@@ -127,6 +136,9 @@ class MocExtension(ExtensionApp):
             queued_calls=self.queued_calls,
             memory_bytes=self.memory_bytes or None,
             warm_instances=self.warm_instances,
+            replicate_to=self.replicate_to,
+            replicate_sync=self.replicate_sync,
+            follow=self.follow,
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage

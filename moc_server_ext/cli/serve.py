@@ -26,6 +26,9 @@ _PORT = click.IntRange(0, 65535)
     "--notebook-dir", type=click.Path(path_type=Path), metavar="DIR", help="Root of Jupyter's files.  [default: here]"
 )
 @click.option("--open-path", metavar="FILE", help="File below the notebook directory that the printed address opens.")
+@click.option("--replicate-to", metavar="TARGET", help="Ship every commit to a directory or s3://BUCKET/PREFIX.")
+@click.option("--replicate-sync", is_flag=True, help="Acknowledge a write only when it is on that target.")
+@click.option("--follow", metavar="TARGET", help="Follow a primary's target, read-only, until `moc promote`.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -35,6 +38,9 @@ def serve(
     lab: bool,
     notebook_dir: Path | None,
     open_path: str | None,
+    replicate_to: str | None,
+    replicate_sync: bool,
+    follow: str | None,
 ) -> MessageOutcome:
     """Start the server: Jupyter with the moc extension, and the HTTPS gateway.
 
@@ -51,6 +57,9 @@ def serve(
         notebook_dir=notebook_dir,
         open_path=open_path,
         storage=Path(face.storage) if face.storage else None,
+        replicate_to=replicate_to,
+        replicate_sync=replicate_sync,
+        follow=follow,
     )
     return MessageOutcome("", None, status=run_server(options, _say))
 

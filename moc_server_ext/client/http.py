@@ -104,6 +104,11 @@ class HttpPlatform:
         facts: dict[str, Any] = read_json(self._transport, self._transport.request("GET", "status"), dict)
         return facts
 
+    def promote(self) -> dict[str, Any]:
+        """Make the standby that answers here the primary; ConflictError if it is none."""
+        promoted: dict[str, Any] = read_json(self._transport, self._transport.request("POST", "promote"), dict)
+        return promoted
+
     def hurried(self, seconds: float) -> HttpPlatform:
         """Give the same platform for the next `seconds`; what has no answer by then is unreachable."""
         platform = copy.copy(self)

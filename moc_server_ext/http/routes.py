@@ -20,6 +20,7 @@ from .nouns import (
     handover,
     keyvalues,
     metrics,
+    promotion,
     runs,
     status,
     uploads,
@@ -137,6 +138,7 @@ ROUTES: tuple[Route, ...] = (
     _route("runs/{id}/output", get=runs.get_run_output),
     _route("zarr", get=zarr.list_zarr_keys),
     _route("zarr/{key}", get=zarr.get_zarr_value, tail=True, at_once={"GET": zarr.glance_at_zarr_value}),
+    _route("promote", post=promotion.post_promote),
     _route("handover", post=handover.post_handover),
 )
 

@@ -46,6 +46,8 @@ class ServeOptions:
         File below `notebook_dir` that the printed address opens; None opens none.
     storage
         Storage directory; None takes the default one.
+    replicate_to, replicate_sync, follow
+        As of :meth:`.Cluster.open`; None leaves it to the configuration.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +57,9 @@ class ServeOptions:
     notebook_dir: Path | None = None
     open_path: str | None = None
     storage: Path | None = None
+    replicate_to: str | None = None
+    replicate_sync: bool = False
+    follow: str | None = None
 
 
 def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
@@ -158,6 +163,12 @@ def _make_app(options: ServeOptions) -> Any:
     config.MocExtension.gateway_port = options.port
     if options.storage is not None:
         config.MocExtension.storage = str(options.storage)
+    if options.replicate_to is not None:
+        config.MocExtension.replicate_to = options.replicate_to
+    if options.replicate_sync:
+        config.MocExtension.replicate_sync = True
+    if options.follow is not None:
+        config.MocExtension.follow = options.follow
     extensions = {_EXTENSION: True}
     if options.lab:
         config.LabApp.log_level = logging.WARNING

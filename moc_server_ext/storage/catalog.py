@@ -129,6 +129,24 @@ class Catalog:
             raise self._failure(error, "the catalog", connection) from error
         return Moment(self, connection)
 
+    def copy_to(self, path: Path) -> None:
+        """Write what is committed now into the empty file `path`, as a database of its own; synchronised by nobody.
+
+        Others read and write meanwhile. Equal content gives equal files.
+
+        Raises
+        ------
+        StorageFullError, CorruptStorageError, StorageError
+            What is in `path` is of no use.
+        """
+        connection = self._borrow()
+        try:
+            connection.execute("VACUUM INTO ?", (str(path),)).fetchall()
+        except apsw.Error as error:
+            raise self._failure(error, "the copy of the catalog", connection) from error
+        finally:
+            self._give_back(connection)
+
     def _end_moment(self, connection: apsw.Connection) -> None:
         try:
             connection.execute("ROLLBACK")

@@ -31,14 +31,15 @@ from .blobs import StoredBlobs
 from .buffer_writes import BufferWrites
 from .buffers import StoredBuffers
 from .catalog import Catalog
-from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token
+from .credentials import AUTHORIZATION_FILE, TOKEN_FILE, ensure_token, token_digest
 from .endpoint import remove_endpoint
 from .exporting import export_hierarchy
+from .facts import Facts
 from .files import DIRECTORY_MODE, failures, make_directory
 from .following import Following
 from .keyvalue import StoredKeyValues
 from .names import NameTable
-from .objects import Objects
+from .objects import ObjectFile, Objects
 from .ownership import FORMAT, OwnerLock, check_directory, note_format, read_format, write_format
 from .replication.source import StorageSource
 from .replication.standby import read_standby
@@ -101,6 +102,7 @@ class Storage:
         self._catalog = catalog
         self._objects = objects
         self._writer = Writer(catalog, objects, reserve, path)
+        self.facts = Facts(catalog, self._writer)
         self._entries: ContentTable[str] = ContentTable("entries", catalog, objects)
         self._key_values: ContentTable[bytes] = ContentTable("keyvalues", catalog, objects)
         self.blobs = StoredBlobs(ByteArrays(BLOBS, "blob", self._entries), objects, self._writer)
@@ -209,7 +211,7 @@ class Storage:
 
     def replication_source(self) -> StorageSource:
         """Give what replication reads, and writes about itself, in this storage."""
-        return StorageSource(self.path, self.instance_id, self._catalog, self._objects, self.refuse_writes)
+        return StorageSource(self, self._catalog, self._objects)
 
     def become_primary(self) -> None:
         """Accept writes of its own, after it has been a copy of another storage: it says then who it is."""
@@ -234,6 +236,29 @@ class Storage:
     def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int, *, leaps: bool = False) -> None:
         """Repeat a commit of another storage, of which this one is a copy (see :meth:`~.following.Following.apply`)."""
         self._following.apply(changes, objects, sequence, leaps=leaps)
+
+    def copy_catalog(self, path: Path) -> None:
+        """Write the catalog of this moment into the empty file `path`; see :meth:`.Catalog.copy_to`."""
+        self._catalog.copy_to(path)
+
+    def open_object(self, object_id: str) -> ObjectFile:
+        """Open an object file, inside of :meth:`hold_objects`; FileNotFoundError if it is not there."""
+        return self._objects.open(object_id)
+
+    def token_digests(self) -> list[str]:
+        """Give the SHA-256 of each token that lets clients in: its own, and those of instances it was restored from."""
+        accepted = self.facts.get("accepted_token_sha256") or []
+        return list(dict.fromkeys([token_digest(self.token), *map(str, accepted)]))
+
+    @property
+    def schedules_held(self) -> bool:
+        """Whether nothing may be started by schedules, because another instance of the same content may do so."""
+        return bool(self.facts.get("schedules_held"))
+
+    def take_over(self) -> None:
+        """Let schedules start from now on; idempotent. The instance that this one was restored from must be gone."""
+        if self.schedules_held:
+            self.facts.set("schedules_held", False)
 
     def zarr_store(self, path: str = "", *, read_only: bool = False) -> StorageStore:
         """Give the storage as a store of zarr-python: all of it is read, what is below ``buffers/`` is written.
@@ -291,7 +316,13 @@ class Storage:
             "names": len(self.names.list()),
             "stored_bytes": entry_bytes + key_value_bytes,
             "free_bytes": disk.f_bavail * disk.f_frsize,
+            **self._history(),
         }
+
+    def _history(self) -> dict[str, Any]:
+        facts = {name: self.facts.get(name) for name in ("restored_from", "last_backup")}
+        told: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
+        return {**told, "schedules_held": True} if self.schedules_held else told
 
     def hand_over_to(self, pid: int | None) -> None:
         """Name the process that opens the directory after :meth:`close`, for those who look for its owner meanwhile."""

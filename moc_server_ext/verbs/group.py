@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import buffers, calls, compiling, doctor, exporting, functions, inspecting, keyvalues, plans, status
+from . import buffers, calls, compiling, doctor, exporting, functions, inspecting, keyvalues, plans, replication, status
 from .commands import Face, VerbGroup
 
 _CLI_HELP = """My Own Cluster: functions in WebAssembly, storage and an HTTPS API on this machine.
@@ -42,6 +42,7 @@ def build_group(face: Face) -> VerbGroup:
         inspecting.browse,
         status.connect,
         status.status,
+        replication.promote,
         doctor.doctor,
     ):
         group.add_command(verb)

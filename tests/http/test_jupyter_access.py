@@ -36,6 +36,7 @@ ACTIONS = {
     "runs": {"GET": "read", "POST": "execute"},
     "runs/{id}": {"GET": "read", "DELETE": "execute"},
     "runs/{id}/output": {"GET": "read"},
+    "promote": {"POST": "write"},
     "handover": {"POST": "write"},
 }
 # What no route answers is asked for all the same: who may not read does not learn what there is.

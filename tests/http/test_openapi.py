@@ -343,6 +343,7 @@ def exchanges(gateway):
     yield run, 404, "GET", "runs/none", {}
     yield output, 404, "GET", "runs/none/output", {}
     yield buffer, 204, "DELETE", "buffers/lines", {}
+    yield "/promote", 409, "POST", "promote", {}
     yield "/handover", 400, "POST", "handover", {"json": {"pid": 0}}
     yield "/handover", 409, "POST", "handover", {"json": {"pid": 1}}
     yield "/handover", 409, "POST", "handover", {}

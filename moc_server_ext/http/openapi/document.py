@@ -36,6 +36,7 @@ _TAGS = {
     "calls": "Calls that run, and the last ones that ended.",
     "runs": "Executions of map-reduce plans.",
     "zarr": "All that is stored, as one Zarr v3 hierarchy; read-only.",
+    "promote": "Who is the primary.",
     "handover": "Who owns the storage.",
 }
 

@@ -10,7 +10,20 @@ from ... import frames
 from ...model import DEFAULT_CONTENT_TYPE, INPUTS_MAX, WASM_CONTENT_TYPE
 from ..messages import JSON_CONTENT_TYPE
 from ..multipart import FORM_CONTENT_TYPE
-from ..nouns import blobs, buffers, calls, description, functions, handover, keyvalues, metrics, runs, status, zarr
+from ..nouns import (
+    blobs,
+    buffers,
+    calls,
+    description,
+    functions,
+    handover,
+    keyvalues,
+    metrics,
+    promotion,
+    runs,
+    status,
+    zarr,
+)
 from ..nouns.uploads import STAGED_CONTENT_TYPE, ZIP_CONTENT_TYPE
 from ..routes import CallOperation, Operation
 from .responses import Response, bytes_answer, empty_answer, json_answer
@@ -215,6 +228,12 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "zarr", {200: json_answer("ZarrKeys", "Up to `limit` keys.")}, query=("prefix", "after", "limit")
     ),
     zarr.get_zarr_value: _reads_bytes("zarr"),
+    promotion.post_promote: Description(
+        "promote",
+        {200: json_answer("Promotion", "It is the primary.")},
+        errors=_STORES | {409},
+        note="409 from what is no standby.",
+    ),
     handover.post_handover: Description(
         "handover",
         {204: empty_answer("The storage is closed and unlocked.")},

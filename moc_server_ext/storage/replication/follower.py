@@ -8,42 +8,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ...errors import BackupTargetError, CorruptStorageError, MocError, ReplicationError
+from ..backup.layout import choose_backup
+from ..backup.restoring import ACCEPTED_TOKENS, SCHEDULES_HELD
 from ..targets.target import AppendableTarget, Target
-from .base import difference, fetch_catalog, fetch_object
 from .epochs import Epoch, is_taken, list_epochs, newest_epoch, take_epoch
 from .log import Base, LogGapError, LogReader, read_base
-from .records import Record, ShippedObject
-from .source import StorageSource
+from .records import Record
+from .replaying import Copy, Replay
 from .standby import Standby, read_standby, remove_standby, write_standby
 
 _DIRECTORY_POLL_SECONDS: Final = 0.1
 _BUCKET_POLL_SECONDS: Final = 1.0
 _THOROUGH_SECONDS: Final = 3.0
 _RETRY_SECONDS_MAX: Final = 5.0
-
-
-class Copy(Protocol):
-    """What following needs of the storage that is the copy."""
-
-    def sequence(self) -> int:
-        """Tell the last commit that it has."""
-
-    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int, *, leaps: bool = False) -> None:
-        """Repeat a commit."""
-
-    def refuse_writes(self, reason: str) -> None:
-        """Refuse every write of its own; empty allows them again."""
-
-    def become_primary(self) -> None:
-        """Accept writes of its own again."""
-
-    def replication_source(self) -> StorageSource:
-        """Give what replication knows of it."""
 
 
 class Follower:
@@ -61,6 +41,7 @@ class Follower:
         self._storage = storage
         self._source = storage.replication_source()
         self._target = target
+        self._replay = Replay(storage, target)
         self._poll_seconds = _DIRECTORY_POLL_SECONDS if isinstance(target, AppendableTarget) else _BUCKET_POLL_SECONDS
         standby = self._check()
         storage.refuse_writes(standby.reason)
@@ -221,34 +202,12 @@ class Follower:
         self._reader = LogReader(self._target, epoch.number, self._storage.sequence())
 
     def _leap(self, base: Base) -> None:
-        """Become what the base is, whatever the copy was before, in one commit."""
-        catalog = self._source.temporary_path()
-        try:
-            fetch_catalog(self._target, base.backup, catalog)
-            changes, objects = difference(catalog, self._source.catalog_path)
-            missing = [each for each in objects if not self._source.has_object(each.object_id)]
-            self._storage.apply(changes, self._fetch(missing), base.sequence, leaps=True)
-        finally:
-            catalog.unlink(missing_ok=True)
+        self._replay.leap(base)
         self._reader = LogReader(self._target, base.epoch, base.sequence)
 
     def _repeat(self, record: Record) -> None:
-        missing = [each for each in record.objects if not self._source.has_object(each.object_id)]
-        self._storage.apply(record.changes, self._fetch(missing), record.sequence)
+        self._replay.repeat(record)
         self._last_at = record.at
-
-    def _fetch(self, objects: Iterable[ShippedObject]) -> dict[str, Path]:
-        fetched: dict[str, Path] = {}
-        try:
-            for each in objects:
-                path = self._source.temporary_path()
-                fetch_object(self._target, each, path)
-                fetched[each.object_id] = path
-        except BaseException:
-            for path in fetched.values():
-                path.unlink(missing_ok=True)
-            raise
-        return fetched
 
     # -- promotion ----------------------------------------------------------------------------------------------------
 
@@ -278,7 +237,11 @@ class Follower:
         self._reader = LogReader(self._target, self._source.epoch(), self._storage.sequence())
         while self._read_to_end():
             pass
-        self._source.write_fact("schedules_held", True)
+        self._source.write_fact(SCHEDULES_HELD, True)
+        if base is not None:
+            # Clients of the former primary come with its token.
+            tokens = choose_backup(self._target, base.backup).token_sha256
+            self._source.write_fact(ACCEPTED_TOKENS, list(tokens))
         self._source.begin_epoch(taken.number)
         remove_standby(self._source.path)
         self._storage.become_primary()

@@ -6,12 +6,14 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..catalog import Catalog
 from ..objects import Objects
 from ..targets.target import Target
-from .base import make_base, take_snapshot
+
+if TYPE_CHECKING:
+    from ..storage import Storage
 
 EPOCH_FACT = "replication"
 
@@ -21,17 +23,15 @@ class StorageSource:
 
     def __init__(
         self,
-        path: Path,
-        instance_id: str,
+        storage: Storage,
         catalog: Catalog,
         objects: Objects,
-        refuse_writes: Callable[[str], None],
     ) -> None:
-        self.path = path
-        self.instance_id = instance_id
+        self.path = storage.path
+        self.instance_id = storage.instance_id
+        self._storage = storage
         self._catalog = catalog
         self._objects = objects
-        self.fence = refuse_writes
 
     @property
     def catalog_path(self) -> Path:
@@ -89,13 +89,15 @@ class StorageSource:
             is None
         )
 
+    def fence(self, reason: str) -> None:
+        """Refuse every write from now on."""
+        self._storage.refuse_writes(reason)
+
     def make_base(self, target: Target) -> tuple[str, int]:
-        """Copy the whole storage to the target; give the catalog's digest and the last sequence that it holds."""
-        snapshot = self.temporary_path()
-        try:
-            # What is replaced meanwhile stays until it was copied.
-            with self._objects.pins.looking():
-                sequence = take_snapshot(self._catalog.path, snapshot)
-                return make_base(target, snapshot, self.instance_id, self.object_path), sequence
-        finally:
-            snapshot.unlink(missing_ok=True)
+        """Back everything up to the target; give the backup's id and the last sequence that it holds."""
+        # Backups are of storages, which have this module's parts.
+        from ..backup.creating import create_backup
+
+        # Whoever has taken the epoch has taken the target over.
+        record = create_backup(self._storage, target, adopt=True)
+        return record.id, record.sequence

@@ -34,7 +34,7 @@ class DirectoryTarget:
 
     def __init__(self, path: Path) -> None:
         self.url = str(path)
-        self._path = path
+        self.path = path
         self._lock = threading.Lock()
         self._is_tidy = False
 
@@ -127,7 +127,7 @@ class DirectoryTarget:
         if above:
             check_key(above)
         with self._failures("be listed"):
-            yield from self._below(self._path / above, f"{above}/" if above else "", prefix)
+            yield from self._below(self.path / above, f"{above}/" if above else "", prefix)
 
     def _below(self, directory: Path, key: str, prefix: str) -> Iterator[tuple[str, int]]:
         try:
@@ -170,7 +170,7 @@ class DirectoryTarget:
 
     def _file(self, key: str) -> Path:
         check_key(key)
-        return self._path / key
+        return self.path / key
 
     def _prepared(self, key: str) -> Path:
         path = self._file(key)
@@ -191,7 +191,7 @@ class DirectoryTarget:
                     sync_directory(directory.parent)
 
     def _written(self, content: Bytes | Iterable[Bytes]) -> Path:
-        aside = self._path / _ASIDE
+        aside = self.path / _ASIDE
         self._make(aside)
         self._tidy(aside)
         file = NewFile(aside / secrets.token_hex(8))
