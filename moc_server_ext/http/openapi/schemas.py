@@ -197,6 +197,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "Calls": _list("calls", "CallRecord"),
     "Runs": _list("runs", "Run"),
+    "Promotion": _object(
+        {"epoch": _COUNT, "sequence": _COUNT, "former_instance_id": _TEXT}, optional=frozenset({"former_instance_id"})
+    ),
     "Heir": _object(
         {"pid": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1, "description": "Its process id."}},
         optional=frozenset({"pid"}),

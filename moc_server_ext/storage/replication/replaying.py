@@ -74,7 +74,7 @@ class Replay:
 
 
 def replay_log(storage: Copy, target: Target) -> int:
-    """Repeat, in a storage that was restored from a backup, what the target's log has after it; give the commits' number.
+    """Repeat, in a storage that was restored from a backup, what the log has after it; give the commits' number.
 
     A backup that belongs to no log, or whose log was cut since, is left as it is: it is whole as it is.
 

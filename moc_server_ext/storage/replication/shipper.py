@@ -11,7 +11,6 @@ write is begun until the target has everything.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -55,6 +54,9 @@ class Source(Protocol):
 
     def begin_epoch(self, number: int) -> None:
         """Note, in a commit, that what is committed from now on belongs to this epoch."""
+
+    def claim(self, target: Target, *, adopt: bool) -> None:
+        """Make an empty target this storage's; BackupTargetError if it is another's, unless that is adopted."""
 
     def make_base(self, target: Target) -> tuple[str, int]:
         """Back everything up to the target; give the backup's id and the last sequence that it holds."""
@@ -121,6 +123,7 @@ class LogShipper:
         self._problem = ""
         self._fenced = ""
         self._ending = False
+        self._is_reached = False
         self._epoch: Epoch | None = None
         self._base: Base | None = None
         self._log: LogWriter | None = None
@@ -184,9 +187,15 @@ class LogShipper:
         ------
         ReplicationError
             The target belongs to another instance, such as a standby that was promoted. Nothing was begun.
+        BackupTargetError
+            The target answers, and refuses to be written. Nothing was begun.
         """
-        with contextlib.suppress(BackupTargetError):
+        try:
             self._begin()
+        except BackupTargetError:
+            # One that does not answer may do so later. One that refuses would do so for ever.
+            if self._is_reached:
+                raise
         if self._fenced:
             raise ReplicationError(self._target.url, self._fenced, stored=False)
         self._thread.start()
@@ -315,6 +324,9 @@ class LogShipper:
         if newest is not None and newest.instance_id != own:
             self._fence(_succeeded(newest))
             return
+        self._is_reached = True
+        # An epoch of ours says that the target is ours, whoever made it.
+        self._source.claim(self._target, adopt=newest is not None)
         epoch = take_epoch(self._target, newest.number if newest else 0, own, "serve")
         if epoch is None:
             # Somebody was faster: that one is found the next time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import secrets
 from collections.abc import Callable, Sequence
@@ -92,6 +93,14 @@ class StorageSource:
     def fence(self, reason: str) -> None:
         """Refuse every write from now on."""
         self._storage.refuse_writes(reason)
+
+    def claim(self, target: Target, *, adopt: bool) -> None:
+        """Make an empty target this storage's; BackupTargetError if it is another's, unless that is adopted."""
+        from ..backup.creating import check_apart
+        from ..backup.layout import claim
+
+        check_apart(self.path, target)
+        claim(target, self.instance_id, datetime.datetime.now(datetime.UTC).isoformat(), adopt=adopt)
 
     def make_base(self, target: Target) -> tuple[str, int]:
         """Back everything up to the target; give the backup's id and the last sequence that it holds."""
