@@ -281,6 +281,10 @@ class Client:
         """Tell what runs."""
         return self.platform.status()
 
+    def promote(self) -> dict[str, Any]:
+        """Make the standby the primary; ConflictError if it is none."""
+        return self.platform.promote()
+
     def close(self) -> None:
         """Cancel the calls that were started, and let go of the platform; idempotent."""
         self.closed = True

@@ -305,7 +305,7 @@ class Follower:
         return standby
 
     def _new_thread(self) -> threading.Thread:
-        return threading.Thread(target=self._run, name="moc-following", daemon=True)
+        return threading.Thread(target=self._run, name="moc_following", daemon=True)
 
     def _stop(self) -> None:
         self._ending.set()

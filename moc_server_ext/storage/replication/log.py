@@ -168,12 +168,11 @@ class LogReader:
         Parameters
         ----------
         thorough
-            List the target as well: what an unusual end of a segment hides from the quick look is found so.
+            List the target as well: what an unusual end of a segment hides from the quick look is found so. A record
+            that was removed is told then, by LogGapError.
 
         Raises
         ------
-        LogGapError
-            The next record was removed; only with `thorough`.
         BackupTargetError
             The target cannot be read. The next call goes on where this one began.
         """

@@ -130,7 +130,7 @@ class LogShipper:
         self._batch: list[_Commit] = []
         self._batch_content: tuple[int, bytes] | None = None
         self._renewing: threading.Thread | None = None
-        self._thread = threading.Thread(target=self._run, name="moc-replication", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="moc_replication", daemon=True)
 
     # -- of the writers -----------------------------------------------------------------------------------------------
 
@@ -436,7 +436,7 @@ class LogShipper:
             return
         self._log.size = 0
         # Beside the shipping, for which writers may be waiting.
-        self._renewing = threading.Thread(target=self._renew_base, name="moc-replication-base", daemon=True)
+        self._renewing = threading.Thread(target=self._renew_base, name="moc_replication_base", daemon=True)
         self._renewing.start()
 
     def _renew_base(self) -> None:
