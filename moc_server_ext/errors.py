@@ -81,6 +81,7 @@ __all__ = [
     "RangeNotSatisfiableError",
     "ReadOnlyKeyError",
     "ReadOnlyStorageError",
+    "ReplicationError",
     "RunNotFoundError",
     "ServerUnreachableError",
     "StorageError",

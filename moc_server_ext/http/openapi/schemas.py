@@ -222,7 +222,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                     "free_bytes": _COUNT,
                 }
             ),
-            "replication": {"type": "object", "description": "Whom it ships to or follows, and how far; empty without."},
+            "replication": {
+                "type": "object",
+                "description": "Whom it ships to or follows, and how far.",
+            },
             "functions": _COUNT,
             "buffers": _COUNT,
             "runs": _COUNT,

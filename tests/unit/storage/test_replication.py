@@ -19,6 +19,7 @@ from moc_server_ext.errors import (
     ReplicationError,
 )
 from moc_server_ext.storage import Storage
+from moc_server_ext.storage.backup.restoring import restore_backup
 from moc_server_ext.storage.replication.log import LogReader, LogWriter, segments
 from moc_server_ext.storage.replication.records import Record, ShippedObject, decode, encode
 from moc_server_ext.storage.replication.service import Replication
@@ -292,6 +293,17 @@ def test_a_storage_of_its_own_and_a_target_without_a_log_are_refused(open_instan
     with pytest.raises(ReplicationError, match="a storage of its own"):
         open_instance("own", follow=target)
     assert open_instance("own").storage.kv.get(b"a") == b"1"
+
+
+def test_a_restore_repeats_what_was_shipped_since_the_backup(open_instance: Open, target: str, tmp_path: Path) -> None:
+    primary = open_instance("first", replicate_to=target, synchronous=True)
+    primary.storage.kv.set(b"a", b"1")
+    primary.storage.buffers.put("large", LARGE)
+    restore_backup(DirectoryTarget(Path(target)), tmp_path / "restored")
+    restored = open_instance("restored").storage
+    assert restored.kv.get(b"a") == b"1"
+    assert restored.buffers.read("large") == LARGE
+    restored.kv.set(b"b", b"2")
 
 
 # -- a target that fails ---------------------------------------------------------------------------------------------
