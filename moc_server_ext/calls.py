@@ -46,7 +46,7 @@ class CallTable:
         self._observers = observers
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
-        self._ended: dict[str, CallRecord] = {}
+        self._ended: dict[str, _Ended] = {}
 
     # -- for whoever runs calls ---------------------------------------------------------------------------------------
 
@@ -77,17 +77,18 @@ class CallTable:
         running = self._running.get(call_id)
         if running is None:
             return
-        record = running.ended(outcome)
+        ended = _Ended(running, outcome)
         with self._lock:
             if self._running.pop(call_id, None) is None:
                 return
-            self._ended[call_id] = record
+            self._ended[call_id] = ended
             if len(self._ended) > CALLS_KEPT:
                 del self._ended[next(iter(self._ended))]
             waited_for = running.over
         if waited_for is not None:
             waited_for.set()
-        self._observers.call_ended(record)
+        if self._observers.any:
+            self._observers.call_ended(ended.record())
 
     # -- the noun -----------------------------------------------------------------------------------------------------
 
@@ -100,24 +101,19 @@ class CallTable:
             No call has this id, or it is forgotten.
         """
         with self._lock:
-            running = self._running.get(call_id)
-            record = self._ended.get(call_id)
-        if running is not None:
-            return running.record()
-        if record is None:
+            found = self._running.get(call_id) or self._ended.get(call_id)
+        if found is None:
             raise CallNotFoundError(call_id[:64])
-        return record
+        return found.record()
 
     def list(self, *, limit: int = 1000) -> Sequence[CallRecord]:
         """List up to `limit` calls, running and ended, those that began last first."""
         with self._lock:
             running, ended = list(self._running.values()), list(self._ended.values())
-        began: Iterable[tuple[float, _Running | CallRecord]] = chain(
-            ((each.started_at, each) for each in running), ((each.started_at, each) for each in ended)
-        )
         # Told of those that are asked for only: thousands may run.
-        newest = heapq.nlargest(max(limit, 0), began, key=lambda pair: pair[0])
-        return [each if isinstance(each, CallRecord) else each.record() for _, each in newest]
+        both: Iterable[_Running | _Ended] = chain(running, ended)
+        newest = heapq.nlargest(max(limit, 0), both, key=lambda each: each.started_at)
+        return [each.record() for each in newest]
 
     def cancel(self, call_id: str) -> CallRecord:
         """End a call and tell how it is then; one that has ended stays as it is.
@@ -203,38 +199,54 @@ class _Running:
             caller=invocation.caller,
             state=CallState.RUNNING,
             started_at=self.started_at,
-            duration_us=self._elapsed_us(),
+            duration_us=self.elapsed_us(),
             input_bytes=context.input_bytes,
             output_bytes=context.output.size,
             stderr=bytes(context.stderr[-STDERR_BYTES_KEPT:]),
         )
 
-    def ended(self, outcome: CallResult | MocError) -> CallRecord:
-        """Tell how it ended."""
-        context = self.context
-        invocation = context.invocation
-        result, exit_code, error = None, None, None
-        if isinstance(outcome, CallResult):
-            state, duration_us = CallState.DONE, outcome.duration_us
-            result, exit_code = outcome.result, outcome.exit_code
-        else:
-            state = CallState.CANCELLED if isinstance(outcome, CancelledError) else CallState.FAILED
-            duration_us, error = self._elapsed_us(), outcome.to_json()
-        return CallRecord(
-            call_id=context.call_id,
-            function=invocation.function,
-            mode=invocation.mode,
-            caller=invocation.caller,
-            state=state,
-            started_at=self.started_at,
-            duration_us=duration_us,
-            result=result,
-            exit_code=exit_code,
-            input_bytes=context.input_bytes,
-            output_bytes=context.output.size,
-            stderr=bytes(context.stderr[-STDERR_BYTES_KEPT:]) if context.stderr else b"",
-            error=error,
-        )
-
-    def _elapsed_us(self) -> int:
+    def elapsed_us(self) -> int:
         return (time.perf_counter_ns() - self._began_ns) // 1000
+
+
+class _Ended:
+    """How a call ended: no more than a record needs, which few ever ask for."""
+
+    __slots__ = ("_call_id", "_caller", "_duration_us", "_error", "_exit_code", "_function", "_input_bytes", "_mode",
+                 "_output_bytes", "_result", "_state", "_stderr", "started_at")  # fmt: skip
+
+    def __init__(self, running: _Running, outcome: CallResult | MocError) -> None:
+        context = running.context
+        invocation = context.invocation
+        self.started_at = running.started_at
+        self._call_id = context.call_id
+        # Not the invocation, whose arguments may be large.
+        self._function, self._mode, self._caller = invocation.function, invocation.mode, invocation.caller
+        self._input_bytes = context.input_bytes
+        self._output_bytes = context.output.size
+        self._stderr = bytes(context.stderr[-STDERR_BYTES_KEPT:]) if context.stderr else b""
+        if isinstance(outcome, CallResult):
+            self._state, self._duration_us, self._error = CallState.DONE, outcome.duration_us, None
+            self._result, self._exit_code = outcome.result, outcome.exit_code
+        else:
+            self._state = CallState.CANCELLED if isinstance(outcome, CancelledError) else CallState.FAILED
+            self._duration_us, self._error = running.elapsed_us(), outcome.to_json()
+            self._result = self._exit_code = None
+
+    def record(self) -> CallRecord:
+        """Tell how it ended."""
+        return CallRecord(
+            call_id=self._call_id,
+            function=self._function,
+            mode=self._mode,
+            caller=self._caller,
+            state=self._state,
+            started_at=self.started_at,
+            duration_us=self._duration_us,
+            result=self._result,
+            exit_code=self._exit_code,
+            input_bytes=self._input_bytes,
+            output_bytes=self._output_bytes,
+            stderr=self._stderr,
+            error=self._error,
+        )

@@ -24,6 +24,11 @@ class Observers:
         self._lock = threading.Lock()
 
     @property
+    def any(self) -> bool:
+        """Whether anybody is told at all."""
+        return bool(self._all)
+
+    @property
     def of_starts(self) -> bool:
         """Whether somebody wants to know when a call begins."""
         return any(wants() for _, wants in self._of_starts)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from .abc import Bytes, CallServices, CallStreams, Hierarchy, KeyValues, LocalBlobs, LocalBuffers
 from .admission import Admission
@@ -54,6 +54,7 @@ from .scope import CallScope
 Run = Callable[[CallContext], CallResult]
 
 _CLOSE_STEP_SECONDS = 0.05
+_NO_STREAMS: Final = CallStreams()
 
 
 class WarmInstance(Protocol):
@@ -145,12 +146,13 @@ class Orchestrator:
     ) -> CallResult:
         """Run a function and wait for its end; see :meth:`.Cluster.call_sync`."""
         target = self._resolver.target(request)
-        with RaisedByStreams(streams or CallStreams()) as watched:
+        if streams is None:
+            return self._tracked(self._streamed(seal(target, request), request, _NO_STREAMS), target, scope)
+        with RaisedByStreams(streams) as watched:
             context = self._streamed(seal(target, request), request, watched)
             if watched.begun is not None:
                 watched.begun(context.call_id, context.cancel)
-            with self.admission.enter(request.caller) as context.place, self.calls.track(context) as tracked:
-                result = tracked.done(self._run(context, target.load, scope))
+            result = self._tracked(context, target, scope)
         return result if watched.stderr is None else replace(result, stderr=b"")
 
     async def call(
@@ -329,6 +331,11 @@ class Orchestrator:
             listener=streams.stderr,
             call_id=request.call_id,
         )
+
+    def _tracked(self, context: CallContext, target: Target, scope: CallScope | None) -> CallResult:
+        caller = context.invocation.caller
+        with self.admission.enter(caller) as context.place, self.calls.track(context) as tracked:
+            return tracked.done(self._run(context, target.load, scope))
 
     def _run(self, context: CallContext, load: Callable[[], bytes], scope: CallScope | None) -> CallResult:
         with _Living(self._live, context, scope):

@@ -15,6 +15,9 @@ from support import MocServer, register_samples, start_server
 from web import Web, web_server
 
 # `make fuzz` chooses it by --hypothesis-profile.
+# No deadline: a busy machine is not a fault.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 settings.register_profile("fuzz", max_examples=ROUND, deadline=None, print_blob=True)
 
 

@@ -96,7 +96,7 @@ class Channel(ExchangeBuffer):
         with self._lock:
             if self._error is not None:
                 raise self._error
-            self._check(len(part))
+            self.check(len(part))
             if not part:
                 return
             self._size += len(part)

@@ -130,7 +130,7 @@ class ExchangeBuffer:
         length = len(part)
         size = self._size + length
         if self._closed or size > self._limit:
-            self._check(length)
+            self.check(length)
         if length:
             self._size = size
             if len(self._parts) < _PARTS_KEPT_APART:
@@ -138,7 +138,7 @@ class ExchangeBuffer:
             else:
                 self._join(part)
 
-    def _check(self, length: int) -> None:
+    def check(self, length: int) -> None:
         """Refuse to write `length` bytes more where that cannot be."""
         if self._closed:
             raise ExchangeBufferError("The exchange buffer is closed: its writer has ended it.")

@@ -145,6 +145,6 @@ class SinkBuffer(ExchangeBuffer):
 
     def write(self, part: Bytes) -> None:
         """Hand one part on; raises as :meth:`.ExchangeBuffer.write` does."""
-        self._check(len(part))
+        self.check(len(part))
         self._size += len(part)
         self._take(bytes(part))

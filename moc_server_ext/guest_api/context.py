@@ -6,13 +6,14 @@ other calls are unknown by construction.
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from ..abc import CallServices, GuestMemory, Place
+from ..abc import Bytes, CallServices, GuestMemory, Place
 from ..buffers.exchange import ExchangeBuffer
 from ..egress.network import Network
 from ..errors import CancelledError, GuestError, LimitExceededError, MocError
@@ -59,9 +60,9 @@ class CallContext:
         What the call holds of the server; None for one that was not admitted by itself.
     """
 
-    __slots__ = ("_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network", "_next_id", "_on_cancel",
-                 "depth", "input", "invocation", "live", "memory", "more_inputs", "output", "parent", "place",
-                 "services", "stderr", "wasi")  # fmt: skip
+    __slots__ = ("_buffered_bytes", "_buffers", "_call_id", "_cancelled", "_deadline", "_listener", "_network",
+                 "_next_id", "_on_cancel", "depth", "input", "invocation", "live", "memory", "more_inputs", "output",
+                 "parent", "place", "services", "stderr", "wasi")  # fmt: skip
 
     memory: GuestMemory
     wasi: Any
@@ -100,13 +101,14 @@ class CallContext:
         self._network = network
         self._call_id = call_id
         self._buffers: dict[int, ExchangeBuffer] | None = None
+        self._buffered_bytes = 0
         self._next_id = OUTPUT_BUFFER_ID + 1 + len(more_inputs)
 
     @property
     def call_id(self) -> str:
         """An unguessable id, made when first asked for."""
         if not self._call_id:
-            self._call_id = secrets.token_hex(8)
+            self._call_id = _unguessable_id()
         return self._call_id
 
     @property
@@ -250,8 +252,13 @@ class CallContext:
     @property
     def buffered_bytes(self) -> int:
         """Bytes in the buffers that this call's guest made, which share the limit scratch_bytes."""
-        first = self._first_own_id
-        return sum(buffer.size for handle, buffer in self.buffers.items() if handle >= first)
+        return self._buffered_bytes
+
+    def append(self, buffer: ExchangeBuffer, part: Bytes) -> None:
+        """Write `part` into a buffer that this call's guest made, where it counts; raises what ``write`` does."""
+        buffer.write(part)
+        # A sum over all buffers at each write would let a guest with many of them hold everybody up.
+        self._buffered_bytes += len(part)
 
     def is_own(self, handle: int) -> bool:
         """Tell whether a handle is of the kind that stands for what the guest made, not for an input or the output."""
@@ -275,14 +282,22 @@ class CallContext:
         handle = self._next_id
         self._next_id += 1
         self.buffers[handle] = buffer
+        self._buffered_bytes += buffer.size
         return handle
 
     def free_buffer(self, handle: int) -> None:
         """Forget a buffer of this call; GuestErrno(EBADF) for unknown handles, EPERM for the inputs and the output."""
         if 0 < handle < self._first_own_id:
             raise GuestErrno(Errno.EPERM)
-        if self.buffers.pop(handle, None) is None:
+        buffer = self.buffers.pop(handle, None)
+        if buffer is None:
             raise GuestErrno(Errno.EBADF)
+        self._buffered_bytes -= buffer.size
+
+    def forget_buffers(self) -> None:
+        """Let go of the buffers that the guest made: no guest of this call is left that could ask for them."""
+        self._buffers = None
+        self._buffered_bytes = 0
 
 
 def _opens_what_waits(invocation: Invocation) -> bool:
@@ -299,3 +314,17 @@ def beyond_limit(invocation: Invocation, limit: str) -> Callable[[int], MocError
 
 def _limit_exceeded(invocation: Invocation, limit: str, found: float | None) -> LimitExceededError:
     return LimitExceededError(invocation.function, limit, getattr(invocation.limits, limit), found=found)
+
+
+# Made many at a time: to ask the system for each costs as much as a tenth of a short call.
+_ids: deque[str] = deque()
+_IDS_AT_A_TIME: Final = 256
+
+
+def _unguessable_id() -> str:
+    try:
+        return _ids.pop()
+    except IndexError:
+        digits = os.urandom(8 * _IDS_AT_A_TIME).hex()
+        _ids.extend(digits[at : at + 16] for at in range(16, len(digits), 16))
+        return digits[:16]

@@ -53,3 +53,6 @@ def _steps(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, An
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            # Its traceback leads back to this frame.
+            failure = None

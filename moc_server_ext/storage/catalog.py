@@ -34,6 +34,7 @@ from .files import FILE_MODE, sync_directory
 from .schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, UPGRADES
 
 _BUSY_MILLISECONDS: Final = 5000
+_LOG_PAGES_MAX: Final = 1000
 
 Row = tuple[Any, ...]
 
@@ -60,6 +61,9 @@ class Catalog:
         self._writer_lock = threading.Lock()
         self._idle_readers: deque[apsw.Connection] = deque()
         self._closed = False
+        self._log_pages = 0
+        self._is_half_written_back = False
+        self._distrust = ""
         if may_be_new and not path.exists():
             # SQLite would make it readable by all; its log files take over the mode of the database.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
@@ -101,6 +105,8 @@ class Catalog:
             writer.execute(UPGRADES[version]).fetchall()
             writer.execute("COMMIT")
             version += 1
+        # In place of SQLite's own checkpoints, which keep their failures to themselves.
+        writer.set_wal_hook(self._note_log)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -203,23 +209,27 @@ class Catalog:
 
         Raises
         ------
-        StorageFullError, StorageError
+        StorageFullError, ReadOnlyStorageError, StorageError
             Nothing of the transaction is visible. Any exception of the block does the same and goes on.
         """
         writer = self._writer
+        if self._distrust:
+            raise ReadOnlyStorageError(str(self._path.parent), self._distrust)
         try:
             writer.execute("BEGIN IMMEDIATE")
             yield writer
-            writer.execute("COMMIT")
+            if writer.in_transaction:
+                writer.execute("COMMIT")
         except apsw.Error as error:
             failure = self._failure(error, what, writer)
-            self._roll_back()
+            self.roll_back()
             raise failure from error
         except BaseException:
-            self._roll_back()
+            self.roll_back()
             raise
 
-    def _roll_back(self) -> None:
+    def roll_back(self) -> None:
+        """Undo what the transaction did so far, and end it; for its block."""
         # Some errors (a full disk among them) make SQLite roll back by itself.
         if self._writer.in_transaction:
             with contextlib.suppress(apsw.Error):
@@ -237,8 +247,35 @@ class Catalog:
 
         A full disk may have room for a small commit afterwards; whether it has, that commit will tell.
         """
-        with contextlib.suppress(apsw.Error):
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def checkpoint_if_due(self) -> None:
+        """Write the log back into the database once it has become long, inside :meth:`writing`.
+
+        What fails is tried again later: until it succeeds, the log has it all.
+        """
+        if self._log_pages >= _LOG_PAGES_MAX:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _note_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self, mode: int) -> None:
+        # Counted anew by the next commit.
+        self._log_pages = 0
+        try:
+            length, written_back = self._writer.wal_checkpoint(mode=mode)
+        except apsw.Error as error:
+            is_unsynchronised = getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_FSYNC
+            if is_unsynchronised and self._is_half_written_back:
+                # An earlier checkpoint stopped where a reader was. SQLite does not write its pages again, and the
+                # system has forgotten which of them never came to the disk. The log has them, and a new opening begins
+                # with all of it.
+                self._distrust = "the disk did not keep what was written. All that is stored is safe; open it again"
+                self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        else:
+            self._is_half_written_back = 0 < written_back < length
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 Owns how they come to be durable and how they are read. Which object belongs to what, and when one may go, the catalog
 knows. An object is first *staged* (written and synchronised in ``tmp/``, which may take long and holds no lock), then
-*published* (renamed, its directory synchronised) by the one writer, just before the catalog refers to it.
+*published* (placed by a rename, its directory synchronised) by the one writer, just before the catalog refers to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import secrets
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -107,7 +107,7 @@ class ObjectFile:
 class Objects:
     """The object files of one storage directory.
 
-    Thread-safe, but for :meth:`publish`, which is the one writer's. Methods that write raise OSError, which the caller
+    Thread-safe, but for :meth:`place`, which is the one writer's. Methods that write raise OSError, which the caller
     names (it knows for what the object is).
     """
 
@@ -153,23 +153,24 @@ class Objects:
         """Create a file aside, for content that comes in parts; once sealed, it is a :class:`StagedObject`."""
         return NewFile(self._staging / secrets.token_hex(8))
 
-    def publish(self, staged: Iterable[StagedObject]) -> None:
-        """Move staged objects to where they are read from; durable on return.
+    def place(self, staged: StagedObject, prepared: Container[Path]) -> Path:
+        """Move a staged object to where it is read from, and give the directory that is to be synchronised then.
+
+        Parameters
+        ----------
+        prepared
+            Directories that this method has given, and that are there therefore.
 
         Raises
         ------
         OSError
-            Some may have been moved; the caller removes what nothing refers to.
+            It was not moved.
         """
-        changed: set[Path] = set()
-        for each in staged:
-            target = self.path(each.object_id)
-            if target.parent not in changed:
-                make_directory(target.parent)
-            os.rename(each.path, target)
-            changed.add(target.parent)
-        for directory in changed:
-            sync_directory(directory)
+        target = self.path(staged.object_id)
+        if target.parent not in prepared:
+            make_directory(target.parent)
+        os.rename(staged.path, target)
+        return target.parent
 
     def discard(self, staged: StagedObject) -> None:
         """Remove what was staged and not published; idempotent."""

@@ -93,6 +93,25 @@ class Capture:
         self._session.close()
 
 
+class Shipping:
+    """Who is told of commits now, and the number of the last one. For the one writer."""
+
+    def __init__(self) -> None:
+        self.shipper: Shipper | None = None
+        self.sequence = 0
+
+    def begin(self, connection: apsw.Connection) -> Capture | None:
+        """Record what is changed from now on, if somebody is to be told."""
+        return None if self.shipper is None else Capture(connection, self.sequence + 1)
+
+    def committed(self, changes: bytes, objects: Sequence[str]) -> tuple[Shipper, int]:
+        """Tell of the commit; give whom to wait for, and its number."""
+        assert self.shipper is not None  # noqa: S101 - a commit was recorded
+        self.sequence += 1
+        self.shipper.committed(self.sequence, changes, objects)
+        return self.shipper, self.sequence
+
+
 def read_sequence(select: Select) -> int:
     """Tell the number of the last commit that was shipped, or applied; 0 where there was none."""
     rows = select(_FIND_SEQUENCE, ())

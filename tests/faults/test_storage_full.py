@@ -13,14 +13,16 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
-from moc_server_ext.errors import StorageFullError
+from moc_server_ext.errors import KeyNotFoundError, ReadOnlyStorageError, StorageError, StorageFullError
 from moc_server_ext.model import parse_array
 from moc_server_ext.storage import Storage
 from moc_server_ext.storage.zarr_layout import bytes_document
@@ -53,13 +55,14 @@ class Faults:
         self.steps: list[str] = []
         self.refused: int | None = None
         self.stays_full = False
+        self.errno = errno.ENOSPC
         self.ids = itertools.count()
 
     def step(self, name: str) -> None:
         self.steps.append(name)
         number = len(self.steps) - 1
         if self.refused is not None and (number == self.refused or (self.stays_full and number > self.refused)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(self.errno, os.strerror(self.errno))
 
     def begin(self, refused: int | None = None, stays_full: bool = False) -> None:
         self.steps.clear()
@@ -125,7 +128,7 @@ class FaultySystem(apsw.VFS):
         return FaultyFile(self._faults, name, flags)
 
     def xGetLastError(self) -> tuple[int, str]:
-        return errno.ENOSPC, "No space left on device"
+        return self._faults.errno, os.strerror(self._faults.errno)
 
 
 @pytest.fixture
@@ -350,3 +353,114 @@ def test_steps_of_a_large_write_come_in_the_order_that_makes_it_durable(tmp_path
         *("rename", "fsync directory"),
         *("sqlite write", "sqlite sync"),
     ]
+
+
+TOGETHER: dict[bytes, Callable[[Storage], object]] = {
+    b"small": lambda storage: storage.kv.set(b"small", b"new"),
+    b"large": lambda storage: storage.kv.set(b"large", b"new" * LARGE),
+    b"refused": lambda storage: write_and_refuse(storage),
+    b"old": lambda storage: storage.kv.set(b"old", b"new" * LARGE),
+}
+
+
+def write_and_refuse(storage: Storage) -> None:
+    with storage.group() as group:
+        storage.kv.set(b"refused", b"new" * LARGE, group=group)
+        storage.kv.delete(b"missing", group=group)
+
+
+def write_together(storage: Storage) -> dict[bytes, Exception | None]:
+    """Have writers wait for the one writer, so that they are committed together; give what each was told."""
+    turns = storage._writer._turns
+    with ThreadPoolExecutor(len(TOGETHER) + 1) as pool:
+        with storage._catalog.writing():
+            leading = pool.submit(storage.kv.delete, b"other")
+            wait_until(lambda: turns._is_led)
+            told = {}
+            for key, write in TOGETHER.items():
+                before, future = len(turns._waiting), pool.submit(write, storage)
+                # One whose files cannot even be staged does not come to wait.
+                wait_until(lambda before=before, future=future: len(turns._waiting) > before or future.done())
+                told[key] = future
+        return {b"other": leading.exception(), **{key: each.exception() for key, each in told.items()}}
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+
+
+@pytest.mark.parametrize(
+    ("number_of_error", "stays"), [(errno.ENOSPC, False), (errno.ENOSPC, True), (errno.EIO, False)]
+)
+def test_of_groups_that_are_committed_together_each_is_told_of_its_own_fault(
+    quick_disk: Path, faults: Faults, number_of_error: int, stays: bool
+) -> None:
+    with Storage.open(quick_disk / "made") as storage:
+        storage.kv.set(b"old", b"old" * LARGE)
+        storage.kv.set(b"other", b"other")
+    for number in itertools.count():
+        path = quick_disk / str(number)
+        shutil.copytree(quick_disk / "made", path)
+        with Storage.open(path) as storage:
+            faults.errno = number_of_error
+            faults.begin(number, stays)
+            told = write_together(storage)
+            steps = list(faults.steps)
+            faults.begin()
+            expected = {b"old": b"old" * LARGE, b"other": b"other"}
+            for key, error in told.items():
+                if key == b"refused":
+                    assert isinstance(error, KeyNotFoundError | StorageError)
+                elif error is not None:
+                    assert isinstance(error, StorageFullError if number_of_error == errno.ENOSPC else StorageError)
+                elif key == b"other":
+                    del expected[b"other"]
+                else:
+                    expected[key] = b"new" if key == b"small" else b"new" * LARGE
+            assert {key: storage.kv.get(key) for key in storage.kv.list()} == expected, steps
+            storage.kv.set(b"last", b"last")
+            expected[b"last"] = b"last"
+            large = sum(len(value) > 65_536 for value in expected.values())
+            assert len(files(path)) == large, steps
+        with Storage.open(path) as storage:
+            assert {key: storage.kv.get(key) for key in storage.kv.list()} == expected
+        shutil.rmtree(path)
+        if number >= len(steps):
+            assert told[b"small"] is told[b"large"] is told[b"old"] is None
+            break
+
+
+def test_a_database_that_the_disk_did_not_keep_is_mended_from_the_log(quick_disk: Path, faults: Faults) -> None:
+    path = quick_disk / "storage"
+    for number in itertools.count():
+        with Storage.open(path) as storage:
+            catalog = storage._catalog
+            storage.kv.set(b"a", b"%d" % number)
+            moment = catalog.moment()
+            moment.rows("SELECT 1 FROM keyvalues")
+            storage.kv.set(b"b", b"%d" % number * 4000)
+            with catalog.writing():
+                catalog._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            moment.close()
+            faults.errno = errno.EIO
+            faults.begin(number)
+            with catalog.writing():
+                catalog._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            steps = list(faults.steps)
+            faults.begin()
+            is_refused = number < len(steps) and steps[number] == "sqlite sync"
+            if is_refused:
+                with pytest.raises(ReadOnlyStorageError, match="open it again"):
+                    storage.kv.set(b"c", b"c")
+            else:
+                storage.kv.set(b"c", b"c")
+            assert storage.kv.get(b"a") == b"%d" % number
+        with Storage.open(path) as storage:
+            assert storage.kv.get(b"b") == b"%d" % number * 4000
+            storage.kv.set(b"c", b"c")
+        if number >= len(steps):
+            assert steps.count("sqlite sync") == 2
+            break

@@ -80,6 +80,9 @@ class Descriptor:
         """Take `part` at the position, whole or not at all, and tell how many bytes that were."""
         raise GuestErrno(Errno.EBADF)
 
+    def expect(self, call: CallContext, size: int) -> None:
+        """Refuse what :meth:`write` would refuse for its size alone; asked before many bytes are copied for it."""
+
     def read_at(self, call: CallContext, vectors: Vectors, offset: int) -> int:
         """Like :meth:`read`, from `offset`; the position stays."""
         raise GuestErrno(Errno.ESPIPE)
@@ -272,6 +275,9 @@ class OutputStream(Descriptor):
         call.output.write(part)
         return len(part)
 
+    def expect(self, call: CallContext, size: int) -> None:
+        call.output.check(size)
+
     def wait_to_write(self, call: CallContext) -> Start | None:
         return call.output.writable if call.output.full else None
 
@@ -287,6 +293,9 @@ class ErrorStream(Descriptor):
     def write(self, call: CallContext, part: bytes) -> int:
         call.write_stderr(part)
         return len(part)
+
+    def expect(self, call: CallContext, size: int) -> None:
+        call.check_stderr(size)
 
 
 STDIN = InputStream()

@@ -49,11 +49,11 @@ def fd_write(call: CallContext, fd: int, vectors: int, vectors_len: int, result:
     if call.live and (waiting := descriptor.before_write(call)) is not None:
 
         def finish() -> int:
-            memory.write_u32(result, descriptor.write(call, gather(call, vectors, vectors_len)))
+            memory.write_u32(result, descriptor.write(call, gather(call, descriptor, vectors, vectors_len)))
             return 0
 
         return then(waiting, finish)
-    memory.write_u32(result, descriptor.write(call, gather(call, vectors, vectors_len)))
+    memory.write_u32(result, descriptor.write(call, gather(call, descriptor, vectors, vectors_len)))
     return 0
 
 
@@ -79,7 +79,7 @@ def fd_pwrite(call: CallContext, fd: int, vectors: int, vectors_len: int, offset
     """Write at an offset, leaving the position."""
     descriptor = call.wasi.descriptor(fd)
     call.memory.check(result, 4)
-    part = gather(call, vectors, vectors_len)
+    part = gather(call, descriptor, vectors, vectors_len)
     call.memory.write_u32(result, descriptor.write_at(call, part, offset))
     return 0
 

@@ -13,7 +13,7 @@ from .clock import Clock
 from .descriptors import TREE_DEVICE, Descriptor, Entry, Stat
 from .nodes import Directory, File, Node, SymbolicLink
 from .rights import RestrictedDescriptor
-from .vectors import Vectors, scatter
+from .vectors import Vectors, scatter_from
 
 if TYPE_CHECKING:
     from .state import WasiState
@@ -67,7 +67,7 @@ class OpenFile(TreeDescriptor):
             raise GuestErrno(Errno.EBADF)
         if offset < 0:
             raise GuestErrno(Errno.EINVAL)
-        count = scatter(call.memory, vectors, self._file.content, offset)
+        count = scatter_from(call.memory, vectors, self._file.content.read, offset)
         self._file.atim = self._clock.now()
         return count
 

@@ -12,13 +12,11 @@ from typing import ClassVar
 
 from ...guest_api.errno import Errno, GuestErrno
 from . import layout
+from .content import FileContent
 
 NODE_BYTES = 1024
 """What a name costs of the quota beside what it stands for: object, name and directory entry, rounded up."""
 _SPARE_ENTRIES = 64
-# Other threads run between two steps of what would otherwise hold them up.
-_STEP_BYTES = 1 << 20
-_ZEROS = bytes(_STEP_BYTES)
 
 
 class Quota:
@@ -107,7 +105,7 @@ class File(Node):
 
     def __init__(self, inode: int, now: int, quota: Quota) -> None:
         super().__init__(inode, now, quota)
-        self.content = bytearray()
+        self.content = FileContent()
         self.opened = 0
 
     @property
@@ -119,19 +117,10 @@ class File(Node):
         """Put `part` at `offset`; a gap before it reads as zeros. All or nothing: ENOSPC leaves the file as it was."""
         if not part:
             return
-        content = self.content
-        size, end = len(content), offset + len(part)
-        if end > size:
-            self._quota.charge(end - size)
-            if offset > size:
-                _extend_with_zeros(content, offset - size)
-        if len(part) <= _STEP_BYTES:
-            content[offset:end] = part
-        else:
-            view = memoryview(part)
-            for at in range(0, len(part), _STEP_BYTES):
-                piece = view[at : at + _STEP_BYTES]
-                content[offset + at : offset + at + len(piece)] = piece
+        growth = offset + len(part) - len(self.content)
+        if growth > 0:
+            self._quota.charge(growth)
+        self.content.write(offset, part)
         self.mtim = self.ctim = now
 
     def resize(self, size: int, now: int) -> None:
@@ -139,23 +128,16 @@ class File(Node):
         growth = size - len(self.content)
         if growth > 0:
             self._quota.charge(growth)
-            _extend_with_zeros(self.content, growth)
-        elif growth < 0:
-            del self.content[size:]
+        else:
             self._quota.release(-growth)
+        self.content.resize(size)
         self.mtim = self.ctim = now
 
     def discard_if_unused(self) -> None:
         """Give the file's bytes back when nothing can reach it any more."""
         if not self.links and not self.opened:
             super().discard_if_unused()
-            self.content = bytearray()
-
-
-def _extend_with_zeros(content: bytearray, count: int) -> None:
-    for _ in range(count // _STEP_BYTES):
-        content.extend(_ZEROS)
-    content.extend(bytes(count % _STEP_BYTES))
+            self.content.resize(0)
 
 
 class SymbolicLink(Node):

@@ -6,13 +6,19 @@ that a few bytes of guest memory would become gigabytes of the host's.
 
 from __future__ import annotations
 
-from ...abc import GuestMemory
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...abc import Bytes, GuestMemory
 from ...guest_api.context import CallContext
 from ...guest_api.errno import Errno, GuestErrno
 from .layout import IOVEC, U32
 
+if TYPE_CHECKING:
+    from .descriptors import Descriptor
+
 MAX_VECTORS = 1024
-_STEP_BYTES = 1 << 20
+_STEP_BYTES = 256 << 10
 
 Vectors = list[tuple[int, int]]
 """Pointers and lengths in bytes."""
@@ -48,18 +54,23 @@ def destinations(memory: GuestMemory, pointer: int, count: int) -> Vectors:
     return vectors
 
 
-def gather(call: CallContext, pointer: int, count: int) -> bytes:
-    """Copy what a list names out of guest memory.
+def gather(call: CallContext, descriptor: Descriptor, pointer: int, count: int) -> bytes:
+    """Copy what a list names out of guest memory, to be written to a descriptor.
 
     Raises
     ------
     GuestErrno
         EFAULT if the list or a piece is outside of memory, EINVAL for more than 1,024 entries or more bytes in all
         than the guest may have memory, which only overlapping pieces can reach.
+    MocError
+        It is more than the descriptor ever takes.
     """
     memory = call.memory
     if count == 1:
         start, length = memory.unpack(IOVEC, pointer)
+        if length > _STEP_BYTES:
+            memory.check(start, length)
+            descriptor.expect(call, length)
         return memory.read(start, length)
     vectors = read_vectors(memory, pointer, count)
     if len(vectors) == 1:
@@ -71,19 +82,26 @@ def gather(call: CallContext, pointer: int, count: int) -> bytes:
     return b"".join([memory.read(start, length) for start, length in vectors])
 
 
-def scatter(memory: GuestMemory, vectors: Vectors, content: bytes | bytearray | memoryview, at: int = 0) -> int:
+def scatter(memory: GuestMemory, vectors: Vectors, content: Bytes, at: int = 0) -> int:
     """Copy `content` from `at` on into guest memory; tell how many bytes, fewer than there is room for at its end."""
+    return scatter_from(memory, vectors, lambda start, stop: content[start:stop], at)
+
+
+def scatter_from(memory: GuestMemory, vectors: Vectors, read: Callable[[int, int], Bytes], at: int = 0) -> int:
+    """Copy what `read` gives of ``[start, stop)``, from `at` on, into guest memory; tell how many bytes.
+
+    They are fewer than there is room for once `read` gives less than it was asked for.
+    """
     start = at
     for pointer, length in vectors:
         end = at + length
-        while length > _STEP_BYTES and at + _STEP_BYTES <= len(content):
+        while at < end:
             # Others run between two steps.
-            memory.write(pointer, content[at : at + _STEP_BYTES])
-            at, pointer, length = at + _STEP_BYTES, (pointer + _STEP_BYTES) & U32, length - _STEP_BYTES
-        # A slice, not a view: a view that outlives an error would forbid a file to grow.
-        part = content[at : at + length]
-        memory.write(pointer, part)
-        at += len(part)
-        if at < end:
-            break
+            asked = min(_STEP_BYTES, end - at)
+            part = read(at, at + asked)
+            memory.write(pointer, part)
+            at += len(part)
+            if len(part) < asked:
+                return at - start
+            pointer = (pointer + asked) & U32
     return at - start

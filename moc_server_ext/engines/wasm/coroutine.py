@@ -102,6 +102,8 @@ class CoroutineGuest(Guest):
             capi.future_delete(self._future)
             self._future = 0
         if self._store and not self._rests:
+            # Much memory takes long to give back: that is for whoever ends the guest, not for whoever has its result.
+            self.context.forget_buffers()
             self.prepared.machine.ticker.leave()
         super().close()
 

@@ -218,12 +218,18 @@ class Guest:
             slots.error = None
         else:
             return
-        cause, self._cause = self._cause, None
-        if isinstance(cause, GuestExit):
-            self.exit_code = cause.exit_code
+        if isinstance(self._cause, GuestExit):
+            self.exit_code = self._cause.exit_code
+            self._cause = None
             return
+        raise self._failure(found)
+
+    def _failure(self, found: Any) -> BaseException:
+        # By itself: the cause is mostly what is raised, and in a frame of its own traceback it would keep itself, and
+        # all that the call has, until the collector comes round.
+        cause, self._cause = self._cause, None
         held = 0 if cause is not None else self._measure()
-        raise failure(self.context, found, cause, self._failed_in, held, self.memory_bytes)
+        return failure(self.context, found, cause, self._failed_in, held, self.memory_bytes)
 
     def _measure(self) -> int:
         name = b"memory"

@@ -286,8 +286,12 @@ class _Run:
         self.poll(_SLICE_SECONDS, SLICE_TICKS)
         spent = time.thread_time() - began
         self.computed_seconds += spent
-        if self.outcome is None and self.tree.waiting_for is None:
-            return True
+        if self.outcome is None:
+            if self.tree.waiting_for is None:
+                return True
+        else:
+            # Here and not on the loop: much memory takes long to give back.
+            self.tree.close()
         self.is_short = self._driver.trusts(self.key) and spent < _LOOP_SECONDS
         if not self._driver.soon(self._driver.dispatch, self):
             self.tree.close()

@@ -140,10 +140,12 @@ def _strings(call: CallContext, pointer: int, count: int) -> tuple[str, ...]:
 
 
 def _pour(call: CallContext, result: CallResult, child: CallContext | None, sink: ExchangeBuffer) -> None:
-    if sink is not call.output:
-        check_room(call, len(result.output))
     try:
-        sink.write(result.output)
+        if sink is call.output:
+            sink.write(result.output)
+        else:
+            check_room(call, len(result.output))
+            call.append(sink, result.output)
     except ExchangeBufferError:
         raise GuestErrno(Errno.EPERM) from None
     if result.output_headers:

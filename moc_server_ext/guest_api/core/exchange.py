@@ -84,10 +84,12 @@ def write_exchange_buffer(call: CallContext, buffer_id: int, ptr: int, length: i
 
 def _write(call: CallContext, buffer: ExchangeBuffer, buffer_id: int, ptr: int, length: int) -> int:
     part = call.memory.read(ptr, length)
-    if call.is_own(buffer_id):
-        check_room(call, len(part))
     try:
-        buffer.write(part)
+        if call.is_own(buffer_id):
+            check_room(call, len(part))
+            call.append(buffer, part)
+        else:
+            buffer.write(part)
     except ExchangeBufferError:
         raise GuestErrno(Errno.EPERM) from None
     return len(part)

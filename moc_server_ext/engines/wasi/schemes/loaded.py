@@ -16,6 +16,7 @@ from ....guest_api.core.support import Failure, attempt, refusal
 from ....guest_api.errno import Errno, GuestErrno
 from ....guest_api.registry import Waiting, Work
 from .. import layout
+from ..content import FileContent
 from ..descriptors import Stat
 from ..memory_tree import OpenFile
 from ..nodes import NODE_BYTES, File
@@ -65,7 +66,7 @@ class LoadedFile(OpenFile):
         quota = state.tree.quota
         quota.charge(NODE_BYTES + len(content))
         file = File(stat.inode, state.clock.now(), quota)
-        file.content = content if isinstance(content, bytearray) else bytearray(content)
+        file.content = FileContent(content)
         file.links = 0
         super().__init__(file, allowed(layout.FILE_RIGHTS, rights), flags, state.clock)
         self._scratch = file
@@ -129,7 +130,7 @@ class LoadedFile(OpenFile):
         def store() -> None:
             if self._is_dropped:
                 raise StorageError("The call that wrote this has ended.")
-            self._store(content)
+            self._store(bytes(content))
 
         return attempt(store)
 
