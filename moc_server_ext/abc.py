@@ -541,6 +541,10 @@ class Platform(Protocol):
         """
         ...
 
+    def promote(self) -> dict[str, Any]:
+        """Make this standby the primary; ConflictError if it is none."""
+        ...
+
     def close(self) -> None:
         """Let go of everything; idempotent."""
         ...

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .scope import CallScope
     from .storage import Storage
     from .storage.backup.noun import StoredBackups
+    from .storage.replication.service import Replication
 
 # Of the memory that all guests may hold: what waits must not be most of it.
 _WARM_SHARE: Final = 4
@@ -78,6 +79,7 @@ class Cluster:
         runs: RunTable,
         observers: Observers,
         backups: StoredBackups,
+        replication: Replication,
         closing: ExitStack,
     ) -> None:
         self.storage = storage
@@ -85,6 +87,7 @@ class Cluster:
         self._runs = runs
         self._observers = observers
         self._backups = backups
+        self._replication = replication
         self._closing = closing
 
     @classmethod
@@ -101,6 +104,9 @@ class Cluster:
         storage_bytes: int = 0,
         grace_seconds: float | None = None,
         backup_target: str | None = None,
+        replicate_to: str = "",
+        replicate_sync: bool = False,
+        follow: str = "",
     ) -> Self:
         """Open a storage directory, which is made if need be, and own it until :meth:`close`.
 
@@ -127,6 +133,13 @@ class Cluster:
             How long an object file stays after nothing refers to it; a minute when not given.
         backup_target
             Where backups go when nothing else is said; see :func:`~.storage.targets.opening.open_target`.
+        replicate_to
+            The target (a directory or ``s3://bucket/prefix``) that every commit is shipped to; a standby does so once
+            it is promoted. Empty ships nothing.
+        replicate_sync
+            Whether a write is acknowledged only when it is on the target.
+        follow
+            The target whose commits this storage, which is then read-only, repeats. Empty follows nobody.
 
         Raises
         ------
@@ -134,6 +147,8 @@ class Cluster:
             Another process owns the directory. It is left as it is.
         StorageFormatError, ReadOnlyStorageError, CorruptStorageError
             The directory cannot be used. Nothing is held open.
+        ReplicationError, BackupTargetError
+            The target belongs to another instance, or holds nothing to follow. Nothing is held open.
         """
         # The engine alone takes as long to import as all else together, and a client of a server needs none of it.
         from .admission import Admission
@@ -151,6 +166,7 @@ class Cluster:
         from .storage import Storage
         from .storage.backup.noun import StoredBackups
         from .storage.collector import GRACE_SECONDS
+        from .storage.replication.service import Replication
 
         with ExitStack() as opening:
             storage = Storage.open(
@@ -159,6 +175,8 @@ class Cluster:
                 storage_bytes=storage_bytes,
             )
             opening.callback(storage.close)
+            replication = Replication(storage, replicate_to=replicate_to, synchronous=replicate_sync, follow=follow)
+            opening.callback(replication.close)
             budget_bytes = memory_bytes or usable_bytes() // 2
             pool = WarmPool(warm_instances, most_bytes=budget_bytes // _WARM_SHARE)
             engine = WasmEngine(
@@ -187,7 +205,7 @@ class Cluster:
             runs = RunTable(storage.buffers, orchestrator.prepare, observers)
             opening.callback(runs.close)
             backups = StoredBackups(storage, backup_target)
-            return cls(storage, orchestrator, runs, observers, backups, opening.pop_all())
+            return cls(storage, orchestrator, runs, observers, backups, replication, opening.pop_all())
 
     def __enter__(self) -> Self:
         return self
@@ -330,6 +348,7 @@ class Cluster:
             "instance_id": self.storage.instance_id,
             "storage": storage,
             "backup": self._backups.status(),
+            "replication": self._replication.status(),
             "functions": storage["names"],
             "buffers": storage["buffers"],
             "runs": len(self.runs.list()),
@@ -361,6 +380,23 @@ class Cluster:
     ) -> Generator[CheckProgress, None, CheckReport]:
         """Check everything that is stored, in steps; see :meth:`.abc.Platform.fsck`."""
         return self.storage.fsck(quick=quick, repair=repair, remove_damaged=remove_damaged)
+
+    def promote(self) -> dict[str, Any]:
+        """Make this standby the primary: repeats the log to its end, and ends the turn of whoever wrote it.
+
+        Returns
+        -------
+        dict
+            ``epoch``, ``sequence`` (the last commit of the former primary) and ``former_instance_id``.
+
+        Raises
+        ------
+        ConflictError
+            It is no standby. Nothing was changed.
+        ReplicationError, BackupTargetError
+            Another standby was promoted at the same moment, or the target cannot be read. It follows on.
+        """
+        return self._replication.promote()
 
     def close(self) -> None:
         """End runs and calls, and let go of the storage directory; idempotent.

@@ -85,6 +85,7 @@ __all__ = [
     "RangeNotSatisfiableError",
     "ReadOnlyKeyError",
     "ReadOnlyStorageError",
+    "ReplicationError",
     "RunNotFoundError",
     "ServerUnreachableError",
     "StorageError",
@@ -709,6 +710,24 @@ class UnsuitableFileSystemError(StorageError):
             file_system=file_system,
             reason=reason,
         )
+
+
+class ReplicationError(StorageError):
+    """What is asked for needs the replication target, which is behind or belongs to another instance.
+
+    ``details["stored"]`` tells whether the write is stored on this machine; it is not known to be on the target then.
+    """
+
+    code = "replication"
+    http_status = 503
+
+    def __init__(self, target: str, reason: str, *, stored: bool) -> None:
+        state = (
+            "The write is stored here, and not known to be on the replication target"
+            if stored
+            else "Nothing was changed, because of the replication target"
+        )
+        super().__init__(f"{state} {target!r}: {reason}.", target=target, reason=reason, stored=stored)
 
 
 class BackupError(StorageError):

@@ -98,6 +98,15 @@ class MocExtension(ExtensionApp):
     backup_keep = Integer(
         0, min=0, help="How many backups are kept of those that are made by themselves; 0 is all."
     ).tag(config=True)
+    replicate_to = Unicode(
+        "", help="Target that every commit is shipped to: a directory or s3://BUCKET/PREFIX; empty ships nothing."
+    ).tag(config=True)
+    replicate_sync = Bool(
+        False, help="Whether a write is acknowledged only when it is on the target of replicate_to."
+    ).tag(config=True)
+    follow = Unicode(
+        "", help="Target that this server follows, read-only, until it is promoted; empty follows nobody."
+    ).tag(config=True)
     required = Bool(False, help="Whether the server ends when the cluster cannot be opened.").tag(config=True)
 
     cluster: Cluster | None = None
@@ -147,6 +156,9 @@ class MocExtension(ExtensionApp):
             storage_bytes=self.storage_bytes,
             grace_seconds=self.grace_seconds,
             backup_target=self.backup_target or None,
+            replicate_to=self.replicate_to,
+            replicate_sync=self.replicate_sync,
+            follow=self.follow,
         )
         self.cluster = cluster = take_over(path, opening)
         storage = cluster.storage

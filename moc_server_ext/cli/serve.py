@@ -30,6 +30,9 @@ _PORT = click.IntRange(0, 65535)
     "--restore", metavar="TARGET", help="Make the storage, which is new or empty, from the newest backup there."
 )
 @click.option("--take-over", is_flag=True, help="Let the schedules of a restored storage start.")
+@click.option("--replicate-to", metavar="TARGET", help="Ship every commit to a directory or s3://BUCKET/PREFIX.")
+@click.option("--replicate-sync", is_flag=True, help="Acknowledge a write only when it is on that target.")
+@click.option("--follow", metavar="TARGET", help="Follow a primary's target, read-only, until `moc promote`.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -41,6 +44,9 @@ def serve(
     open_path: str | None,
     restore: str | None,
     take_over: bool,
+    replicate_to: str | None,
+    replicate_sync: bool,
+    follow: str | None,
 ) -> MessageOutcome:
     """Start the server: Jupyter with the moc extension, and the HTTPS gateway.
 
@@ -59,6 +65,9 @@ def serve(
         storage=Path(face.storage) if face.storage else None,
         restore=restore,
         take_over=take_over,
+        replicate_to=replicate_to,
+        replicate_sync=replicate_sync,
+        follow=follow,
     )
     return MessageOutcome("", None, status=run_server(options, _say))
 

@@ -292,6 +292,10 @@ class Client:
         """
         return self.platform.gc(dry_run=dry_run)
 
+    def promote(self) -> dict[str, Any]:
+        """Make the standby the primary; ConflictError if it is none."""
+        return self.platform.promote()
+
     def close(self) -> None:
         """Cancel the calls that were started, and let go of the platform; idempotent."""
         self.closed = True

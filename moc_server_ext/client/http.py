@@ -123,6 +123,11 @@ class HttpPlatform:
         query = [(name, "true") for name, flag in given.items() if flag]
         return progress_lines(self._transport, "fsck", query, CheckProgress.from_json, CheckReport.from_json)
 
+    def promote(self) -> dict[str, Any]:
+        """Make the standby that answers here the primary; ConflictError if it is none."""
+        promoted: dict[str, Any] = read_json(self._transport, self._transport.request("POST", "promote"), dict)
+        return promoted
+
     def hurried(self, seconds: float) -> HttpPlatform:
         """Give the same platform for the next `seconds`; what has no answer by then is unreachable."""
         platform = copy.copy(self)

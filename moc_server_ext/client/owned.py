@@ -142,6 +142,11 @@ class _Face:
         with self._doorway() as platform:
             return (yield from platform.fsck(quick=quick, repair=repair, remove_damaged=remove_damaged))
 
+    def promote(self) -> dict[str, Any]:
+        """Make this standby the primary."""
+        with self._doorway() as platform:
+            return platform.promote()
+
 
 class ServedFace(_Face):
     """What other processes see: an operation that comes while or after the storage is handed over is refused at once.

@@ -24,6 +24,7 @@ from .nouns import (
     keyvalues,
     logs,
     metrics,
+    promotion,
     runs,
     status,
     uploads,
@@ -165,6 +166,7 @@ ROUTES: tuple[Route, ...] = (
     _route("backups/verify", post=backups.post_verify),
     _route("take-over", post=backups.post_take_over),
     _route("fsck", post=fsck.post_fsck),
+    _route("promote", post=promotion.post_promote),
     _route("handover", post=handover.post_handover),
 )
 

@@ -51,6 +51,8 @@ class ServeOptions:
         Backup target that a new or empty storage directory is made from first; None restores nothing.
     take_over
         Whether the schedules of a restored storage start.
+    replicate_to, replicate_sync, follow
+        As of :meth:`.Cluster.open`; None leaves it to the configuration.
     """
 
     host: str = "127.0.0.1"
@@ -62,6 +64,9 @@ class ServeOptions:
     storage: Path | None = None
     restore: str | None = None
     take_over: bool = False
+    replicate_to: str | None = None
+    replicate_sync: bool = False
+    follow: str | None = None
 
 
 def run_server(options: ServeOptions, say: Callable[[str], None]) -> int:
@@ -179,6 +184,12 @@ def _make_app(options: ServeOptions) -> Any:
     config.MocExtension.gateway_port = options.port
     if options.storage is not None:
         config.MocExtension.storage = str(options.storage)
+    if options.replicate_to is not None:
+        config.MocExtension.replicate_to = options.replicate_to
+    if options.replicate_sync:
+        config.MocExtension.replicate_sync = True
+    if options.follow is not None:
+        config.MocExtension.follow = options.follow
     extensions = {_EXTENSION: True}
     if options.lab:
         config.LabApp.log_level = logging.WARNING

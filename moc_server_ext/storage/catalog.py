@@ -68,7 +68,7 @@ class Catalog:
         immutable: bool = False,
     ) -> None:
         self._may_be_new = may_be_new
-        self._path = path
+        self._path = self.path = path
         self._before_upgrade = before_upgrade
         self._immutable = immutable
         self._writer_lock = threading.Lock()

@@ -38,7 +38,7 @@ class Following:
         """Tell the number of the last commit that was shipped or applied; 0 where there was none."""
         return read_sequence(self._catalog.rows)
 
-    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int) -> None:
+    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int, *, leaps: bool = False) -> None:
         """Repeat a commit; durable and visible on return. Idempotent: one that is here already changes nothing.
 
         Also while others may not write.
@@ -52,6 +52,8 @@ class Following:
             taken over, and gone on return.
         sequence
             The commit's number.
+        leaps
+            Whether the changes lead from what is here to that commit directly, from wherever this copy was.
 
         Raises
         ------
@@ -65,13 +67,13 @@ class Following:
         try:
             if len(staged) < len(objects):
                 raise CorruptStorageError(_COPY, f"commit {sequence} came with files that are no objects")
-            if sequence > self.sequence():
-                self._apply(Change(changes), staged, sequence)
+            if leaps or sequence > self.sequence():
+                self._apply(Change(changes), staged, sequence, leaps=leaps)
         finally:
             for each in staged:
                 self._objects.discard(each)
 
-    def _apply(self, change: Change, staged: list[StagedObject], sequence: int) -> None:
+    def _apply(self, change: Change, staged: list[StagedObject], sequence: int, *, leaps: bool) -> None:
         coming = {each.object_id for each in staged}
         missing = sorted(each for each in change.gained - coming if self._objects.size(each) is None)
         if missing:
@@ -81,16 +83,16 @@ class Following:
                 group.adopt(each, is_referenced=self._is_referenced)
             group.then(
                 f"commit {sequence} of the other storage",
-                lambda connection: self._repeat(connection, change, sequence),
+                lambda connection: self._repeat(connection, change, sequence, leaps=leaps),
             )
             if change.names:
                 group.when_settled(self._names.refresh_all)
             if change.entries:
                 group.when_settled(self._versions.forget_all)
 
-    def _repeat(self, connection: apsw.Connection, change: Change, sequence: int) -> None:
+    def _repeat(self, connection: apsw.Connection, change: Change, sequence: int, *, leaps: bool) -> None:
         present = read_sequence(self._catalog.writer_rows)
-        if sequence != present + 1:
+        if not leaps and sequence != present + 1:
             raise CorruptStorageError(_COPY, f"commit {sequence} cannot follow commit {present}")
         change.apply(connection)
         write_sequence(connection, sequence)

@@ -140,6 +140,10 @@ class Objects:
         sync_directory(self._directory.parent)
         sync_directory(self._directory)
 
+    def temporary_path(self, name: str) -> Path:
+        """Give where a file lies on its way to the objects; left there, it is removed at the next opening."""
+        return self._staging / name
+
     def path(self, object_id: str) -> Path:
         """Tell where an object lies."""
         return self._directory / object_id[:2] / object_id

@@ -34,6 +34,16 @@ Select = Callable[[str, Sequence[Any]], list[Row]]
 class Shipper(Protocol):
     """Who is told of every commit, and brings it elsewhere."""
 
+    def admit(self) -> None:
+        """Let a write begin; called before anything of it is staged.
+
+        Raises
+        ------
+        MocError
+            What is written now could not be brought elsewhere, as was asked for. Nothing was written.
+        """
+        ...
+
     def committed(self, sequence: int, changes: bytes, objects: Sequence[str]) -> None:
         """Take note of a commit: called right after it, as the one writer, in the order of `sequence`; must not wait.
 

@@ -54,6 +54,8 @@ from .parts import PartsTable
 from .quota import Quota
 from .read_only import REASON, ReaderLock, is_read_only, open_catalog, read_token
 from .relocating import Relocations
+from .replication.source import StorageSource
+from .replication.standby import read_standby
 from .reserve import Reserve
 from .shipping import Shipper
 from .sizes import Sizes
@@ -117,6 +119,7 @@ class Storage:
         self.token_file = path / TOKEN_FILE
         self.authorization_file = path / AUTHORIZATION_FILE
         self._lock = lock
+        self._damage = ""
         self._catalog = catalog
         self._objects = objects
         clock = SteadyClock()
@@ -237,7 +240,8 @@ class Storage:
                 grace_seconds=grace_seconds,
                 storage_bytes=storage_bytes,
             )
-            storage._check_identity()
+            if read_standby(path) is None:
+                storage._check_identity()
             storage._look(ended_uncleanly=ended_uncleanly)
             reserve.restore()
             storage._collector.begin()
@@ -297,11 +301,16 @@ class Storage:
         """Look whether the storage is whole, and what is not goes to nobody; with damage it is only read."""
         with failures("the objects", self.path):
             present = self._objects.list_ids()
-            self._writer.read_only_reason = look(self._catalog, present, ended_uncleanly=ended_uncleanly)
-            if self._writer.read_only_reason:
+            self._damage = look(self._catalog, present, ended_uncleanly=ended_uncleanly)
+            self._writer.read_only_reason = self._damage
+            if self._damage:
                 # Whatever lies here may be what somebody who mends it needs.
                 return
-            self._make_groups()
+            standby = read_standby(self.path)
+            if standby is None:
+                self._make_groups()
+            else:
+                self.refuse_writes(standby.reason)
             if ended_uncleanly:
                 self._objects.sweep(self._garbage.known_object_ids())
 
@@ -322,7 +331,7 @@ class Storage:
         )
         # A damaged catalog is nothing that could be repaired here.
         is_legible = all(each.kind != "catalog_damaged" for each in report.findings)
-        if is_legible and self.read_only_reason not in ("", REASON):
+        if is_legible and self._damage:
             self._look(ended_uncleanly=False)
         if not self.read_only_reason:
             found = len(report.findings) + report.more
@@ -342,6 +351,19 @@ class Storage:
             From the end of the block: the error of one write, or of the disk. Nothing of the group is visible.
         """
         return self._writer.group()
+
+    def refuse_writes(self, reason: str) -> None:
+        """Refuse every write from now on with ReadOnlyStorageError, which tells `reason`; empty allows them again."""
+        self._writer.read_only_reason = reason
+
+    def replication_source(self) -> StorageSource:
+        """Give what replication reads, and writes about itself, in this storage."""
+        return StorageSource(self, self._catalog, self._objects)
+
+    def become_primary(self) -> None:
+        """Accept writes of its own, after it has been a copy of another storage: it says then who it is."""
+        self.refuse_writes("")
+        self._make_groups()
 
     def hold_objects(self) -> AbstractContextManager[None]:
         """Keep every object file that the catalog refers to in the block, also when it is replaced meanwhile.
@@ -380,9 +402,9 @@ class Storage:
         """Tell the number of the last commit that was shipped or applied; 0 where there was none."""
         return self._following.sequence()
 
-    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int) -> None:
+    def apply(self, changes: bytes, objects: Mapping[str, Path], sequence: int, *, leaps: bool = False) -> None:
         """Repeat a commit of another storage, of which this one is a copy (see :meth:`~.following.Following.apply`)."""
-        self._following.apply(changes, objects, sequence)
+        self._following.apply(changes, objects, sequence, leaps=leaps)
 
     def copy_catalog(self, path: Path) -> None:
         """Write the catalog of this moment into the empty file `path`; see :meth:`.Catalog.copy_to`."""

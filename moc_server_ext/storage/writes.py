@@ -217,6 +217,9 @@ class Writer:
             Before the block: nothing may be written now.
         """
         self.check_writable()
+        shipper = self._shipping.shipper
+        if shipper is not None:
+            shipper.admit()
         return self._new_group()
 
     def unrestricted_group(self) -> WriteGroup:

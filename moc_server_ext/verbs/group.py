@@ -15,6 +15,7 @@ from . import (
     inspecting,
     keyvalues,
     plans,
+    replication,
     status,
 )
 from .commands import Face, VerbGroup
@@ -60,6 +61,7 @@ def build_group(face: Face) -> VerbGroup:
         status.connect,
         status.status,
         collecting.gc,
+        replication.promote,
         doctor.doctor,
     ):
         group.add_command(verb)

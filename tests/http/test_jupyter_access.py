@@ -47,6 +47,7 @@ ACTIONS = {
     "backups": {"GET": "read", "POST": "write"},
     "backups/verify": {"POST": "write"},
     "take-over": {"POST": "write"},
+    "promote": {"POST": "write"},
     "handover": {"POST": "write"},
 }
 # What no route answers is asked for all the same: who may not read does not learn what there is.

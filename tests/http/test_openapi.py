@@ -391,6 +391,7 @@ def exchanges(gateway):
     yield "/take-over", 204, "POST", "take-over", {}
     yield "/fsck", 200, "POST", "fsck?quick=true", {}
     yield "/fsck", 400, "POST", "fsck?deep=true", {}
+    yield "/promote", 409, "POST", "promote", {}
     yield "/handover", 400, "POST", "handover", {"json": {"pid": 0}}
     yield "/handover", 409, "POST", "handover", {"json": {"pid": 1}}
     yield "/handover", 409, "POST", "handover", {}

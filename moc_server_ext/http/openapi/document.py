@@ -38,6 +38,7 @@ _TAGS = {
     "zarr": "All that is stored, as one Zarr v3 hierarchy; read-only.",
     "gc": "Files that nothing refers to any more.",
     "backups": "Copies of everything that is stored, in the server's own target.",
+    "promote": "Who is the primary.",
     "handover": "Who owns the storage.",
 }
 

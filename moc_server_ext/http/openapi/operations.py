@@ -24,6 +24,7 @@ from ..nouns import (
     keyvalues,
     logs,
     metrics,
+    promotion,
     runs,
     status,
     zarr,
@@ -340,6 +341,12 @@ DESCRIPTIONS: Final[Mapping[Operation | CallOperation, Description]] = {
         "zarr", {200: json_answer("ZarrKeys", "Up to `limit` keys.")}, query=("prefix", "after", "limit")
     ),
     zarr.get_zarr_value: _reads_bytes("zarr"),
+    promotion.post_promote: Description(
+        "promote",
+        {200: json_answer("Promotion", "It is the primary.")},
+        errors=_STORES | {409},
+        note="409 from what is no standby.",
+    ),
     handover.post_handover: Description(
         "handover",
         {204: empty_answer("The storage is closed and unlocked.")},

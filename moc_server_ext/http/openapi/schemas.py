@@ -276,6 +276,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Backups": _list("backups", "Backup"),
+    "Promotion": _object(
+        {"epoch": _COUNT, "sequence": _COUNT, "former_instance_id": _TEXT}, optional=frozenset({"former_instance_id"})
+    ),
     "Heir": _object(
         {"pid": {"type": ["integer", "null"], "minimum": 1, "maximum": 2**31 - 1, "description": "Its process id."}},
         optional=frozenset({"pid"}),
@@ -332,6 +335,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                     "failure": {"type": ["object", "null"]},
                 }
             ),
+            "replication": {
+                "type": "object",
+                "description": "Whom it ships to or follows, and how far.",
+            },
             "functions": _COUNT,
             "buffers": _COUNT,
             "runs": _COUNT,

@@ -78,7 +78,19 @@ def restore_backup(
             _restore(target, manifest, directory, progress)
         finally:
             lock.release()
+    if backup_id is None:
+        _replay(target, directory)
     return manifest.record
+
+
+def _replay(target: Target, directory: Path) -> None:
+    """Repeat what a primary has shipped to the target since the backup."""
+    # The storage needs this module, for what a promoted standby notes about itself.
+    from ..replication.replaying import replay_log
+    from ..storage import Storage
+
+    with Storage.open(directory) as storage:
+        replay_log(storage, target)
 
 
 def _check_empty(directory: Path) -> None:

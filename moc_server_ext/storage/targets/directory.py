@@ -89,6 +89,29 @@ class DirectoryTarget:
             while part := file.read(_PART_BYTES):
                 yield part
 
+    def append(self, key: str, content: Bytes) -> None:
+        """Add `content` to the end of an object that is there; durable on return."""
+        with self._failures(f"append to {key!r}"):
+            descriptor = os.open(self._file(key), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def read_from(self, key: str, start: int) -> bytes | None:
+        """Read what an object holds from `start` on; None if there is no such object."""
+        with self._failures(f"read {key!r}"):
+            try:
+                file = open(self._file(key), "rb", opener=_open_plainly)  # noqa: SIM115 - closed below
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            with file:
+                file.seek(start)
+                return file.read()
+
     def size(self, key: str) -> int | None:
         """Tell the size of an object in bytes; None if there is none."""
         with self._failures(f"look up {key!r}"):
@@ -200,6 +223,10 @@ class DirectoryTarget:
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise BackupTargetError(self.url, reason, what=what) from error
+
+
+def _open_plainly(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _moved_to_nothing(file: Path, path: Path, content: Bytes) -> bool:

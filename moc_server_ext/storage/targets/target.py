@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ...abc import Bytes
 
@@ -45,3 +45,17 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Let go of connections; idempotent."""
+
+
+@runtime_checkable
+class AppendableTarget(Target, Protocol):
+    """A target whose objects can grow, for the replication log."""
+
+    def append(self, key: str, content: Bytes) -> None:
+        """Add `content` to the end of an object that is there; durable on return.
+
+        When it raises BackupTargetError, a part of `content` may have been added.
+        """
+
+    def read_from(self, key: str, start: int) -> bytes | None:
+        """Read what an object holds from `start` on; None if there is no such object."""

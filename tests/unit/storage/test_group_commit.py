@@ -24,6 +24,9 @@ class Count:
     def __init__(self) -> None:
         self.commits = 0
 
+    def admit(self) -> None:
+        """Every write may begin."""
+
     def committed(self, sequence: int, changes: bytes, objects: Sequence[str]) -> None:
         self.commits += 1
 

@@ -21,6 +21,9 @@ class Note:
         self.awaited: list[int] = []
         self.failure: Exception | None = None
 
+    def admit(self) -> None:
+        """Every write may begin."""
+
     def committed(self, sequence: int, changes: bytes, objects: Sequence[str]) -> None:
         content = {each: self.storage._objects.path(each).read_bytes() for each in objects}
         self.commits.append((sequence, changes, content))
