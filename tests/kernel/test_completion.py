@@ -45,7 +45,7 @@ def test_verbs_are_offered_on_lines_and_cells_in_the_order_of_the_help(stocked):
         assert "status" in offered
         assert "abs" not in offered
     assert complete(stocked, "%moc bu|") == ["buffers", "buffer"]
-    assert complete(stocked, "%%moc buffer |") == ["put", "get", "delete"]
+    assert complete(stocked, "%%moc buffer |")[:3] == ["put", "get", "delete"]
 
 
 def test_options_are_offered_until_they_are_given(stocked):
