@@ -59,7 +59,7 @@ PLACES = [
 ]
 EDGES = [-1, -2, (1 << 31) - 1, -(1 << 31), MEMORY - 8, MEMORY - 1, MEMORY, MEMORY + 1]
 TEXTS = (b"echo", b"hostile", b"direct", b"posix", b"run", b"key", b"YWJjZA==", b"content-type", b"text/plain",
-         b"application/wasm", b"\0asm\1\0\0\0")  # fmt: skip
+         b"application/wasm", b"\0asm\1\0\0\0", b"number", b'[{"change": "increment", "key": "n"}]', b"")  # fmt: skip
 WIDE = [*SMALL, *EDGES, (1 << 32) - 1, 1 << 32, 1 << 40, (1 << 63) - 1, -(1 << 63)]
 
 
